@@ -1,0 +1,7 @@
+//! Floor 1: values that everything else is made of. No I/O but the clock; knows nothing of recipes or stores.
+
+pub mod canon;
+pub mod clock;
+pub mod digest;
+pub mod name;
+pub mod units;

@@ -1,0 +1,8 @@
+//! `cbi`, a build system for data and models.
+//!
+//! The library holds everything; the two programs (`cbi`, which plans and records, and `cbi-action`, which runs one
+//! action) are thin. Modules stand on floors: a floor imports only lower floors (`tests/architecture.rs` holds it).
+
+pub mod base;
+pub mod io;
+pub mod model;

@@ -1,0 +1,44 @@
+//! Owns the record of one build. Invariant: a build names every target's action key and artifacts, so any past state can be shown again.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::digest::{ActionKey, BlobId, ManifestId};
+
+/// One run of `cbi build` that changed something or asked for other targets than the last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// When it began, milliseconds since 1970 UTC.
+    pub started_ms: u64,
+    /// When it ended.
+    pub ended_ms: u64,
+    /// What was asked for, as typed; empty for the workspace's defaults.
+    pub requested: Vec<String>,
+    /// Steps run, reused and failed.
+    pub counts: Counts,
+    /// How it ended: `ok`, `failed` or `interrupted`.
+    pub outcome: String,
+    /// The list of `BuiltTarget`s, as JSON in the content store: one name → one entry.
+    pub targets: BlobId,
+}
+
+/// How many steps a build ran, reused and saw fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Executed observe, compute and deliver steps that succeeded.
+    pub ran: u64,
+    /// Steps whose recorded result was taken.
+    pub reused: u64,
+    /// Steps that failed.
+    pub failed: u64,
+}
+
+/// What a build made of one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltTarget {
+    /// The action that made it.
+    pub key: ActionKey,
+    /// Artifact name → hash.
+    pub artifacts: BTreeMap<String, ManifestId>,
+}

@@ -1,0 +1,91 @@
+//! Owns the events of a build. Invariant: whatever a reporter shows comes from these, so every reporter can show the same build.
+
+use serde::Serialize;
+
+use crate::base::digest::ActionKey;
+use crate::model::build::Counts;
+use crate::model::result::Cost;
+
+/// One thing that happened in a build, in the order it happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The plan is made; `stale` steps are known to run, up to `total` may.
+    Planned {
+        /// Steps in the part of the graph asked for.
+        total: u64,
+        /// Steps whose recorded result is taken at once.
+        reused: u64,
+    },
+    /// A step began.
+    Started {
+        /// Its target.
+        target: String,
+        /// Its kind.
+        kind: String,
+        /// Its action.
+        key: ActionKey,
+        /// Why it runs, in words.
+        why: String,
+        /// How long it took last time, milliseconds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expected_ms: Option<u64>,
+    },
+    /// A step ended well and is recorded.
+    Ran {
+        /// Its target.
+        target: String,
+        /// Its action.
+        key: ActionKey,
+        /// What it cost.
+        cost: Cost,
+        /// Whether its artifacts are the same as the target's last ones, so that what stands above may stay.
+        unchanged: bool,
+        /// Sentences the action reported.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
+    },
+    /// A step's recorded result was taken after something below it had run.
+    Reused {
+        /// Its target.
+        target: String,
+        /// Its action.
+        key: ActionKey,
+    },
+    /// A step failed.
+    Failed {
+        /// Its target.
+        target: String,
+        /// What went wrong.
+        error: String,
+        /// The way out, a command where there is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// The last lines of its log.
+        log_tail: Vec<String>,
+        /// The exit code this failure alone would give.
+        code: i32,
+    },
+    /// A step was not tried.
+    Blocked {
+        /// Its target.
+        target: String,
+        /// The failed target it needs.
+        by: String,
+    },
+    /// Somebody else runs the same action; this build waits for its result.
+    Waiting {
+        /// The target.
+        target: String,
+    },
+    /// The build is over.
+    Finished {
+        /// Steps run, reused, failed.
+        #[serde(flatten)]
+        counts: Counts,
+        /// `ok`, `failed` or `interrupted`.
+        outcome: String,
+        /// Elapsed milliseconds.
+        wall_ms: u64,
+    },
+}

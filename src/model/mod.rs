@@ -1,0 +1,8 @@
+//! Floor 2: the records everything speaks of, as plain values. Nothing here reads a file or knows where a value is kept.
+
+pub mod action;
+pub mod build;
+pub mod event;
+pub mod manifest;
+pub mod recipe;
+pub mod result;

@@ -1,0 +1,86 @@
+//! Owns what a recipe stanza is after expansion. Invariant: a `Stanza` holds resolved values only; no placeholder is left in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use serde_json::Value;
+
+use crate::base::name::TargetName;
+
+/// A place in a text file, for errors with file, line and caret.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// The file's path relative to the workspace.
+    pub file: String,
+    /// The bytes of the file it is about.
+    pub span: Range<usize>,
+}
+
+/// One target's stanza: kind, name and resolved values.
+#[derive(Debug, Clone)]
+pub struct Stanza {
+    /// The kind, for example `lightgbm`.
+    pub kind: String,
+    /// The target's name.
+    pub name: TargetName,
+    /// The kind's own keys with their values, as JSON (dates as `"2019-01-03"` strings); never the keys of `Common`.
+    pub body: BTreeMap<String, Value>,
+    /// Keys that every kind has.
+    pub common: Common,
+    /// Where the stanza's header stands.
+    pub place: Place,
+    /// Where each key's value stands, by key.
+    pub places: BTreeMap<String, Place>,
+}
+
+/// The keys that every stanza may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Common {
+    /// A sentence for people.
+    pub description: Option<String>,
+    /// Higher runs earlier among ready steps.
+    pub priority: i64,
+    /// Threads the action may use; part of the key, for results can depend on it.
+    pub threads: u32,
+    /// Memory the action is expected to need, in bytes, until history knows better.
+    pub memory: Option<u64>,
+    /// The action is killed after this many milliseconds.
+    pub timeout_ms: Option<u64>,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self { description: None, priority: 0, threads: 1, memory: None, timeout_ms: None }
+    }
+}
+
+/// What feeds one input slot of an action.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// An artifact of another target.
+    Target {
+        /// The target.
+        name: TargetName,
+        /// Which of its artifacts, for example `fit`.
+        artifact: String,
+    },
+    /// A table of the warehouse, `dataset.table`, pinned to its version of this build.
+    WarehouseTable(String),
+    /// A file of the workspace, by its relative path.
+    File(String),
+}
+
+/// What a stanza asks for: a pure function of the stanza and of the text files it names.
+#[derive(Debug, Clone, Default)]
+pub struct Declared {
+    /// Everything the action needs to know, resolved; part of the key.
+    pub params: Value,
+    /// Input slots and what feeds them.
+    pub inputs: BTreeMap<String, Source>,
+    /// Names of the artifacts it makes.
+    pub outputs: BTreeSet<String>,
+    /// Engines whose identity is part of the key: `duckdb`, `lightgbm`, `xgboost`, `polyglot-sql`, `parquet`.
+    pub engines: BTreeSet<String>,
+    /// Programs whose digest is part of the key (kind `command`).
+    pub programs: BTreeSet<String>,
+}

@@ -1,0 +1,46 @@
+//! Owns what an action left behind. Invariant: a result is recorded only when every output it names is in the store.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::digest::{ActionKey, BlobId};
+use crate::model::action::Action;
+use crate::model::manifest::Manifest;
+
+/// The record of one executed action: what it was, what it made, what it cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActionResult {
+    /// The action's key.
+    pub key: ActionKey,
+    /// The whole action, so that it can be explained, compared and run again.
+    pub action: Action,
+    /// The target it was run for first; a hint for people, never part of the key.
+    pub target: String,
+    /// Artifact name → its files.
+    pub outputs: BTreeMap<String, Manifest>,
+    /// Named numbers the action reported.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+    /// Sentences the action reported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Its standard output and error, where there was any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<BlobId>,
+    /// What it cost.
+    pub cost: Cost,
+    /// When it ended, milliseconds since 1970 UTC.
+    pub ended_ms: u64,
+}
+
+/// What one run of an action cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Cost {
+    /// Elapsed milliseconds.
+    pub wall_ms: u64,
+    /// User and system CPU milliseconds.
+    pub cpu_ms: u64,
+    /// Peak resident memory in bytes.
+    pub peak_bytes: u64,
+}
