@@ -1,0 +1,1 @@
+//! Floor 8: the command line. Arguments in, use-case called, report out; no logic of its own.

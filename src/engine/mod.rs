@@ -1,0 +1,1 @@
+//! Floor 3: outside engines (DuckDB, LightGBM, XGBoost) and the arithmetic of frames and metrics. Knows nothing of builds.

@@ -1,0 +1,1 @@
+//! Floor 3: text to values: recipes, interpolation, SQL references. Pure.
