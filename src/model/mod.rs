@@ -6,3 +6,4 @@ pub mod event;
 pub mod manifest;
 pub mod recipe;
 pub mod result;
+pub mod training;
