@@ -1,1 +1,3 @@
 //! Floor 2: the only door to the operating system.
+
+pub mod process;

@@ -1,0 +1,357 @@
+//! Owns child processes. Invariant: a child never outlives its step: when its leader ends, is cancelled or runs out of time, its whole
+//! process group is killed before the leader is reaped.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use wait4::Wait4;
+
+/// A child to start.
+#[derive(Debug, Default)]
+pub struct Spawn {
+    /// The program, by absolute path.
+    pub program: PathBuf,
+    /// Its arguments, without its own name.
+    pub args: Vec<OsString>,
+    /// Its working folder.
+    pub cwd: PathBuf,
+    /// Its whole environment; nothing is inherited.
+    pub env: Vec<(String, String)>,
+    /// The file that takes its standard output and error.
+    pub log: PathBuf,
+    /// It is killed after this long.
+    pub timeout: Option<Duration>,
+    /// What it may touch; `None` leaves it to the operating system's permissions.
+    pub jail: Option<Jail>,
+}
+
+/// What a jailed child may touch. Everything else on the file system, and TCP, is refused by the kernel (Linux Landlock).
+/// On other systems, and on kernels without Landlock, it is not enforced; `jail_available` says which.
+#[derive(Debug, Default, Clone)]
+pub struct Jail {
+    /// Folders and files that may be read and executed.
+    pub read: Vec<PathBuf>,
+    /// Folders that may be changed as well.
+    pub write: Vec<PathBuf>,
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By a signal from outside.
+    Signalled(i32),
+    /// Killed here: its time was up.
+    TimedOut,
+    /// Killed here: the build was stopped.
+    Cancelled,
+}
+
+/// What a child used, its own waited-for children included.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    /// Elapsed time.
+    pub wall: Duration,
+    /// User and system CPU time.
+    pub cpu: Duration,
+    /// Peak resident memory of the largest process, in bytes.
+    pub peak_bytes: u64,
+}
+
+/// A child that could not be started or waited for.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The program is not there or may not be executed.
+    #[error("cannot start '{program}'")]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refused to tell how it ended.
+    #[error("lost track of '{program}'")]
+    Wait {
+        /// The program.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The log could not be opened.
+    #[error("cannot write the log '{path}'")]
+    Log {
+        /// The log file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The kernel refused the jail.
+    #[error("cannot confine '{program}': {message}")]
+    Jail {
+        /// The program.
+        program: PathBuf,
+        /// What the system said.
+        message: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Live {
+    deadline: Option<Instant>,
+    verdict: Option<Ended>,
+}
+
+/// The children now running, so that they can be killed from another thread.
+#[derive(Debug, Default)]
+pub struct Children {
+    live: Mutex<HashMap<i32, Live>>,
+}
+
+impl Children {
+    /// No children yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts the child and waits for its end; blocks the calling thread.
+    ///
+    /// # Errors
+    /// When the child cannot be started, confined or waited for. A child that fails is no error here.
+    pub fn run(&self, spawn: &Spawn) -> Result<(Ended, Usage), ProcessError> {
+        let began = Instant::now();
+        let mut child = start(spawn)?;
+        let lost = |source| ProcessError::Wait { program: spawn.program.clone(), source };
+        let id = i32::try_from(child.id()).unwrap_or(i32::MAX);
+        let deadline = spawn.timeout.map(|t| began + t);
+        self.with(|live| live.insert(id, Live { deadline, verdict: None }));
+        if let Some(pid) = Pid::from_raw(id) {
+            // The leader stays a zombie here, so that its group's number cannot have been given to another.
+            let waited = loop {
+                match rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+                    Err(rustix::io::Errno::INTR) => {}
+                    other => break other,
+                }
+            };
+            waited.map_err(|e| lost(e.into()))?;
+            // Nothing left in the group is the usual case, and no error.
+            _ = rustix::process::kill_process_group(pid, Signal::KILL);
+        }
+        let verdict = self.with(|live| live.remove(&id)).and_then(|l| l.verdict);
+        let end = child.wait4().map_err(lost)?;
+        let usage = Usage { wall: began.elapsed(), cpu: end.rusage.utime + end.rusage.stime, peak_bytes: end.rusage.maxrss };
+        let by_itself = end.status.code().map_or_else(|| Ended::Signalled(end.status.signal().unwrap_or(0)), Ended::Exited);
+        Ok((verdict.unwrap_or(by_itself), usage))
+    }
+
+    /// Kills every child whose time is up. To be called often.
+    pub fn kill_overdue(&self) {
+        let now = Instant::now();
+        self.kill(Ended::TimedOut, |l| l.deadline.is_some_and(|d| d <= now));
+    }
+
+    /// Kills every child.
+    pub fn kill_all(&self) {
+        self.kill(Ended::Cancelled, |_| true);
+    }
+
+    fn kill(&self, verdict: Ended, which: impl Fn(&Live) -> bool) {
+        self.with(|live| {
+            for (id, entry) in live.iter_mut().filter(|(_, l)| l.verdict.is_none() && which(l)) {
+                entry.verdict = Some(verdict);
+                if let Some(pid) = Pid::from_raw(*id) {
+                    _ = rustix::process::kill_process_group(pid, Signal::KILL);
+                }
+            }
+        });
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut HashMap<i32, Live>) -> T) -> T {
+        f(&mut self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+fn start(spawn: &Spawn) -> Result<Child, ProcessError> {
+    let in_log = |source| ProcessError::Log { path: spawn.log.clone(), source };
+    let out = File::create(&spawn.log).map_err(in_log)?;
+    let err = out.try_clone().map_err(in_log)?;
+    let mut command = Command::new(&spawn.program);
+    command.args(&spawn.args).current_dir(&spawn.cwd).env_clear().envs(spawn.env.iter().map(|(k, v)| (k, v)));
+    command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
+    let program = || spawn.program.clone();
+    let Some(jail) = &spawn.jail else {
+        return command.spawn().map_err(|source| ProcessError::Start { program: program(), source });
+    };
+    // A jail binds the thread that enters it and every process started from there, for good: hence a thread of its own.
+    std::thread::scope(|scope| {
+        let jailed = scope.spawn(move || {
+            confine::enter(jail).map_err(|message| ProcessError::Jail { program: program(), message })?;
+            command.spawn().map_err(|source| ProcessError::Start { program: program(), source })
+        });
+        jailed.join().unwrap_or_else(|_| Err(ProcessError::Jail { program: program(), message: "the thread that starts it failed".into() }))
+    })
+}
+
+/// Whether this system enforces a `Jail`.
+#[must_use]
+pub fn jail_available() -> bool {
+    confine::available()
+}
+
+/// Asks the system to kill this process when the thread that started it ends, so that no engine outlives a killed build.
+pub fn die_with_parent() {
+    #[cfg(target_os = "linux")]
+    {
+        _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    }
+}
+
+/// Finds `program` in the folders of `path` (separated by `:`), or takes it as it is where it holds a `/`.
+#[must_use]
+pub fn find_program(program: &str, path: &str) -> Option<PathBuf> {
+    let executable = |p: &Path| rustix::fs::access(p, rustix::fs::Access::EXEC_OK).is_ok() && p.is_file();
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(|p| executable(p));
+    }
+    path.split(':').map(|folder| Path::new(folder).join(program)).find(|p| executable(p))
+}
+
+#[cfg(target_os = "linux")]
+mod confine {
+    use landlock::{
+        ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
+    };
+
+    use super::Jail;
+
+    const WANTED: ABI = ABI::V4;
+
+    pub fn available() -> bool {
+        ruleset(CompatLevel::HardRequirement).is_ok()
+    }
+
+    fn ruleset(level: CompatLevel) -> Result<landlock::RulesetCreated, RulesetError> {
+        let ruleset = Ruleset::default().set_compatibility(level);
+        ruleset.handle_access(AccessFs::from_all(WANTED))?.handle_access(AccessNet::from_all(WANTED))?.create()
+    }
+
+    pub fn enter(jail: &Jail) -> Result<(), String> {
+        let mut rules = ruleset(CompatLevel::BestEffort).map_err(|e| e.to_string())?;
+        for (paths, access) in [(&jail.read, AccessFs::from_read(WANTED)), (&jail.write, AccessFs::from_all(WANTED))] {
+            for path in paths {
+                // A path that is not there needs no permission.
+                let Ok(fd) = PathFd::new(path) else { continue };
+                let access = if path.is_dir() { access } else { access & AccessFs::from_file(WANTED) };
+                rules = rules.add_rule(PathBeneath::new(fd, access)).map_err(|e| e.to_string())?;
+            }
+        }
+        rules.restrict_self().map_err(|e| e.to_string())?;
+        Ok(())
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod confine {
+    use super::Jail;
+
+    pub fn available() -> bool {
+        false
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the Linux twin can fail")]
+    pub fn enter(_: &Jail) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(folder: &Path, script: &str) -> Spawn {
+        Spawn {
+            program: "/bin/sh".into(),
+            args: vec!["-c".into(), script.into()],
+            cwd: folder.into(),
+            log: folder.join("log"),
+            ..Spawn::default()
+        }
+    }
+
+    #[test]
+    fn a_child_gets_only_the_environment_it_was_given_and_its_output_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let spawn = Spawn { env: vec![("A".into(), "1".into())], ..shell(folder.path(), "echo $A; env | grep -c = ; exit 3") };
+        let (ended, _) = Children::new().run(&spawn).unwrap();
+        assert_eq!(ended, Ended::Exited(3));
+        let log = std::fs::read_to_string(&spawn.log).unwrap();
+        assert!(log.starts_with("1\n"), "{log}");
+        assert!(!log.contains("HOME"));
+    }
+
+    #[test]
+    fn a_child_that_outstays_its_time_is_killed_with_its_own_children() {
+        let folder = tempfile::tempdir().unwrap();
+        let spawn = Spawn { timeout: Some(Duration::from_millis(50)), ..shell(folder.path(), "(sleep 5; touch late) & sleep 5") };
+        let children = Children::new();
+        let ended = std::thread::scope(|s| {
+            let run = s.spawn(|| children.run(&spawn).unwrap().0);
+            while !run.is_finished() {
+                children.kill_overdue();
+                std::thread::yield_now();
+            }
+            run.join().unwrap()
+        });
+        assert_eq!(ended, Ended::TimedOut);
+    }
+
+    #[test]
+    fn what_a_child_leaves_running_is_killed_when_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let spawn = shell(folder.path(), "sleep 30 & echo $!");
+        assert_eq!(Children::new().run(&spawn).unwrap().0, Ended::Exited(0));
+        let pid: i32 = std::fs::read_to_string(&spawn.log).unwrap().trim().parse().unwrap();
+        let gone = || std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |s| s.contains(") Z"));
+        let began = Instant::now();
+        while !gone() {
+            assert!(began.elapsed() < Duration::from_secs(5), "the grandchild lives on");
+        }
+    }
+
+    #[test]
+    fn a_jailed_child_cannot_read_what_was_not_declared() {
+        if !jail_available() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        let system = ["/usr", "/bin", "/lib", "/lib64", "/dev"].map(PathBuf::from).to_vec();
+        let jail = Jail { read: system, write: vec![folder.path().into()] };
+        let script = format!("echo mine > own && cat own && cat {}", secret.path().display());
+        let spawn = Spawn { jail: Some(jail), ..shell(folder.path(), &script) };
+        let (ended, _) = Children::new().run(&spawn).unwrap();
+        let log = std::fs::read_to_string(&spawn.log).unwrap();
+        assert!(log.starts_with("mine\n") && log.contains("Permission denied"), "{log}");
+        assert_eq!(ended, Ended::Exited(1));
+        // The jail binds the child alone: this process still reads.
+        std::fs::read(secret.path()).unwrap();
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let spawn = Spawn { program: "/no/such".into(), ..shell(folder.path(), "") };
+        assert!(Children::new().run(&spawn).unwrap_err().to_string().contains("/no/such"));
+        assert_eq!(find_program("no-such-program", "/usr/bin:/bin"), None);
+        assert!(find_program("sh", "/usr/bin:/bin").is_some());
+    }
+}
