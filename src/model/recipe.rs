@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use crate::base::name::TargetName;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Place {
     /// The file's path relative to the workspace.
-    pub file: String,
+    pub file: Arc<str>,
     /// The bytes of the file it is about.
     pub span: Range<usize>,
 }
@@ -29,7 +30,7 @@ pub struct Stanza {
     pub common: Common,
     /// Where the stanza's header stands.
     pub place: Place,
-    /// Where each key's value stands, by key.
+    /// Where each value stands, by its dotted path: `price`, `price.table`, `models.0`.
     pub places: BTreeMap<String, Place>,
 }
 
@@ -61,7 +62,7 @@ pub enum Source {
     Target {
         /// The target.
         name: TargetName,
-        /// Which of its artifacts, for example `fit`.
+        /// Which of its artifacts, for example `fit`; `""` in a `Declared` means the only one it has.
         artifact: String,
     },
     /// A table of the warehouse, `dataset.table`, pinned to its version of this build.
@@ -77,6 +78,8 @@ pub struct Declared {
     pub params: Value,
     /// Input slots and what feeds them.
     pub inputs: BTreeMap<String, Source>,
+    /// Where a slot's source is named, if that is not the stanza's key of the same name: SQL text, for one.
+    pub places: BTreeMap<String, Place>,
     /// Names of the artifacts it makes.
     pub outputs: BTreeSet<String>,
     /// Engines whose identity is part of the key: `duckdb`, `lightgbm`, `xgboost`, `polyglot-sql`, `parquet`.

@@ -1,1 +1,9 @@
 //! Floor 3: text to values: recipes, interpolation, SQL references. Pure.
+
+pub mod condition;
+pub mod error;
+pub mod interpolate;
+pub mod lets;
+pub mod recipe;
+pub mod settings;
+pub mod shape;

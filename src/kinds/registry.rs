@@ -1,0 +1,40 @@
+//! Owns the list of kinds. Invariant: a stanza is declared only after its keys were checked against its kind's table.
+
+use crate::base::name::nearest;
+use crate::kinds::body;
+use crate::kinds::command;
+use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::kind::Kind;
+use crate::model::recipe::{Declared, Stanza};
+
+/// Every kind, in the order the documentation lists them.
+pub static KINDS: &[&Kind] = &[&command::KIND];
+
+/// The kind with this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().copied().find(|kind| kind.name == name)
+}
+
+/// Checks a stanza and asks its kind what it needs.
+///
+/// # Errors
+/// Everything wrong with its keys; where they are right, the kind's own refusal.
+pub fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<(u32, Declared), Vec<KindError>> {
+    let Some(kind) = find(&stanza.kind) else { return Err(vec![unknown_kind(stanza)]) };
+    let errors = body::check(stanza, kind.keys);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let declared = (kind.declare)(stanza, context).map_err(|error| vec![error])?;
+    Ok((kind.version, declared))
+}
+
+fn unknown_kind(stanza: &Stanza) -> KindError {
+    let names = || KINDS.iter().map(|kind| kind.name);
+    let error = KindError::new(stanza.place.clone(), format!("unknown kind '{}'", stanza.kind));
+    error.hint(match nearest(&stanza.kind, names()) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => format!("the kinds are: {}", names().collect::<Vec<_>>().join(", ")),
+    })
+}

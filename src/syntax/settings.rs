@@ -1,0 +1,201 @@
+//! Owns the workspace settings, `cbi.toml`. Invariant: a profile changes only what it names.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use toml::de::{DeTable, DeValue};
+
+use crate::base::name::nearest;
+use crate::base::units;
+use crate::model::recipe::Place;
+use crate::syntax::error::{Fault, SyntaxError};
+use crate::syntax::interpolate::{Resolver, Scope};
+use crate::syntax::lets::{self, Lets};
+use crate::syntax::recipe::{SourceText, document};
+use crate::syntax::shape::{self, Key, Want};
+
+const NAME: Key = Key::required("name", Want::Text, "The workspace's name.");
+const DEFAULT: Key = Key::optional("default", Want::List(&Want::Text, false), "Globs over target names: what `cbi build` makes when none is named.");
+const WAREHOUSE: Key = Key::optional("warehouse", Want::Text, "The folder of tables, <dataset>.<table>.parquet or .csv (default \"warehouse\").");
+const AS_OF: Key = Key::optional("as_of", Want::Date, "The date that @as_of means in SQL.");
+const JOBS: Key = Key::optional("jobs", Want::Int(1), "Threads that steps may use together (default: the machine's).");
+const MEMORY: Key = Key::optional("memory", Want::Bytes, "Memory that steps may use together (default: most of the machine's).");
+const LET: Key = Key::optional("let", Want::Map(&Want::Any), "Values for every recipe file.");
+
+/// The keys of `[workspace]`.
+pub const WORKSPACE_KEYS: &[Key] = &[NAME, DEFAULT, WAREHOUSE, AS_OF];
+/// The keys of `[limits]`.
+pub const LIMIT_KEYS: &[Key] = &[JOBS, MEMORY];
+/// The keys of `[profile.NAME]`.
+pub const PROFILE_KEYS: &[Key] = &[DEFAULT, WAREHOUSE, AS_OF, JOBS, MEMORY, LET];
+/// The sections of `cbi.toml`.
+pub const SECTIONS: &[Key] = &[
+    Key::required("workspace", Want::Table(WORKSPACE_KEYS), "What this workspace is."),
+    LET,
+    Key::optional("limits", Want::Table(LIMIT_KEYS), "What the steps of a build may use together. Never part of a key."),
+    Key::optional("profile", Want::Map(&Want::Table(PROFILE_KEYS)), "Other values, chosen with --profile NAME."),
+];
+
+/// What `cbi.toml` says, after its profile.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The workspace's name.
+    pub name: String,
+    /// Globs of the targets that are built when none is named.
+    pub default: Vec<String>,
+    /// The warehouse folder.
+    pub warehouse: String,
+    /// The date that `@as_of` means.
+    pub as_of: Option<String>,
+    /// Values for every recipe file.
+    pub lets: Lets,
+    /// Threads that steps may use together.
+    pub jobs: Option<u32>,
+    /// Memory that steps may use together.
+    pub memory: Option<u64>,
+}
+
+/// Reads `cbi.toml`.
+///
+/// # Errors
+/// Everything that is wrong with it, and a profile it has not.
+pub fn parse(path: &str, text: &str, profile: Option<&str>) -> Result<Settings, Vec<SyntaxError>> {
+    let source = SourceText { path: path.into(), text };
+    let (mut root, mut errors) = document(&source);
+    let profile_lets = profile.map(|name| profile_lets(&mut root, name)).unwrap_or_default();
+    let (lets, body, places) = resolve(&source, &root, &profile_lets, &mut errors);
+    let place = |path: &str| {
+        let paths = std::iter::successors(Some(path), |path| path.rsplit_once('.').map(|(outer, _)| outer));
+        paths.filter_map(|path| places.get(path)).next().cloned().unwrap_or_else(|| source.place(0..0))
+    };
+    errors.extend(shape::check(path, &body, SECTIONS, &place));
+    let empty = Value::Null;
+    let chosen = match profile {
+        None => &empty,
+        Some(name) => body.get("profile").and_then(|all| all.get(name)).unwrap_or_else(|| {
+            errors.push(unknown_profile(&body, name).at(place("profile")));
+            &empty
+        }),
+    };
+    if errors.is_empty() { Ok(settings(&body, chosen, lets)) } else { Err(errors) }
+}
+
+/// Resolves all sections: `[let]` first, the profile's values before the common ones.
+fn resolve(
+    source: &SourceText,
+    root: &DeTable,
+    profile: &DeTable,
+    errors: &mut Vec<SyntaxError>,
+) -> (Lets, BTreeMap<String, Value>, BTreeMap<String, Place>) {
+    let mut table = DeTable::new();
+    if let Some(DeValue::Table(common)) = root.get("let").map(toml::Spanned::get_ref) {
+        table.extend(common.clone());
+    }
+    for (key, value) in profile {
+        table.remove(key.get_ref().as_ref());
+        table.insert(key.clone(), value.clone());
+    }
+    let lets = lets::resolve(source, &table, &Lets::default(), errors);
+    let mut resolver = Resolver { source, scope: Scope(&[&lets.values]), errors };
+    let mut places = BTreeMap::new();
+    let mut body = BTreeMap::new();
+    for (key, value) in root {
+        let name = key.get_ref().to_string();
+        // A [let] was resolved above, and mistakes in it were reported there.
+        let is_let = name == "let" && matches!(value.get_ref(), DeValue::Table(_));
+        let value = if is_let { Value::Object(serde_json::Map::new()) } else { resolver.resolve(&name, value, Some(&mut places)) };
+        places.insert(name.clone(), source.place(key.span()));
+        body.insert(name, value);
+    }
+    (lets, body, places)
+}
+
+/// The `[profile.NAME.let]` table, taken out so that it is resolved with the other `[let]` values.
+fn profile_lets<'a>(root: &mut DeTable<'a>, name: &str) -> DeTable<'a> {
+    fn table<'t, 'a>(of: &'t mut DeTable<'a>, name: &str) -> Option<&'t mut DeTable<'a>> {
+        match of.get_mut(name)?.get_mut() {
+            DeValue::Table(inner) => Some(inner),
+            _ => None,
+        }
+    }
+    let lets = table(root, "profile").and_then(|all| table(all, name)).and_then(|profile| table(profile, "let"));
+    lets.map(std::mem::take).unwrap_or_default()
+}
+
+fn unknown_profile(body: &BTreeMap<String, Value>, name: &str) -> Fault {
+    let known: Vec<_> = body.get("profile").and_then(Value::as_object).into_iter().flat_map(|all| all.keys().cloned()).collect();
+    Fault::UnknownProfile { name: name.to_owned(), nearest: nearest(name, known.iter().map(String::as_str)).map(str::to_owned), known }
+}
+
+/// Reads checked sections.
+fn settings(body: &BTreeMap<String, Value>, profile: &Value, lets: Lets) -> Settings {
+    let find = |section: &str, key: &str| profile.get(key).or_else(|| body.get(section)?.get(key));
+    let text = |section, key| find(section, key).and_then(Value::as_str).map(str::to_owned);
+    let globs = find("workspace", "default").and_then(Value::as_array);
+    Settings {
+        name: text("workspace", "name").unwrap_or_default(),
+        default: globs.map_or_else(|| vec!["**".to_owned()], |all| all.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+        warehouse: text("workspace", "warehouse").unwrap_or_else(|| "warehouse".to_owned()),
+        as_of: text("workspace", "as_of"),
+        lets,
+        jobs: find("limits", "jobs").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()),
+        memory: text("limits", "memory").and_then(|t| units::parse_bytes(&t)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const TEXT: &str = r#"
+[workspace]
+name = "wti"
+default = ["forecast/wti/*"]
+as_of = 2019-01-03
+
+[let]
+market = "wti"
+prices = "{market}.daily"
+
+[limits]
+jobs = 2
+memory = "2GiB"
+
+[profile.zl]
+warehouse = "../shared/warehouse"
+jobs = 4
+let = { market = "zl" }
+"#;
+
+    #[test]
+    fn a_profile_changes_only_what_it_names() {
+        let plain = parse("cbi.toml", TEXT, None).unwrap();
+        assert_eq!((plain.name.as_str(), plain.warehouse.as_str(), plain.jobs, plain.memory), ("wti", "warehouse", Some(2), Some(2 << 30)));
+        assert_eq!(plain.as_of.as_deref(), Some("2019-01-03"));
+        assert_eq!(plain.default, ["forecast/wti/*"]);
+        assert_eq!(plain.lets.values["prices"], json!("wti.daily"));
+        let zl = parse("cbi.toml", TEXT, Some("zl")).unwrap();
+        assert_eq!((zl.name.as_str(), zl.warehouse.as_str(), zl.jobs, zl.memory), ("wti", "../shared/warehouse", Some(4), Some(2 << 30)));
+        assert_eq!(zl.lets.values["prices"], json!("zl.daily"));
+    }
+
+    #[test]
+    fn every_mistake_is_reported_with_its_place() {
+        let text = "[workspace]\nnam = \"x\"\nas_of = \"soon\"\n[limts]\n[limits]\nmemory = 5\n";
+        let errors = parse("cbi.toml", text, Some("x")).unwrap_err();
+        let found: Vec<_> = errors.iter().map(|e| format!("{}: {e}", &text[e.place.span.clone()])).collect();
+        assert_eq!(
+            found,
+            [
+                "5: 'limits.memory' must be a size such as \"2GiB\", found the number 5",
+                "limts: unknown key 'limts' in cbi.toml",
+                "\"soon\": 'workspace.as_of' must be a date such as 2019-01-03, found the string \"soon\"",
+                "nam: unknown key 'workspace.nam' in cbi.toml",
+                "workspace: cbi.toml needs the key 'workspace.name'",
+                ": there is no profile 'x'",
+            ]
+        );
+    }
+}
