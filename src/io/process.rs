@@ -228,7 +228,8 @@ pub fn find_program(program: &str, path: &str) -> Option<PathBuf> {
 #[cfg(target_os = "linux")]
 mod confine {
     use landlock::{
-        ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
+        ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
+        RulesetError,
     };
 
     use super::Jail;

@@ -34,7 +34,11 @@ pub const KIND: Kind = Kind {
             "Workspace files and globs the program may read; it finds them at the same relative paths.",
         ),
         Key::optional("needs", Want::List(&Want::Target, false), "Targets whose artifacts the program may read."),
-        Key::required("outputs", Want::List(&Want::Text, true), "Paths of the files that the program must write, all of them and no others."),
+        Key::required(
+            "outputs",
+            Want::List(&Want::Text, true),
+            "Paths of the files that the program must write, all of them and no others.",
+        ),
         Key::optional("env", Want::Map(&Want::Text), "Variables of the program's environment, which is empty otherwise."),
         Key::optional("pass_env", Want::List(&Want::Text, false), "Variables passed on from your environment; their values enter the key."),
     ],
@@ -83,7 +87,9 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
 fn program(body: Body) -> Result<(&'static str, Value, Option<String>), KindError> {
     match (body.value("run"), body.text("shell")) {
         (Some(_), Some(_)) => Err(body.error("shell", "'run' and 'shell' are two ways to say one thing; keep one")),
-        (None, None) => Err(body.error("", format!("command '{}' needs 'run' or 'shell'", body.0.name)).hint("add: run = [\"program\", \"argument\"]")),
+        (None, None) => {
+            Err(body.error("", format!("command '{}' needs 'run' or 'shell'", body.0.name)).hint("add: run = [\"program\", \"argument\"]"))
+        }
         (None, Some(line)) => Ok(("shell", json!(line), Some("sh".to_owned()))),
         (Some(list), None) => {
             let program = body.texts("run").first().copied().unwrap_or_default();

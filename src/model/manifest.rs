@@ -114,7 +114,10 @@ mod tests {
 
     #[test]
     fn a_tree_that_some_machine_cannot_hold_is_refused() {
-        assert!(matches!(Manifest::new([("A".to_owned(), entry("1")), ("a".to_owned(), entry("2"))]), Err(ManifestError::CaseClash { .. })));
+        assert!(matches!(
+            Manifest::new([("A".to_owned(), entry("1")), ("a".to_owned(), entry("2"))]),
+            Err(ManifestError::CaseClash { .. })
+        ));
         for path in ["/etc/x", "../x", "a/../b", "a//b", ""] {
             assert!(matches!(Manifest::new([(path.to_owned(), entry("1"))]), Err(ManifestError::Outside { .. })), "{path}");
         }

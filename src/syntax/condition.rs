@@ -105,7 +105,10 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, PartFault> {
             let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-' | '+' | '_')).unwrap_or(rest.len());
             let number = serde_json::from_str::<serde_json::Number>(&rest[..length].replace('_', ""));
             let Ok(number) = number else {
-                return Err(problem(at..at + length, format!("'{}' is not a number (a date or a text stands in quotes: '…')", &rest[..length])));
+                return Err(problem(
+                    at..at + length,
+                    format!("'{}' is not a number (a date or a text stands in quotes: '…')", &rest[..length]),
+                ));
             };
             (length, Lexeme::Literal(Value::Number(number)))
         } else if first.is_ascii_alphabetic() || first == '_' {
@@ -375,7 +378,10 @@ mod tests {
             ("(deep", "p: in this condition: ')' is missing"),
             ("deep deep", "deep: in this condition: 'deep' was not expected here"),
             ("learner in 'x'", "learner in 'x': in this condition: 'in' needs a list, found a text"),
-            ("horizon.from < 2015-02-01", "2015-02-01: in this condition: '2015-02-01' is not a number (a date or a text stands in quotes: '…')"),
+            (
+                "horizon.from < 2015-02-01",
+                "2015-02-01: in this condition: '2015-02-01' is not a number (a date or a text stands in quotes: '…')",
+            ),
             ("horizon < horizon", "horizon < horizon: in this condition: a table has no order"),
         ] {
             assert_eq!(holds(text), Err(expected.to_owned()), "{text}");

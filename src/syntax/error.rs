@@ -165,7 +165,9 @@ impl Fault {
             Self::UnknownField { known, .. } if !known.is_empty() => Some(format!("it has: {}", known.join(", "))),
             Self::NotText { .. } => Some("name one of its fields, or let the placeholder be the whole string".into()),
             Self::Hides { .. } => Some("rename one of the two".into()),
-            Self::BadName { .. } => Some("a name is 'dataset.table' or segments of letters, digits, '.', '_' and '-' with '/' between".into()),
+            Self::BadName { .. } => {
+                Some("a name is 'dataset.table' or segments of letters, digits, '.', '_' and '-' with '/' between".into())
+            }
             Self::Toml { message } if message.contains("duplicate key") => Some("each target may have one stanza".into()),
             _ => None,
         }

@@ -201,10 +201,8 @@ mod tests {
     use super::*;
 
     fn fill(text: &str) -> Result<Value, String> {
-        let values = BTreeMap::from([
-            ("horizon".to_owned(), json!({"name": "1m", "rows": 21, "list": [1]})),
-            ("rate".to_owned(), json!(0.05)),
-        ]);
+        let values =
+            BTreeMap::from([("horizon".to_owned(), json!({"name": "1m", "rows": 21, "list": [1]})), ("rate".to_owned(), json!(0.05))]);
         interpolate(text, Scope(&[&values])).map_err(|(part, fault)| format!("{}: {fault}", &text[part]))
     }
 

@@ -102,7 +102,8 @@ mod tests {
 
     fn lets(text: &str) -> (Lets, Vec<String>) {
         let (recipe, mut errors) = parse("a.toml", text);
-        let shared = Lets { values: BTreeMap::from([("root".into(), json!("wti"))]), places: BTreeMap::from([("root".into(), Place::default())]) };
+        let shared =
+            Lets { values: BTreeMap::from([("root".into(), json!("wti"))]), places: BTreeMap::from([("root".into(), Place::default())]) };
         let lets = resolve(&recipe.source, &recipe.lets, &shared, &mut errors);
         (lets, errors.iter().map(ToString::to_string).collect())
     }

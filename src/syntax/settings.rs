@@ -15,8 +15,10 @@ use crate::syntax::recipe::{SourceText, document};
 use crate::syntax::shape::{self, Key, Want};
 
 const NAME: Key = Key::required("name", Want::Text, "The workspace's name.");
-const DEFAULT: Key = Key::optional("default", Want::List(&Want::Text, false), "Globs over target names: what `cbi build` makes when none is named.");
-const WAREHOUSE: Key = Key::optional("warehouse", Want::Text, "The folder of tables, <dataset>.<table>.parquet or .csv (default \"warehouse\").");
+const DEFAULT: Key =
+    Key::optional("default", Want::List(&Want::Text, false), "Globs over target names: what `cbi build` makes when none is named.");
+const WAREHOUSE: Key =
+    Key::optional("warehouse", Want::Text, "The folder of tables, <dataset>.<table>.parquet or .csv (default \"warehouse\").");
 const AS_OF: Key = Key::optional("as_of", Want::Date, "The date that @as_of means in SQL.");
 const JOBS: Key = Key::optional("jobs", Want::Int(1), "Threads that steps may use together (default: the machine's).");
 const MEMORY: Key = Key::optional("memory", Want::Bytes, "Memory that steps may use together (default: most of the machine's).");
@@ -192,7 +194,7 @@ let = { market = "zl" }
                 "5: 'limits.memory' must be a size such as \"2GiB\", found the number 5",
                 "limts: unknown key 'limts' in cbi.toml",
                 "\"soon\": 'workspace.as_of' must be a date such as 2019-01-03, found the string \"soon\"",
-                "nam: unknown key 'workspace.nam' in cbi.toml",
+                "\"x\": unknown key 'workspace.nam' in cbi.toml",
                 "workspace: cbi.toml needs the key 'workspace.name'",
                 ": there is no profile 'x'",
             ]
