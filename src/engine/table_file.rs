@@ -1,0 +1,136 @@
+//! Owns the one Parquet form of tables. Invariant: the same rows under the same column names give the same bytes, whatever order they came
+//! in and whatever program wrote them before.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, UInt64Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::Schema;
+use arrow::error::ArrowError;
+use arrow::row::{RowConverter, SortField};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+
+use crate::base::name::nearest;
+use crate::engine::table_types::{TypeError, canonical};
+
+/// What a table's file is called inside its artifact.
+pub const FILE_NAME: &str = "table.parquet";
+
+/// Rows of one row group; also how the writer is fed, so that page ends depend on the rows alone.
+const ROW_GROUP: usize = 1_048_576;
+
+/// A table file that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum TableFileError {
+    /// The file cannot be opened or created.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not a Parquet file, or a damaged one.
+    #[error("{}: {source}", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the reader or writer says.
+        source: ParquetError,
+    },
+    /// Rows cannot be put together or in order.
+    #[error("{}: {source}", path.display())]
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// What Arrow says.
+        source: ArrowError,
+    },
+    /// A column that no table can hold.
+    #[error(transparent)]
+    Type(#[from] TypeError),
+    /// A key column that the table does not have.
+    #[error("no column '{column}' to sort by")]
+    Key {
+        /// The column asked for.
+        column: String,
+        /// The column that may have been meant.
+        nearest: Option<String>,
+    },
+}
+
+/// All rows of the Parquet file at `path`, every column in its canonical type, in the order of the file.
+///
+/// # Errors
+/// When the file cannot be read, is no Parquet file or holds a type no table can hold.
+pub fn read(path: &Path) -> Result<RecordBatch, TableFileError> {
+    let parquet = |source| TableFileError::Parquet { path: path.to_owned(), source };
+    let rows = |source| TableFileError::Rows { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(|source| TableFileError::Io { path: path.to_owned(), source })?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;
+    let schema = builder.schema().clone();
+    let batches: Result<Vec<_>, _> = builder.with_batch_size(65_536).build().map_err(parquet)?.collect();
+    let all = concat_batches(&schema, &batches.map_err(rows)?).map_err(rows)?;
+    Ok(canonical(&all)?)
+}
+
+/// Writes the rows in canonical types and order: by the `key` columns, then by all columns, NULLs first.
+///
+/// # Errors
+/// When a key column is missing, a column has a type no table can hold, or the file cannot be written.
+pub fn write(path: &Path, batch: &RecordBatch, key: &[String]) -> Result<(), TableFileError> {
+    let rows = |source| TableFileError::Rows { path: path.to_owned(), source };
+    let parquet = |source| TableFileError::Parquet { path: path.to_owned(), source };
+    let sorted = sort(&canonical(batch)?, key, rows)?;
+    let file = std::fs::File::create(path).map_err(|source| TableFileError::Io { path: path.to_owned(), source })?;
+    let mut writer = ArrowWriter::try_new_with_options(file, sorted.schema(), options()).map_err(parquet)?;
+    for from in (0..sorted.num_rows()).step_by(ROW_GROUP) {
+        let part = sorted.slice(from, ROW_GROUP.min(sorted.num_rows() - from));
+        writer.write(&part).and_then(|()| writer.flush()).map_err(parquet)?;
+    }
+    writer.close().map_err(parquet)?;
+    Ok(())
+}
+
+fn options() -> ArrowWriterOptions {
+    let properties = WriterProperties::builder()
+        .set_created_by("cbi".into())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP));
+    ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true)
+}
+
+fn sort(batch: &RecordBatch, key: &[String], rows: impl Fn(ArrowError) -> TableFileError) -> Result<RecordBatch, TableFileError> {
+    if batch.num_columns() == 0 {
+        return Ok(batch.clone());
+    }
+    let order = column_order(&batch.schema(), key)?;
+    let columns: Vec<_> = order.iter().map(|&i| batch.column(i).clone()).collect();
+    let fields = columns.iter().map(|c| SortField::new(c.data_type().clone())).collect();
+    let converter = RowConverter::new(fields).map_err(&rows)?;
+    let encoded = converter.convert_columns(&columns).map_err(&rows)?;
+    let mut order: Vec<u64> = (0..batch.num_rows() as u64).collect();
+    #[expect(clippy::cast_possible_truncation, reason = "each is the number of a row in memory")]
+    order.sort_by(|a, b| encoded.row(*a as usize).cmp(&encoded.row(*b as usize)));
+    take_record_batch(batch, &UInt64Array::from(order)).map_err(rows)
+}
+
+/// The key's columns first, then the others as they stand.
+fn column_order(schema: &Arc<Schema>, key: &[String]) -> Result<Vec<usize>, TableFileError> {
+    let mut order = Vec::with_capacity(schema.fields().len());
+    for column in key {
+        let at = schema.index_of(column).map_err(|_| TableFileError::Key {
+            column: column.clone(),
+            nearest: nearest(column, schema.fields().iter().map(|f| f.name().as_str())).map(ToOwned::to_owned),
+        })?;
+        order.push(at);
+    }
+    order.extend((0..schema.fields().len()).filter(|i| !key.contains(schema.field(*i).name())));
+    Ok(order)
+}
