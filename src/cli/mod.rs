@@ -1,1 +1,5 @@
 //! Floor 8: the command line. Arguments in, use-case called, report out; no logic of its own.
+
+pub mod args;
+pub mod examples;
+pub mod report;

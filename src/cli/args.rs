@@ -1,0 +1,377 @@
+//! Owns the command line: every command, option and its help. Invariant: only what a person can type; what it does stands elsewhere.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::base::units;
+use crate::cli::examples;
+use crate::ui::output::Colour;
+use crate::ui::sink::Verbosity;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Builds data and models: tables, training frames, models and forecasts, and again only what a change reaches
+#[derive(Debug, Parser)]
+#[command(name = "cbi", version, styles = STYLES, max_term_width = 100, after_help = examples::CBI)]
+#[command(propagate_version = false, disable_help_subcommand = true, infer_subcommands = false)]
+pub struct Args {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// Work in this folder, or in the nearest folder above it that holds a cbi.toml
+    #[arg(short = 'C', long, global = true, value_name = "DIR", default_value = ".", hide_default_value = true, value_hint = ValueHint::DirPath)]
+    pub directory: PathBuf,
+    /// Use the settings of [profile.NAME] in cbi.toml
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Read warehouse tables from this folder of DATASET.TABLE.parquet and .csv files
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub warehouse: Option<PathBuf>,
+    /// The date that @as_of stands for in SQL, as YYYY-MM-DD
+    #[arg(long, global = true, value_name = "DATE", value_parser = date)]
+    pub as_of: Option<NaiveDate>,
+    /// Colour the output [default: auto, which heeds `NO_COLOR`, `CLICOLOR_FORCE` and `TERM`]
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_default_value = true)]
+    pub color: When,
+    /// Show failures only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Show more: keys, reasons, what was reused, what a step cost
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum When {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Also into pipes and files.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build targets and what they need
+    #[command(visible_alias = "b", after_help = examples::BUILD)]
+    Build(Build),
+    /// Show what a build would run, why, and what it will cost
+    #[command(after_help = examples::PLAN)]
+    Plan(Select),
+    /// Show every target: fresh or stale, when it was built, how large it is
+    #[command(after_help = examples::STATUS)]
+    Status(Select),
+    /// Say why a target is stale, or why it ran last: every field of its key that differs
+    #[command(after_help = examples::WHY)]
+    Why(One),
+    /// Draw targets and what they need
+    #[command(after_help = examples::GRAPH)]
+    Graph(Graph),
+    /// Show an artifact, an action or a build by its hash, or the latest of a target
+    #[command(after_help = examples::SHOW)]
+    Show(Show),
+    /// Print the rows of a table
+    #[command(after_help = examples::CAT)]
+    Cat(Cat),
+    /// Copy a target's artifacts into a folder
+    #[command(after_help = examples::GET)]
+    Get(Get),
+    /// List past builds, or one target's past results
+    #[command(after_help = examples::LOG)]
+    Log(Log),
+    /// Compare two artifacts: parameters, inputs, schema, rows, metrics
+    #[command(after_help = examples::DIFF)]
+    Diff(Diff),
+    /// Make an artifact again from its recorded lineage and compare bits
+    #[command(after_help = examples::REPRODUCE)]
+    Reproduce(Reproduce),
+    /// Delete artifacts that no kept build needs
+    #[command(after_help = examples::GC)]
+    Gc(Gc),
+    /// Check every byte and record of the store
+    #[command(after_help = examples::FSCK)]
+    Fsck(Fsck),
+    /// Check this machine: programs, engines, limits, disk
+    Doctor(Format),
+    /// Print the JSON Schema of recipe files, for editors
+    #[command(after_help = examples::SCHEMA)]
+    Schema,
+    /// Print a shell's completion script
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(Completions),
+    /// Begin a workspace: cbi.toml and a first recipe
+    #[command(after_help = examples::INIT)]
+    Init(Init),
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, Group)]
+pub struct Format {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Some targets.
+#[derive(Debug, Clone, Group)]
+pub struct Select {
+    /// Targets or globs (`*` within a segment, `**` across segments) [default: `default` in cbi.toml]
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// One target.
+#[derive(Debug, Clone, Group)]
+pub struct One {
+    /// The target
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// `cbi build`.
+#[derive(Debug, Clone, Group)]
+pub struct Build {
+    /// Targets or globs (`*` within a segment, `**` across segments) [default: `default` in cbi.toml]
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// After a failure, build all that does not depend on it
+    #[arg(short, long)]
+    pub keep_going: bool,
+    /// Run at most N threads of actions at once [default: the machine's CPUs]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub jobs: Option<u32>,
+    /// Let running actions use at most this much memory together, such as 8GiB or 512MiB [default: most of the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
+    /// Build nothing, show what would run: the same as `cbi plan`
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print plain lines on a terminal too
+    #[arg(long)]
+    pub no_progress: bool,
+    /// Print events as JSON, one a line; the last line counts what ran, was reused and failed
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `cbi graph`.
+#[derive(Debug, Clone, Group)]
+pub struct Graph {
+    /// Targets or globs; they are drawn with all they need [default: everything]
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// How to draw
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Drawn,
+}
+
+/// Forms a graph can be drawn in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Drawn {
+    /// An indented tree
+    #[default]
+    Text,
+    /// Graphviz
+    Dot,
+    /// A picture
+    Svg,
+    /// Nodes and edges
+    Json,
+}
+
+/// `cbi show`.
+#[derive(Debug, Clone, Group)]
+pub struct Show {
+    /// Four or more digits of a hash, a target, or target#artifact
+    #[arg(value_name = "HASH|TARGET")]
+    pub what: String,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// `cbi cat`.
+#[derive(Debug, Clone, Group)]
+pub struct Cat {
+    /// A target that is a table, target#artifact, a warehouse table, or the hash of one
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+    /// Print at most N rows, the newest if the table is long; 0 prints all
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub rows: usize,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// `cbi get`.
+#[derive(Debug, Clone, Group)]
+pub struct Get {
+    /// A target, target#artifact, or the hash of an artifact
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// The folder to copy into; it is made, and must be empty or not exist
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub output: PathBuf,
+}
+
+/// `cbi log`.
+#[derive(Debug, Clone, Group)]
+pub struct Log {
+    /// Only results of this target
+    #[arg(value_name = "TARGET")]
+    pub target: Option<String>,
+    /// List at most N, newest first; 0 lists all
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// `cbi diff`.
+#[derive(Debug, Clone, Group)]
+pub struct Diff {
+    /// A target, target#artifact, or a hash
+    pub a: String,
+    /// What to compare it with
+    pub b: String,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// `cbi reproduce`.
+#[derive(Debug, Clone, Group)]
+pub struct Reproduce {
+    /// Four or more digits of an artifact's hash, or a target for its latest
+    #[arg(value_name = "HASH|TARGET")]
+    pub what: String,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// `cbi gc`.
+#[derive(Debug, Clone, Group)]
+pub struct Gc {
+    /// Keep what the last N builds made
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub keep_builds: usize,
+    /// Keep what builds of the last D days made
+    #[arg(long, value_name = "D", default_value_t = 14)]
+    pub keep_days: u32,
+    /// Delete nothing, show what would be
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// `cbi fsck`.
+#[derive(Debug, Clone, Group)]
+pub struct Fsck {
+    /// Quarantine what is damaged, so that the next build makes it again
+    #[arg(long)]
+    pub repair: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// `cbi completions`.
+#[derive(Debug, Clone, Copy, Group)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Shells that completions are made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// Bash
+    Bash,
+    /// Zsh
+    Zsh,
+    /// Fish
+    Fish,
+}
+
+/// `cbi init`.
+#[derive(Debug, Clone, Group)]
+pub struct Init {
+    /// The folder to begin in; it is made where there is none
+    #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
+}
+
+impl Global {
+    /// How much to show.
+    #[must_use]
+    pub fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        }
+    }
+
+    /// When to colour.
+    #[must_use]
+    pub fn colour(&self) -> Colour {
+        match self.color {
+            When::Auto => Colour::Auto,
+            When::Always => Colour::Always,
+            When::Never => Colour::Never,
+        }
+    }
+}
+
+/// The completion script for `shell`.
+#[must_use]
+pub fn completions(shell: Shell) -> Vec<u8> {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "cbi", &mut script);
+    script
+}
+
+fn date(text: &str) -> Result<NaiveDate, String> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| "not a date as YYYY-MM-DD".to_owned())
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    units::parse_bytes(text).filter(|bytes| *bytes > 0).ok_or_else(|| "not a size such as 8GiB or 512MiB".to_owned())
+}

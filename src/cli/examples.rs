@@ -1,0 +1,109 @@
+//! Owns the examples in the help texts. Invariant: every command shown parses (held by a test), and names targets of `recipes/wti`.
+
+/// `cbi --help`.
+pub const CBI: &str = "\
+Examples:
+  cbi build                             build the workspace's default targets
+  cbi build forecast/wti/1m             build one target and what it needs
+  cbi status                            what is stale
+  cbi why model/wti/lightgbm/1m         why it is
+  cbi cat forecast/wti/1m               look at the result
+
+Exit codes:
+  0 ok, 1 an action failed, 2 usage, 3 recipe or SQL invalid, 4 reproduction differs,
+  5 store damaged, 6 remote failed, 7 busy, 8 a data check refused, 70 bug, 130 interrupted";
+
+/// `cbi build --help`.
+pub const BUILD: &str = "\
+Examples:
+  cbi build                             the default targets
+  cbi build forecast/wti/1m             one target and what it needs
+  cbi build 'model/**/1m' -k -j 4       all models of one horizon, on 4 threads, past failures
+  cbi build --json | tail -n 1          counts for a program to read";
+
+/// `cbi plan --help`.
+pub const PLAN: &str = "\
+Examples:
+  cbi plan                              what `cbi build` would run
+  cbi plan 'forecast/**'                what those forecasts would need";
+
+/// `cbi status --help`.
+pub const STATUS: &str = "\
+Examples:
+  cbi status                            all targets
+  cbi status 'model/wti/**' --json      the models, for a program";
+
+/// `cbi why --help`.
+pub const WHY: &str = "\
+Examples:
+  cbi why model/wti/lightgbm/1m";
+
+/// `cbi graph --help`.
+pub const GRAPH: &str = "\
+Examples:
+  cbi graph forecast/wti/1m             one target's tree
+  cbi graph --format svg > graph.svg    a picture of everything";
+
+/// `cbi show --help`.
+pub const SHOW: &str = "\
+Examples:
+  cbi show model/wti/lightgbm/1m        its hash, inputs, parameters, metrics, cost
+  cbi show 3f9a                         whatever has this hash";
+
+/// `cbi cat --help`.
+pub const CAT: &str = "\
+Examples:
+  cbi cat wti.daily --rows 5            the newest five rows
+  cbi cat 'frame/wti/1m#fit' --rows 0   all rows that models train on
+  cbi cat fred.dcoilwtico --json        rows as JSON, one a line";
+
+/// `cbi get --help`.
+pub const GET: &str = "\
+Examples:
+  cbi get model/wti/lightgbm/1m -o /tmp/model";
+
+/// `cbi log --help`.
+pub const LOG: &str = "\
+Examples:
+  cbi log                               the last 20 builds
+  cbi log model/wti/lightgbm/1m -n 5    that model's last five results";
+
+/// `cbi diff --help`.
+pub const DIFF: &str = "\
+Examples:
+  cbi diff model/wti/lightgbm/1m model/wti/xgboost/1m
+  cbi diff 3f9a 77c1                    two artifacts by hash, such as two in `cbi log TARGET`";
+
+/// `cbi reproduce --help`.
+pub const REPRODUCE: &str = "\
+Examples:
+  cbi reproduce 3f9a                    exit code 0: the same bits; 4: not, or not possible";
+
+/// `cbi gc --help`.
+pub const GC: &str = "\
+Examples:
+  cbi gc --dry-run                      what would be deleted
+  cbi gc --keep-builds 3 --keep-days 7";
+
+/// `cbi fsck --help`.
+pub const FSCK: &str = "\
+Examples:
+  cbi fsck                              exit code 5 when something is damaged
+  cbi fsck --repair";
+
+/// `cbi schema --help`.
+pub const SCHEMA: &str = "\
+Examples:
+  cbi schema > recipes.schema.json";
+
+/// `cbi completions --help`.
+pub const COMPLETIONS: &str = "\
+Examples:
+  cbi completions bash > ~/.local/share/bash-completion/completions/cbi
+  cbi completions zsh > ~/.zfunc/_cbi
+  cbi completions fish > ~/.config/fish/completions/cbi.fish";
+
+/// `cbi init --help`.
+pub const INIT: &str = "\
+Examples:
+  cbi init soybeans                     a new folder with a workspace in it";

@@ -1,0 +1,211 @@
+//! Owns where shown text goes. Invariant: a reader that went away (`cbi log | head`) silences the output and nothing else.
+
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+
+/// A writer that goes quiet at the first failed write.
+pub struct Output {
+    to: Box<dyn Write + Send>,
+    broken: Option<io::ErrorKind>,
+}
+
+impl Output {
+    /// Writes to `to`.
+    #[must_use]
+    pub fn new(to: impl Write + Send + 'static) -> Self {
+        Self { to: Box::new(to), broken: None }
+    }
+
+    /// Writes `text` as it is.
+    pub fn text(&mut self, text: &str) {
+        if self.broken.is_none()
+            && let Err(error) = self.to.write_all(text.as_bytes())
+        {
+            self.broken = Some(error.kind());
+        }
+    }
+
+    /// Writes `text` and ends the line.
+    pub fn line(&mut self, text: &str) {
+        self.text(text);
+        self.text("\n");
+    }
+
+    /// Hands everything written to the reader.
+    pub fn flush(&mut self) {
+        if self.broken.is_none()
+            && let Err(error) = self.to.flush()
+        {
+            self.broken = Some(error.kind());
+        }
+    }
+
+    /// Why text was lost, where it was: a full disk is worth an error, a closed pipe (`BrokenPipe`) is not.
+    #[must_use]
+    pub fn broken(&self) -> Option<io::ErrorKind> {
+        self.broken
+    }
+}
+
+/// The colours in use; all plain where colour is off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Palette {
+    /// What went well.
+    pub good: Style,
+    /// What failed.
+    pub bad: Style,
+    /// What wants attention: hints, warnings.
+    pub warn: Style,
+    /// Names of targets.
+    pub name: Style,
+    /// What matters less.
+    pub dim: Style,
+    /// Headings.
+    pub strong: Style,
+    /// Whether colour is on.
+    pub on: bool,
+}
+
+impl Palette {
+    /// No colour at all.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self::default()
+    }
+
+    /// The colours.
+    #[must_use]
+    pub fn coloured() -> Self {
+        Self {
+            good: AnsiColor::Green.on_default().bold(),
+            bad: AnsiColor::Red.on_default().bold(),
+            warn: AnsiColor::Yellow.on_default().bold(),
+            name: AnsiColor::Cyan.on_default(),
+            dim: Style::new().dimmed(),
+            strong: Style::new().bold(),
+            on: true,
+        }
+    }
+}
+
+/// Puts `text` between the style's codes.
+#[must_use]
+pub fn paint(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Colour {
+    /// On a terminal, unless `NO_COLOR` or `TERM=dumb` says no; `CLICOLOR_FORCE` says yes.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What is known of the place text is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Screen {
+    /// Whether lines can be redrawn: a terminal that understands cursor movement.
+    pub live: bool,
+    /// Columns, where it is a terminal.
+    pub width: Option<usize>,
+    /// The colours to use.
+    pub palette: Palette,
+}
+
+impl Screen {
+    /// Standard output's.
+    #[must_use]
+    pub fn stdout(colour: Colour) -> Self {
+        let stream = io::stdout();
+        Self::new(stream.is_terminal(), colour, anstream::AutoStream::choice(&stream))
+    }
+
+    /// Standard error's.
+    #[must_use]
+    pub fn stderr(colour: Colour) -> Self {
+        let stream = io::stderr();
+        Self::new(stream.is_terminal(), colour, anstream::AutoStream::choice(&stream))
+    }
+
+    fn new(terminal: bool, colour: Colour, choice: anstream::ColorChoice) -> Self {
+        let coloured = match colour {
+            Colour::Auto => choice != anstream::ColorChoice::Never,
+            Colour::Always => true,
+            Colour::Never => false,
+        };
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
+        Self {
+            live: terminal && !dumb,
+            width: terminal.then(|| size().0),
+            palette: if coloured { Palette::coloured() } else { Palette::plain() },
+        }
+    }
+}
+
+/// Columns and rows of the terminal, 80 and 24 where it does not say.
+#[must_use]
+pub fn size() -> (usize, usize) {
+    terminal_size::terminal_size().map_or((80, 24), |(width, height)| (usize::from(width.0).max(1), usize::from(height.0).max(1)))
+}
+
+/// One line of foreign text without escape sequences and control characters, so that it cannot move the cursor.
+#[must_use]
+pub fn tame(line: &str) -> String {
+    let plain = anstream::adapter::strip_str(line).to_string();
+    plain.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control()).collect()
+}
+
+/// `text` cut to `width` characters, its end replaced by `..` where it was longer.
+#[must_use]
+pub fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let keep = width.saturating_sub(2);
+    text.chars().take(keep).chain("..".chars().take(width)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_remembered_and_nothing_else_happens() {
+        let mut output = Output::new(Closed);
+        output.line("a");
+        output.line("b");
+        output.flush();
+        assert_eq!(output.broken(), Some(io::ErrorKind::BrokenPipe));
+    }
+
+    #[test]
+    fn foreign_text_cannot_move_the_cursor_or_colour_the_screen() {
+        assert_eq!(tame("\u{1b}[31mred\u{1b}[0m\u{1b}[2K\r\tdone\u{7}"), "red done");
+    }
+
+    #[test]
+    fn text_is_cut_to_characters_and_says_that_it_was() {
+        assert_eq!(cut("forecast", 8), "forecast");
+        assert_eq!(cut("forecast", 6), "fore..");
+        assert_eq!(cut("forecast", 1), ".");
+        assert_eq!(cut("äöüß", 3), "ä..");
+    }
+}

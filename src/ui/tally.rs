@@ -1,0 +1,100 @@
+//! Owns the running state of a build as its events tell it. Invariant: made from events alone, so every reporter counts alike.
+
+use std::collections::BTreeMap;
+
+use crate::model::event::Event;
+
+/// What is known of a build so far.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Steps in the part of the graph asked for.
+    pub total: u64,
+    /// Steps whose recorded result was taken.
+    pub reused: u64,
+    /// Steps that ran well.
+    pub ran: u64,
+    /// Steps that ended, in whatever way.
+    pub done: u64,
+    /// Names of the targets that failed, with the first line of what went wrong.
+    pub failed: Vec<(String, String)>,
+    /// Names of the targets not tried, with the failed one they need.
+    pub blocked: Vec<(String, String)>,
+    /// Steps now running or waited for, by target.
+    pub running: BTreeMap<String, Running>,
+    /// How many steps have started, to keep `running` in the order they began.
+    started: u64,
+}
+
+/// A step that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Its place in the order of starts.
+    pub order: u64,
+    /// Its kind; empty where another build runs it.
+    pub kind: String,
+    /// When it began, milliseconds since the reporter was made.
+    pub since_ms: u64,
+    /// How long it took last time.
+    pub expected_ms: Option<u64>,
+    /// Whether another build runs it.
+    pub elsewhere: bool,
+}
+
+impl Tally {
+    /// Takes one event, `now_ms` after the reporter was made.
+    pub fn take(&mut self, event: &Event, now_ms: u64) {
+        match event {
+            Event::Planned { total, reused } => {
+                self.total = *total;
+                self.reused = *reused;
+                self.done = *reused;
+            }
+            Event::Started { target, kind, expected_ms, .. } => self.begin(target, kind, now_ms, *expected_ms, false),
+            Event::Waiting { target } => self.begin(target, "", now_ms, None, true),
+            Event::Ran { target, .. } => {
+                self.ran += 1;
+                self.end(target);
+            }
+            Event::Reused { target, .. } => {
+                self.reused += 1;
+                self.end(target);
+            }
+            Event::Failed { target, error, .. } => {
+                self.failed.push((target.clone(), error.lines().next().unwrap_or_default().to_owned()));
+                self.end(target);
+            }
+            Event::Blocked { target, by } => {
+                self.blocked.push((target.clone(), by.clone()));
+                self.end(target);
+            }
+            Event::Finished { .. } => self.running.clear(),
+        }
+    }
+
+    /// The running steps in the order they began.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<(&str, &Running)> {
+        let mut running: Vec<_> = self.running.iter().map(|(target, step)| (target.as_str(), step)).collect();
+        running.sort_by_key(|(_, step)| step.order);
+        running
+    }
+
+    /// Steps done of all, as `[ 3/23]`.
+    #[must_use]
+    pub fn position(&self) -> String {
+        let width = self.total.to_string().len();
+        format!("[{:>width$}/{}]", self.done, self.total)
+    }
+
+    fn begin(&mut self, target: &str, kind: &str, since_ms: u64, expected_ms: Option<u64>, elsewhere: bool) {
+        let step = Running { order: self.started, kind: kind.to_owned(), since_ms, expected_ms, elsewhere };
+        self.started += 1;
+        self.running.insert(target.to_owned(), step);
+    }
+
+    fn end(&mut self, target: &str) {
+        self.running.remove(target);
+        self.done += 1;
+        self.total = self.total.max(self.done);
+    }
+}

@@ -1,0 +1,120 @@
+//! Owns the sentences about a build. Invariant: a piped and a live build say the same words; only where they stand differs.
+
+use std::time::Duration;
+
+use crate::base::units;
+use crate::model::build::Counts;
+use crate::model::event::Event;
+use crate::model::result::Cost;
+use crate::ui::output::{Palette, paint, tame};
+use crate::ui::sink::Verbosity;
+use crate::ui::tally::Tally;
+
+/// Lines of an action's log shown with its failure.
+const LOG_LINES: usize = 20;
+/// Names listed before the rest is only counted.
+const NAMES: usize = 10;
+
+/// Milliseconds as people read them.
+#[must_use]
+pub fn elapsed(ms: u64) -> String {
+    units::duration(Duration::from_millis(ms))
+}
+
+/// The lines about `event`, its first one behind the position in the build; none where `verbosity` leaves it out.
+#[must_use]
+pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosity) -> Vec<String> {
+    let at = paint(palette.dim, &tally.position());
+    let verbose = verbosity == Verbosity::Verbose;
+    let name = |target: &str| paint(palette.name, target);
+    match event {
+        Event::Failed { target, error, hint, log_tail, .. } => failure(target, error, hint.as_deref(), log_tail, palette),
+        _ if verbosity == Verbosity::Quiet => Vec::new(),
+        Event::Planned { total, reused } => {
+            let left = total.saturating_sub(*reused);
+            if left == 0 { Vec::new() } else { vec![format!("{} to build or check, {reused} fresh", steps(left))] }
+        }
+        Event::Started { target, kind, key, why, .. } => {
+            let key = if verbose { format!(" {}", paint(palette.dim, &key.0.short())) } else { String::new() };
+            vec![format!("{at} start   {} ({kind}){key}: {why}", name(target))]
+        }
+        Event::Ran { target, key, cost, unchanged, notes } => {
+            let same = if *unchanged { ", same result as before" } else { "" };
+            let key = if verbose { format!(" {}", paint(palette.dim, &key.0.short())) } else { String::new() };
+            let spent = spent(cost, verbose);
+            let mut lines = vec![format!("{at} {} {}{key} in {spent}{same}", paint(palette.good, "ran    "), name(target))];
+            lines.extend(notes.iter().map(|note| format!("        {}", tame(note))));
+            lines
+        }
+        Event::Reused { target, .. } => vec![format!("{at} reused  {}", name(target))],
+        Event::Waiting { target } => vec![format!("{at} waiting {}: another build runs it", name(target))],
+        Event::Blocked { target, by } if verbose => vec![format!("{at} skipped {}: needs {by}", name(target))],
+        Event::Blocked { .. } => Vec::new(),
+        Event::Finished { counts, outcome, wall_ms } => summary(*counts, outcome, *wall_ms, tally, palette),
+    }
+}
+
+fn spent(cost: &Cost, verbose: bool) -> String {
+    let wall = elapsed(cost.wall_ms);
+    if !verbose {
+        return wall;
+    }
+    format!("{wall} (cpu {}, peak {})", elapsed(cost.cpu_ms), units::bytes(cost.peak_bytes))
+}
+
+fn failure(target: &str, error: &str, hint: Option<&str>, log_tail: &[String], palette: &Palette) -> Vec<String> {
+    let mut lines = vec![format!("{} {}", paint(palette.bad, "FAILED"), paint(palette.name, target))];
+    let mut said = error.lines().map(tame);
+    lines.push(format!("  {} {}", paint(palette.bad, "error:"), said.next().unwrap_or_default()));
+    lines.extend(said.map(|line| format!("    {line}")));
+    if let Some(hint) = hint {
+        lines.push(format!("  {} {}", paint(palette.warn, "hint:"), tame(hint)));
+    }
+    if !log_tail.is_empty() {
+        let skip = log_tail.len().saturating_sub(LOG_LINES);
+        lines.push(format!("  its log ended:{}", if skip > 0 { format!(" ({skip} more lines above)") } else { String::new() }));
+        lines.extend(log_tail[skip..].iter().map(|line| format!("  {} {}", paint(palette.dim, "|"), tame(line))));
+    }
+    lines.push(format!("  rerun alone: {}", paint(palette.strong, &format!("cbi build {target}"))));
+    lines
+}
+
+fn summary(counts: Counts, outcome: &str, wall_ms: u64, tally: &Tally, palette: &Palette) -> Vec<String> {
+    let mut lines = Vec::new();
+    if tally.failed.len() > 1 {
+        lines.push(format!("{}", paint(palette.bad, "failed:")));
+        lines.extend(tally.failed.iter().take(NAMES).map(|(target, error)| format!("  {}: {}", paint(palette.name, target), tame(error))));
+        lines.extend(rest(tally.failed.len()));
+    }
+    if !tally.blocked.is_empty() {
+        lines.push("not tried:".to_owned());
+        let blocked = tally.blocked.iter().take(NAMES);
+        lines.extend(blocked.map(|(target, by)| format!("  {}: needs {by}", paint(palette.name, target))));
+        lines.extend(rest(tally.blocked.len()));
+    }
+    let (word, style) = match outcome {
+        "ok" if counts.ran == 0 => ("nothing to do", palette.good),
+        "ok" => ("done", palette.good),
+        "interrupted" => ("interrupted", palette.warn),
+        _ => ("failed", palette.bad),
+    };
+    let mut parts = Vec::new();
+    for (count, what) in [(counts.ran, "ran"), (counts.reused, "reused"), (counts.failed, "failed")] {
+        if count > 0 || what != "failed" {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    if !tally.blocked.is_empty() {
+        parts.push(format!("{} not tried", tally.blocked.len()));
+    }
+    lines.push(format!("{}: {}, in {}", paint(style, word), parts.join(", "), elapsed(wall_ms)));
+    lines
+}
+
+fn rest(count: usize) -> Option<String> {
+    (count > NAMES).then(|| format!("  and {} more", count - NAMES))
+}
+
+fn steps(count: u64) -> String {
+    if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
+}
