@@ -43,7 +43,7 @@ pub struct Global {
     /// Read warehouse tables from this folder of DATASET.TABLE.parquet and .csv files
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub warehouse: Option<PathBuf>,
-    /// The date that @as_of stands for in SQL, as YYYY-MM-DD
+    /// The date that `@as_of` stands for in SQL, as YYYY-MM-DD
     #[arg(long, global = true, value_name = "DATE", value_parser = date)]
     pub as_of: Option<NaiveDate>,
     /// Colour the output [default: auto, which heeds `NO_COLOR`, `CLICOLOR_FORCE` and `TERM`]
@@ -156,6 +156,7 @@ pub struct One {
 
 /// `cbi build`.
 #[derive(Debug, Clone, Group)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one switch of the command line")]
 pub struct Build {
     /// Targets or globs (`*` within a segment, `**` across segments) [default: `default` in cbi.toml]
     #[arg(value_name = "TARGET")]

@@ -17,7 +17,8 @@ pub fn report(diagnostics: &[Diagnostic], output: &mut Output, palette: &Palette
 pub fn render(diagnostics: &[Diagnostic], palette: &Palette, width: usize) -> String {
     let mut text: String = diagnostics.iter().map(|diagnostic| one(diagnostic, palette, width)).collect::<Vec<_>>().join("\n");
     if diagnostics.len() > 1 {
-        text.push_str(&format!("\n{} {} errors\n", paint(palette.bad, "error:"), diagnostics.len()));
+        text.push('\n');
+        text.push_str(&labelled("error:", paint(palette.bad, "error:"), &format!("{} errors", diagnostics.len())));
     }
     text
 }
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_place_outside_the_text_or_within_a_character_still_shows_the_error() {
-        for span in [0..0, 9_999..10_000, 120..3, 0..9_999, RECIPE.len()..RECIPE.len()] {
+        for span in [0..0, 9_999..10_000, std::ops::Range { start: 120, end: 3 }, 0..9_999, RECIPE.len()..RECIPE.len()] {
             let shown = render(&[Diagnostic::new(ExitCode::Invalid, "broken").at(recipe(span, ""))], &Palette::plain(), 80);
             assert!(shown.starts_with("error: broken\n"), "{shown}");
         }

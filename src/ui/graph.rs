@@ -1,5 +1,7 @@
 //! Owns what a drawn graph is, and its forms for programs. Invariant: the same drawing gives the same text, byte for byte.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 /// Nodes and the edges between them. An edge `(a, b)` says that `b` needs `a`: data flows from `a` to `b`.
@@ -27,12 +29,13 @@ impl Drawing {
     /// A drawing of these nodes, sorted by name; edges without two such ends are left out.
     #[must_use]
     pub fn new(nodes: Vec<DrawnNode>, edges: &[(usize, usize)]) -> Self {
-        let mut order: Vec<usize> = (0..nodes.len()).collect();
-        order.sort_by(|a, b| nodes[*a].name.cmp(&nodes[*b].name));
-        let mut place = vec![0; nodes.len()];
-        for (new, old) in order.iter().enumerate() {
+        let mut sorted: Vec<(usize, DrawnNode)> = nodes.into_iter().enumerate().collect();
+        sorted.sort_by(|a, b| a.1.name.cmp(&b.1.name));
+        let mut place = vec![0; sorted.len()];
+        for (new, (old, _)) in sorted.iter().enumerate() {
             place[*old] = new;
         }
+        let nodes: Vec<DrawnNode> = sorted.into_iter().map(|(_, node)| node).collect();
         let inside = edges.iter().filter(|(from, to)| *from < nodes.len() && *to < nodes.len() && from != to);
         let mut edges: Vec<_> = inside.map(|(from, to)| (place[*from], place[*to])).collect();
         edges.sort_unstable();
@@ -42,7 +45,7 @@ impl Drawing {
             drawing.needs[*to].push(*from);
             drawing.users[*from].push(*to);
         }
-        drawing.nodes = order.into_iter().map(|old| nodes[old].clone()).collect();
+        drawing.nodes = nodes;
         drawing.edges = edges;
         drawing.depths = drawing.longest_paths();
         drawing
@@ -115,10 +118,10 @@ impl Drawing {
         for node in &self.nodes {
             let (name, tip) = (quote(&node.name), quote(&about(node)));
             let colour = colour(&node.kind);
-            text.push_str(&format!("  {name} [fillcolor=\"{colour}\", color=\"{colour}\", tooltip={tip}];\n"));
+            let _ = writeln!(text, "  {name} [fillcolor=\"{colour}\", color=\"{colour}\", tooltip={tip}];");
         }
         for (from, to) in &self.edges {
-            text.push_str(&format!("  {} -> {};\n", quote(&self.nodes[*from].name), quote(&self.nodes[*to].name)));
+            let _ = writeln!(text, "  {} -> {};", quote(&self.nodes[*from].name), quote(&self.nodes[*to].name));
         }
         text.push_str("}\n");
         text

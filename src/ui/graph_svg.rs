@@ -1,6 +1,7 @@
 //! Owns graphs as pictures. Invariant: data flows from left to right, a column for each depth; no two boxes of a column overlap.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use crate::ui::graph::{Drawing, about, colour};
 
@@ -52,8 +53,8 @@ pub fn svg(drawing: &Drawing) -> String {
     let bottom = layout.items.iter().map(|item| item.y + height(item) / 2.0).fold(MARGIN, f64::max);
     let total = bottom + 3.0 * MARGIN;
     let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0}\" height=\"{1:.0}\" viewBox=\"0 0 {0:.0} {1:.0}\" role=\"img\">\n<title>What is made from what</title>\n<style>{STYLE}</style>\n",
-        width, total
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{total:.0}\" viewBox=\"0 0 {width:.0} {total:.0}\" role=\"img\">\n\
+         <title>What is made from what</title>\n<style>{STYLE}</style>\n",
     );
     for route in &layout.routes {
         text.push_str(&edge(drawing, &layout.items, route, &lefts, &widths));
@@ -131,7 +132,7 @@ impl Layout {
     /// placement without overlap, and so does their mean.
     fn place(&mut self, column: usize, wanted: impl Fn(usize) -> f64) {
         let column = &self.columns[column];
-        let apart = |a: usize, b: usize| (height(&self.items[a]) + height(&self.items[b])) / 2.0 + GAP;
+        let apart = |a: usize, b: usize| f64::midpoint(height(&self.items[a]), height(&self.items[b])) + GAP;
         let mut down: Vec<f64> = column.iter().map(|item| wanted(*item)).collect();
         let mut up = down.clone();
         for at in 1..column.len() {
@@ -191,7 +192,8 @@ fn edge(drawing: &Drawing, items: &[Item], route: &[usize], lefts: &[f64], width
             let start = lefts[from.column] + from.node.map_or(0.0, |node| box_width(drawing, node));
             path = format!("M{start:.1} {:.1}", from.y);
         }
-        path.push_str(&format!("L{x0:.1} {:.1}C{middle:.1} {:.1} {middle:.1} {:.1} {x1:.1} {:.1}", from.y, from.y, to.y, to.y));
+        let (y0, y1) = (from.y, to.y);
+        let _ = write!(path, "L{x0:.1} {y0:.1}C{middle:.1} {y0:.1} {middle:.1} {y1:.1} {x1:.1} {y1:.1}");
     }
     format!("<path class=\"edge\" d=\"{path}\"/>\n")
 }
@@ -206,11 +208,12 @@ fn legend_row(kinds: &[&str], y: f64) -> String {
     let mut text = String::new();
     for kind in kinds {
         let (colour, name) = (colour(kind), escape(kind));
-        text.push_str(&format!(
-            "<rect class=\"box\" x=\"{x:.1}\" y=\"{:.1}\" width=\"12\" height=\"12\" rx=\"3\" fill=\"{colour}\" stroke=\"{colour}\"/><text x=\"{:.1}\" y=\"{y:.1}\">{name}</text>\n",
+        let _ = writeln!(
+            text,
+            "<rect class=\"box\" x=\"{x:.1}\" y=\"{:.1}\" width=\"12\" height=\"12\" rx=\"3\" fill=\"{colour}\" stroke=\"{colour}\"/><text x=\"{:.1}\" y=\"{y:.1}\">{name}</text>",
             y - 10.0,
             x + 18.0,
-        ));
+        );
         x += text_width(kind) + 40.0;
     }
     text
@@ -233,7 +236,7 @@ mod tests {
         for column in &layout.columns {
             for pair in column.windows(2) {
                 let (a, b) = (&layout.items[pair[0]], &layout.items[pair[1]]);
-                assert!(b.y - a.y >= (height(a) + height(b)) / 2.0 + GAP - 1e-6);
+                assert!(b.y - a.y >= f64::midpoint(height(a), height(b)) + GAP - 1e-6);
             }
         }
         assert!(layout.items.iter().all(|item| item.y - height(item) / 2.0 >= MARGIN - 1e-6));

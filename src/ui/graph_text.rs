@@ -21,16 +21,19 @@ pub fn text(drawing: &Drawing, palette: &Palette) -> String {
 }
 
 fn line(drawing: &Drawing, node: usize, indent: usize, again: bool, palette: &Palette) -> String {
-    let node = &drawing.nodes()[node];
-    let style = match node.state.as_str() {
+    let drawn = &drawing.nodes()[node];
+    let style = match drawn.state.as_str() {
         "fresh" => palette.good,
         "stale" => palette.warn,
         "failed" | "blocked" => palette.bad,
         _ => palette.dim,
     };
-    let note = if again { "(above)".to_owned() } else { format!("({})", about(node)) };
-    let note = if note == "()" { String::new() } else { format!("  {}", paint(if again { palette.dim } else { style }, &note)) };
-    format!("{}{}{note}\n", "  ".repeat(indent), paint(palette.name, &node.name))
+    let words = if again { "above".to_owned() } else { about(drawn) };
+    let (indent, name) = ("  ".repeat(indent), paint(palette.name, &drawn.name));
+    if words.is_empty() {
+        return format!("{indent}{name}\n");
+    }
+    format!("{indent}{name}  {}\n", paint(if again { palette.dim } else { style }, &format!("({words})")))
 }
 
 #[cfg(test)]

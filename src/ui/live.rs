@@ -1,5 +1,7 @@
 //! Owns the lines of a build that are redrawn. Invariant: a pure function of tally, time and size; never wider or taller than asked.
 
+use std::fmt::Write as _;
+
 use crate::ui::output::{Palette, cut, paint};
 use crate::ui::tally::{Running, Tally};
 use crate::ui::words::elapsed;
@@ -63,10 +65,10 @@ fn bar(tally: &Tally, running: &[(&str, &Running)], now_ms: u64, columns: usize,
         [(tally.ran, "ran"), (tally.reused, "reused"), (tally.failed.len() as u64, "failed"), (running.len() as u64, "running")]
     {
         if count > 0 {
-            totals.push_str(&format!("  {count} {what}"));
+            let _ = write!(totals, "  {count} {what}");
         }
     }
-    totals.push_str(&format!("  {}", elapsed(seconds(now_ms))));
+    let _ = write!(totals, "  {}", elapsed(seconds(now_ms)));
     let room = columns.saturating_sub(totals.len() + 4).min(40);
     if room < 8 {
         return Drawn::new(&totals, columns, palette.strong);

@@ -82,7 +82,7 @@ fn failure(target: &str, error: &str, hint: Option<&str>, log_tail: &[String], p
 fn summary(counts: Counts, outcome: &str, wall_ms: u64, tally: &Tally, palette: &Palette) -> Vec<String> {
     let mut lines = Vec::new();
     if tally.failed.len() > 1 {
-        lines.push(format!("{}", paint(palette.bad, "failed:")));
+        lines.push(paint(palette.bad, "failed:"));
         lines.extend(tally.failed.iter().take(NAMES).map(|(target, error)| format!("  {}: {}", paint(palette.name, target), tame(error))));
         lines.extend(rest(tally.failed.len()));
     }
