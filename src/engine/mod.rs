@@ -1,5 +1,7 @@
 //! Floor 3: outside engines (DuckDB, LightGBM, XGBoost) and the arithmetic of frames and metrics. Knows nothing of builds.
 
+pub mod gbdt;
+pub mod native;
 pub mod table_columns;
 pub mod table_file;
 pub mod table_types;

@@ -1,0 +1,229 @@
+//! Owns the calls into `libxgboost`. Invariant: a booster keeps the rows it points to.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::{ptr, slice};
+
+use crate::engine::gbdt::error::GbdtError;
+use crate::engine::gbdt::ffi::c::{Handle, Rows, Texts, c_text, c_texts, library, pointers};
+
+library!(
+    /// `XGBoost`'s C interface, as far as it is used (`include/xgboost/c_api.h` of 3.2.0).
+    XgBoost, "xgboost", XGBGetLastError, {
+        XGDMatrixCreateFromDense(*const c_char, *const c_char, *mut Handle);
+        XGDMatrixSetInfoFromInterface(Handle, *const c_char, *const c_char);
+        XGDMatrixFree(Handle);
+        XGBoosterCreate(*const Handle, u64, *mut Handle);
+        XGBoosterSetParam(Handle, *const c_char, *const c_char);
+        XGBoosterSetStrFeatureInfo(Handle, *const c_char, Texts, u64);
+        XGBoosterUpdateOneIter(Handle, c_int, Handle);
+        XGBoosterEvalOneIter(Handle, c_int, *const Handle, Texts, u64, *mut *const c_char);
+        XGBoosterBoostedRounds(Handle, *mut c_int);
+        XGBoosterSlice(Handle, c_int, c_int, c_int, *mut Handle);
+        XGBoosterSaveModelToBuffer(Handle, *const c_char, *mut u64, *mut *const c_char);
+        XGBoosterLoadModelFromBuffer(Handle, *const c_void, u64);
+        XGBoosterGetNumFeature(Handle, *mut u64);
+        XGBoosterPredictFromDMatrix(Handle, Handle, *const c_char, *mut *const u64, *mut u64, *mut *const f32);
+        XGBoosterFree(Handle);
+    }
+);
+
+/// Rows in `XGBoost`'s own form.
+pub struct XgBoostData {
+    api: &'static XgBoost,
+    handle: Handle,
+    rows: usize,
+}
+
+impl XgBoost {
+    /// Takes the rows in; NaN is missing.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn data(&'static self, rows: Rows<f32>, threads: u32) -> Result<XgBoostData, GbdtError> {
+        let array = c_text(&array_interface(rows.values, &format!("{},{}", rows.rows, rows.columns)));
+        let config = c_text(&format!("{{\"missing\":NaN,\"nthread\":{threads}}}"));
+        let mut handle = ptr::null_mut();
+        // SAFETY: the array names rows × columns floats, which the library copies.
+        self.check(unsafe { (self.XGDMatrixCreateFromDense)(array.as_ptr(), config.as_ptr(), &raw mut handle) })?;
+        Ok(XgBoostData { api: self, handle, rows: rows.rows })
+    }
+
+    /// A booster that may learn from and judge by the given rows.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn booster(&'static self, data: Vec<XgBoostData>) -> Result<XgBoostBooster, GbdtError> {
+        let handles: Vec<Handle> = data.iter().map(|d| d.handle).collect();
+        let mut handle = ptr::null_mut();
+        // SAFETY: as many handles as said; the rows are kept as long as the booster.
+        self.check(unsafe { (self.XGBoosterCreate)(handles.as_ptr(), handles.len() as u64, &raw mut handle) })?;
+        Ok(XgBoostBooster { api: self, handle, data })
+    }
+}
+
+/// The numpy array interface of a slice, which names its address.
+fn array_interface(values: &[f32], shape: &str) -> String {
+    format!("{{\"data\":[{},true],\"shape\":[{shape}],\"typestr\":\"<f4\",\"version\":3}}", values.as_ptr() as usize)
+}
+
+impl XgBoostData {
+    /// Sets `label` or `weight`, one value a row.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn set(&mut self, field: &str, values: &[f32]) -> Result<(), GbdtError> {
+        let array = c_text(&array_interface(values, &values.len().to_string()));
+        // SAFETY: the array names as many floats as it says; the library copies them.
+        self.api.check(unsafe { (self.api.XGDMatrixSetInfoFromInterface)(self.handle, c_text(field).as_ptr(), array.as_ptr()) })
+    }
+}
+
+impl Drop for XgBoostData {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours and freed here alone.
+        unsafe { (self.api.XGDMatrixFree)(self.handle) };
+    }
+}
+
+/// `XGBoost`'s booster, with the rows it learns from.
+pub struct XgBoostBooster {
+    api: &'static XgBoost,
+    handle: Handle,
+    data: Vec<XgBoostData>,
+}
+
+impl XgBoostBooster {
+    /// Sets one parameter.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), GbdtError> {
+        // SAFETY: two texts, each ended by a zero.
+        self.api.check(unsafe { (self.api.XGBoosterSetParam)(self.handle, c_text(name).as_ptr(), c_text(value).as_ptr()) })
+    }
+
+    /// Names the features in the model.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn set_names(&mut self, names: &[&str]) -> Result<(), GbdtError> {
+        let texts = c_texts(names);
+        let field = c_text("feature_name");
+        // SAFETY: as many texts as said, each ended by a zero; the library copies them.
+        self.api.check(unsafe {
+            (self.api.XGBoosterSetStrFeatureInfo)(self.handle, field.as_ptr(), pointers(&texts).as_ptr(), names.len() as u64)
+        })
+    }
+
+    /// Runs round `round` of boosting on the first rows given.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn update(&mut self, round: u32) -> Result<(), GbdtError> {
+        let round = c_int::try_from(round).unwrap_or(c_int::MAX);
+        let train = self.data.first().map_or(ptr::null_mut(), |d| d.handle);
+        // SAFETY: the rows are alive as long as the booster.
+        self.api.check(unsafe { (self.api.XGBoosterUpdateOneIter)(self.handle, round, train) })
+    }
+
+    /// The metrics on the last rows given, as the library writes them: `[3]\tvalid-rmse:0.25`.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn valid_scores(&mut self, round: u32) -> Result<String, GbdtError> {
+        let round = c_int::try_from(round).unwrap_or(c_int::MAX);
+        let rows = [self.data.last().map_or(ptr::null_mut(), |d| d.handle)];
+        let name = c_text("valid");
+        let names = [name.as_ptr()];
+        let mut answer = ptr::null();
+        // SAFETY: one handle and one name; the answer is a text kept until the next call.
+        unsafe {
+            self.api.check((self.api.XGBoosterEvalOneIter)(self.handle, round, rows.as_ptr(), names.as_ptr(), 1, &raw mut answer))?;
+            Ok(CStr::from_ptr(answer).to_string_lossy().into_owned())
+        }
+    }
+
+    /// Rounds in the model.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn rounds(&self) -> Result<u32, GbdtError> {
+        let mut rounds = 0;
+        // SAFETY: one int is written.
+        self.api.check(unsafe { (self.api.XGBoosterBoostedRounds)(self.handle, &raw mut rounds) })?;
+        Ok(u32::try_from(rounds).unwrap_or(0))
+    }
+
+    /// The model with its first `rounds` rounds.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn first_rounds(&self, rounds: u32) -> Result<Self, GbdtError> {
+        let end = c_int::try_from(rounds).unwrap_or(c_int::MAX);
+        let mut handle = ptr::null_mut();
+        // SAFETY: the new booster is a copy of its own, without rows.
+        self.api.check(unsafe { (self.api.XGBoosterSlice)(self.handle, 0, end, 1, &raw mut handle) })?;
+        Ok(Self { api: self.api, handle, data: Vec::new() })
+    }
+
+    /// The model in the UBJ format.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn ubj(&self) -> Result<Vec<u8>, GbdtError> {
+        let config = c_text("{\"format\":\"ubj\"}");
+        let (mut length, mut start) = (0, ptr::null());
+        // SAFETY: `length` bytes at `start` are kept until the next call; they are copied here.
+        unsafe {
+            self.api.check((self.api.XGBoosterSaveModelToBuffer)(self.handle, config.as_ptr(), &raw mut length, &raw mut start))?;
+            Ok(slice::from_raw_parts(start.cast(), usize::try_from(length).unwrap_or(0)).to_vec())
+        }
+    }
+
+    /// Takes in a model in the UBJ format.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn load_ubj(&mut self, bytes: &[u8]) -> Result<(), GbdtError> {
+        // SAFETY: the bytes are only read.
+        self.api.check(unsafe { (self.api.XGBoosterLoadModelFromBuffer)(self.handle, bytes.as_ptr().cast(), bytes.len() as u64) })
+    }
+
+    /// How many features a row must have.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn features(&self) -> Result<usize, GbdtError> {
+        let mut count = 0;
+        // SAFETY: one number is written.
+        self.api.check(unsafe { (self.api.XGBoosterGetNumFeature)(self.handle, &raw mut count) })?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
+    /// One prediction a row.
+    ///
+    /// # Errors
+    /// What the library says, and an answer of another size.
+    pub fn predict(&self, data: &XgBoostData) -> Result<Vec<f32>, GbdtError> {
+        let config = c_text(r#"{"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"strict_shape":false}"#);
+        let (mut shape, mut dimensions, mut start) = (ptr::null(), 0, ptr::null());
+        // SAFETY: `dimensions` sizes at `shape`, and their product of floats at `start`, are kept until the next call; they are copied here.
+        unsafe {
+            let (handle, config) = (self.handle, config.as_ptr());
+            let predict = self.api.XGBoosterPredictFromDMatrix;
+            self.api.check(predict(handle, data.handle, config, &raw mut shape, &raw mut dimensions, &raw mut start))?;
+            let sizes: &[u64] = slice::from_raw_parts(shape, usize::try_from(dimensions).unwrap_or(0));
+            if sizes.iter().product::<u64>() != data.rows as u64 {
+                return Err(GbdtError::Answer { library: "xgboost", answer: format!("predictions of shape {sizes:?}") });
+            }
+            Ok(slice::from_raw_parts(start, data.rows).to_vec())
+        }
+    }
+}
+
+impl Drop for XgBoostBooster {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours and freed here alone, before the rows it points to.
+        unsafe { (self.api.XGBoosterFree)(self.handle) };
+    }
+}

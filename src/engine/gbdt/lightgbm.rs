@@ -1,0 +1,145 @@
+//! Owns training and reading `LightGBM` models. Invariant: the same data and parameters give the same text as the vendor's Python package, round
+//! for round, and reach the dataset as well as the booster.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::engine::gbdt::data::{Sample, TrainingData, parameter_text};
+use crate::engine::gbdt::error::GbdtError;
+use crate::engine::gbdt::ffi::c::Rows;
+use crate::engine::gbdt::ffi::lightgbm::{LightGbm, LightGbmBooster, LightGbmData};
+use crate::engine::gbdt::stopping::EarlyStopping;
+use crate::engine::native;
+
+/// Characters that the model's text cannot hold in a name.
+const NOT_IN_NAMES: &[char] = &['"', ',', ':', '[', ']', '{', '}', '\n'];
+
+fn library() -> Result<&'static LightGbm, GbdtError> {
+    LightGbm::load(&native::library("lightgbm").unwrap_or_default())
+}
+
+/// Trains `rounds` rounds, or fewer where `stopping` says so; the model's text and the rounds in it.
+///
+/// # Errors
+/// What the library says; early stopping without valid rows; a feature name that the text cannot hold.
+pub fn train(
+    data: &TrainingData,
+    params: &BTreeMap<String, Value>,
+    rounds: u32,
+    stopping: Option<EarlyStopping>,
+) -> Result<(String, u32), GbdtError> {
+    check_names(&data.features)?;
+    let params = parameters(params, &data.features)?;
+    let library = library()?;
+    let train = load(library, &data.train, data, &params, None)?;
+    let Some(stopping) = stopping else {
+        let mut booster = library.booster(train, &params)?;
+        for _ in 0..rounds {
+            booster.update()?;
+        }
+        return Ok((booster.text(None)?, rounds));
+    };
+    let sample = data.valid.as_ref().ok_or(GbdtError::NoValidRows)?;
+    let valid = load(library, sample, data, &params, Some(&train))?;
+    let mut booster = library.booster(train, &params)?;
+    booster.add_valid(valid)?;
+    let kept = update_until(&mut booster, rounds, stopping)? + 1;
+    Ok((booster.text(Some(kept))?, kept))
+}
+
+/// Runs rounds until the valid scores stand still; the round to keep, counted from 0.
+fn update_until(booster: &mut LightGbmBooster, rounds: u32, mut stopping: EarlyStopping) -> Result<u32, GbdtError> {
+    for round in 0..rounds {
+        booster.update()?;
+        if let Some(best) = stopping.observe(round, &booster.valid_scores()?) {
+            return Ok(best);
+        }
+    }
+    Ok(stopping.best_round())
+}
+
+fn load(
+    library: &'static LightGbm,
+    sample: &Sample,
+    data: &TrainingData,
+    params: &str,
+    reference: Option<&LightGbmData>,
+) -> Result<LightGbmData, GbdtError> {
+    let mut rows = library.data(Rows::new(&sample.values, data.features.len()), params, reference)?;
+    rows.set("label", &sample.label)?;
+    if let Some(weight) = &sample.weight {
+        rows.set("weight", weight)?;
+    }
+    rows.set_names(&data.names())?;
+    Ok(rows)
+}
+
+fn check_names(features: &[String]) -> Result<(), GbdtError> {
+    let refuse = |name: &String, why| Err(GbdtError::FeatureName { library: "lightgbm", name: name.clone(), why });
+    match features.iter().find(|name| name.contains(NOT_IN_NAMES)) {
+        Some(name) => refuse(name, "it holds one of \" , : [ ] { }"),
+        None => features.iter().find(|name| name.contains(' ')).map_or(Ok(()), |name| refuse(name, "it holds a space")),
+    }
+}
+
+/// The parameters in the vendor's one line; categorical features become indexes.
+fn parameters(params: &BTreeMap<String, Value>, features: &[String]) -> Result<String, GbdtError> {
+    let mut words = Vec::new();
+    for (name, value) in params {
+        let text = if name == "categorical_feature" { indexes(value, features)? } else { parameter_text(value, &joined) };
+        words.push(format!("{name}={text}"));
+    }
+    Ok(words.join(" "))
+}
+
+/// A list as `1,2`; a list of lists as `[1,2],[3]`.
+fn joined(items: &[Value]) -> String {
+    let inner = |item: &Value| match item {
+        Value::Array(_) => format!("[{}]", parameter_text(item, &joined)),
+        other => parameter_text(other, &joined),
+    };
+    items.iter().map(inner).collect::<Vec<_>>().join(",")
+}
+
+/// Names (also as `"name:a,b"`) or indexes of categorical features, as indexes.
+fn indexes(value: &Value, features: &[String]) -> Result<String, GbdtError> {
+    let text = parameter_text(value, &joined);
+    let by_name = text.strip_prefix("name:").unwrap_or(&text);
+    let index = |word: &str| {
+        let named = features.iter().position(|name| name == word);
+        let numbered = word.parse().ok().filter(|index: &usize| *index < features.len());
+        named.or(numbered).ok_or_else(|| GbdtError::Categorical { name: word.to_owned() })
+    };
+    let found = by_name.split(',').map(str::trim).filter(|word| !word.is_empty()).map(index).collect::<Result<Vec<_>, _>>()?;
+    Ok(found.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+}
+
+/// A trained model.
+pub struct Model(LightGbmBooster);
+
+impl Model {
+    /// Reads a model's text.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn read(text: &str) -> Result<Self, GbdtError> {
+        library()?.booster_from_text(text).map(Self)
+    }
+
+    /// How many features a row must have.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn features(&self) -> Result<usize, GbdtError> {
+        self.0.features()
+    }
+
+    /// One prediction a row, on one thread.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn predict(&self, values: &[f64], columns: usize) -> Result<Vec<f64>, GbdtError> {
+        self.0.predict(Rows::new(values, columns), "num_threads=1")
+    }
+}

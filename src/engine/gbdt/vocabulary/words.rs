@@ -1,0 +1,206 @@
+//! Owns how a recipe's parameters are checked against a library's documented ones. Invariant: what passes stands under the library's primary name,
+//! once, in the form the library reads; so the library has nothing left to ignore in silence.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::base::name::nearest;
+
+/// What a parameter holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A whole number.
+    Int,
+    /// Any number.
+    Number,
+    /// `true` or `false`.
+    Bool,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// One or several of these words.
+    Words(&'static [&'static str]),
+    /// Numbers, or a number for all.
+    Numbers,
+    /// Lists of feature indexes.
+    Groups,
+    /// Names or indexes of features.
+    Features,
+}
+
+/// One documented parameter that a recipe may give.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameter {
+    /// Its primary name.
+    pub name: &'static str,
+    /// The other names that the library documents for it.
+    pub aliases: &'static [&'static str],
+    /// What it holds.
+    pub form: Form,
+}
+
+/// Documented parameters that a recipe may not give, and what to do instead.
+#[derive(Debug, Clone, Copy)]
+pub struct Owned {
+    /// Their names and aliases.
+    pub names: &'static [&'static str],
+    /// Who decides, and what a recipe says instead.
+    pub instead: &'static str,
+}
+
+/// One library's parameters.
+#[derive(Debug, Clone, Copy)]
+pub struct Vocabulary {
+    /// The library.
+    pub library: &'static str,
+    /// The version whose documentation the lists follow.
+    pub version: &'static str,
+    /// What a recipe may give.
+    pub parameters: &'static [Parameter],
+    /// What it may not.
+    pub owned: &'static [Owned],
+}
+
+/// Why a parameter is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParameterError {
+    /// The library documents no such parameter.
+    #[error("{library} {version} has no parameter '{name}'")]
+    Unknown {
+        /// The name given.
+        name: String,
+        /// The library.
+        library: &'static str,
+        /// Its version.
+        version: &'static str,
+        /// The one that may have been meant.
+        nearest: Option<&'static str>,
+    },
+    /// The library has it, but a recipe may not set it.
+    #[error("'{name}' may not be set here: {instead}")]
+    Owned {
+        /// The name given.
+        name: String,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// The same parameter under two names.
+    #[error("'{name}' and '{other}' are one parameter, given twice")]
+    Twice {
+        /// The second name.
+        name: String,
+        /// The first.
+        other: String,
+    },
+    /// A value the parameter cannot hold.
+    #[error("'{name}' must be {want}, not {found}")]
+    Value {
+        /// The name given.
+        name: String,
+        /// What it holds.
+        want: String,
+        /// What was given.
+        found: String,
+    },
+    /// Two parameters that cannot go together.
+    #[error("'{name}' cannot be used {with}: {why}")]
+    Clash {
+        /// One.
+        name: String,
+        /// The other and its value, in words.
+        with: &'static str,
+        /// Why.
+        why: &'static str,
+    },
+}
+
+impl ParameterError {
+    /// The name as given in the recipe.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Unknown { name, .. }
+            | Self::Owned { name, .. }
+            | Self::Twice { name, .. }
+            | Self::Value { name, .. }
+            | Self::Clash { name, .. } => name,
+        }
+    }
+
+    /// The way out, where one is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unknown { nearest: Some(near), .. } => Some(format!("did you mean '{near}'?")),
+            _ => None,
+        }
+    }
+}
+
+impl Vocabulary {
+    /// The given parameters under their primary names.
+    ///
+    /// # Errors
+    /// The first that is unknown, owned by something else, given twice or of the wrong form.
+    pub fn check(&self, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
+        let mut found: BTreeMap<String, Value> = BTreeMap::new();
+        let mut names: BTreeMap<&str, &String> = BTreeMap::new();
+        for (name, value) in given {
+            let parameter = self.find(name)?;
+            if !parameter.form.holds(value) {
+                return Err(ParameterError::Value { name: name.clone(), want: parameter.form.words(), found: value.to_string() });
+            }
+            if let Some(other) = names.insert(parameter.name, name) {
+                return Err(ParameterError::Twice { name: name.clone(), other: other.clone() });
+            }
+            found.insert(parameter.name.to_owned(), value.clone());
+        }
+        Ok(found)
+    }
+
+    fn find(&self, name: &str) -> Result<&'static Parameter, ParameterError> {
+        if let Some(parameter) = self.parameters.iter().find(|p| p.name == name || p.aliases.contains(&name)) {
+            return Ok(parameter);
+        }
+        if let Some(owned) = self.owned.iter().find(|owned| owned.names.contains(&name)) {
+            return Err(ParameterError::Owned { name: name.to_owned(), instead: owned.instead });
+        }
+        let all = self.parameters.iter().flat_map(|p| std::iter::once(&p.name).chain(p.aliases)).copied();
+        Err(ParameterError::Unknown {
+            name: name.to_owned(),
+            library: self.library,
+            version: self.version,
+            nearest: nearest(name, all),
+        })
+    }
+}
+
+impl Form {
+    fn holds(self, value: &Value) -> bool {
+        let all = |each: &dyn Fn(&Value) -> bool| value.as_array().is_some_and(|items| !items.is_empty() && items.iter().all(each));
+        let word = |words: &[&str], value: &Value| value.as_str().is_some_and(|word| words.contains(&word));
+        match self {
+            Self::Int => value.is_i64() || value.is_u64(),
+            Self::Number => value.is_number(),
+            Self::Bool => value.is_boolean(),
+            Self::Word(words) => word(words, value),
+            Self::Words(words) => word(words, value) || all(&|item| word(words, item)),
+            Self::Numbers => value.is_number() || all(&Value::is_number),
+            Self::Groups => all(&|item| item.as_array().is_some_and(|group| group.iter().all(Value::is_u64))),
+            Self::Features => value.is_string() || all(&|item| item.is_string() || item.is_u64()),
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Int => "a whole number".into(),
+            Self::Number => "a number".into(),
+            Self::Bool => "true or false".into(),
+            Self::Word(words) => format!("one of {}", words.join(", ")),
+            Self::Words(words) => format!("one of, or a list of, {}", words.join(", ")),
+            Self::Numbers => "a number or a list of numbers".into(),
+            Self::Groups => "a list of lists of feature indexes".into(),
+            Self::Features => "a list of feature names".into(),
+        }
+    }
+}

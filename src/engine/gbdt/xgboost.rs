@@ -1,0 +1,164 @@
+//! Owns training and reading `XGBoost` models. Invariant: the same data and parameters give the same trees as the vendor's Python package, and the
+//! model holds the best round and those before it, none after.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::engine::gbdt::data::{Sample, TrainingData, parameter_text, single};
+use crate::engine::gbdt::error::GbdtError;
+use crate::engine::gbdt::ffi::c::Rows;
+use crate::engine::gbdt::ffi::xgboost::{XgBoost, XgBoostBooster, XgBoostData};
+use crate::engine::gbdt::stopping::EarlyStopping;
+use crate::engine::native;
+
+/// Characters that the vendor's Python package refuses in a name.
+const NOT_IN_NAMES: &[char] = &['[', ']', '<'];
+
+fn library() -> Result<&'static XgBoost, GbdtError> {
+    XgBoost::load(&native::library("xgboost").unwrap_or_default())
+}
+
+/// Trains `rounds` rounds, or fewer where `stopping` says so; the model in UBJ and the rounds in it.
+///
+/// # Errors
+/// What the library says; early stopping without valid rows; a feature name that the vendor's package would refuse.
+pub fn train(
+    data: &TrainingData,
+    params: &BTreeMap<String, Value>,
+    threads: u32,
+    rounds: u32,
+    stopping: Option<EarlyStopping>,
+) -> Result<(Vec<u8>, u32), GbdtError> {
+    if let Some(name) = data.features.iter().find(|name| name.contains(NOT_IN_NAMES)) {
+        return Err(GbdtError::FeatureName { library: "xgboost", name: name.clone(), why: "it holds one of [ ] <" });
+    }
+    let library = library()?;
+    let columns = data.features.len();
+    let mut samples = vec![load(library, &data.train, columns, threads)?];
+    if stopping.is_some() {
+        samples.push(load(library, data.valid.as_ref().ok_or(GbdtError::NoValidRows)?, columns, threads)?);
+    }
+    let mut booster = library.booster(samples)?;
+    for (name, text) in params.iter().flat_map(|(name, value)| settings(name, value)) {
+        booster.set(name, &text)?;
+    }
+    booster.set_names(&data.names())?;
+    match stopping {
+        None => {
+            for round in 0..rounds {
+                booster.update(round)?;
+            }
+            Ok((booster.ubj()?, rounds))
+        }
+        Some(stopping) => {
+            let kept = update_until(&mut booster, rounds, stopping)? + 1;
+            Ok((booster.first_rounds(kept)?.ubj()?, kept))
+        }
+    }
+}
+
+/// Runs rounds until the last metric on the valid rows stands still; the round to keep, counted from 0.
+fn update_until(booster: &mut XgBoostBooster, rounds: u32, mut stopping: EarlyStopping) -> Result<u32, GbdtError> {
+    for round in 0..rounds {
+        booster.update(round)?;
+        if let Some(best) = stopping.observe(round, &[last_score(&booster.valid_scores(round)?)?]) {
+            return Ok(best);
+        }
+    }
+    Ok(stopping.best_round())
+}
+
+/// The last number of `[3]\tvalid-mae:0.5\tvalid-rmse:0.25`.
+fn last_score(answer: &str) -> Result<f64, GbdtError> {
+    let number = answer.trim_end().rsplit(':').next().and_then(|number| number.parse().ok());
+    number.ok_or_else(|| GbdtError::Answer { library: "xgboost", answer: answer.to_owned() })
+}
+
+fn load(library: &'static XgBoost, sample: &Sample, columns: usize, threads: u32) -> Result<XgBoostData, GbdtError> {
+    let values = single(sample.values.iter().copied());
+    let mut rows = library.data(Rows::new(&values, columns), threads)?;
+    rows.set("label", &sample.label)?;
+    if let Some(weight) = &sample.weight {
+        rows.set("weight", weight)?;
+    }
+    Ok(rows)
+}
+
+/// One parameter as the library takes it; several metrics are set one by one.
+fn settings<'a>(name: &'a str, value: &Value) -> Vec<(&'a str, String)> {
+    let one = |value: &Value| (name, parameter_text(value, &listed));
+    match value {
+        Value::Array(metrics) if name == "eval_metric" => metrics.iter().map(one).collect(),
+        other => vec![one(other)],
+    }
+}
+
+/// A list as `(1,-1)`; a list of lists as `[[0,1],[2]]`.
+fn listed(items: &[Value]) -> String {
+    let text = Value::Array(items.to_vec()).to_string();
+    if items.iter().any(Value::is_array) { text } else { format!("({})", text.trim_matches(['[', ']'])) }
+}
+
+/// A trained model.
+pub struct Model(XgBoostBooster);
+
+impl Model {
+    /// Reads a model in UBJ.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn read(ubj: &[u8]) -> Result<Self, GbdtError> {
+        let mut booster = library()?.booster(Vec::new())?;
+        booster.set("nthread", "1")?;
+        booster.load_ubj(ubj)?;
+        Ok(Self(booster))
+    }
+
+    /// How many features a row must have.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn features(&self) -> Result<usize, GbdtError> {
+        self.0.features()
+    }
+
+    /// Rounds in the model.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn rounds(&self) -> Result<u32, GbdtError> {
+        self.0.rounds()
+    }
+
+    /// One prediction a row, on one thread.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn predict(&self, values: &[f64], columns: usize) -> Result<Vec<f64>, GbdtError> {
+        let values = single(values.iter().copied());
+        let rows = library()?.data(Rows::new(&values, columns), 1)?;
+        Ok(self.0.predict(&rows)?.into_iter().map(f64::from).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_last_metric_is_the_one_that_stops() {
+        assert!((last_score("[3]\tvalid-mae:0.5\tvalid-rmse:0.25").unwrap() - 0.25).abs() < 1e-15);
+        assert!(last_score("[3]\tvalid-rmse:nan").unwrap().is_nan());
+        assert!(last_score("nothing").is_err());
+    }
+
+    #[test]
+    fn lists_are_written_as_the_vendor_reads_them() {
+        assert_eq!(listed(&[json!(1), json!(0), json!(-1)]), "(1,0,-1)");
+        assert_eq!(listed(&[json!([0, 1]), json!([2])]), "[[0,1],[2]]");
+        assert_eq!(settings("eval_metric", &json!(["mae", "rmse"])), [("eval_metric", "mae".into()), ("eval_metric", "rmse".into())]);
+    }
+}
