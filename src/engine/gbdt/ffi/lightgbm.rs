@@ -85,9 +85,8 @@ impl LightGbmData {
         let too_large = |_| GbdtError::TooLarge { library: "lightgbm", rows: values.len(), columns: 1 };
         let count = c_int::try_from(values.len()).map_err(too_large)?;
         // SAFETY: `values` holds `count` floats; the library copies them.
-        self.api.check(unsafe {
-            (self.api.LGBM_DatasetSetField)(self.handle, c_text(field).as_ptr(), values.as_ptr().cast(), count, FLOAT32)
-        })
+        self.api
+            .check(unsafe { (self.api.LGBM_DatasetSetField)(self.handle, c_text(field).as_ptr(), values.as_ptr().cast(), count, FLOAT32) })
     }
 
     /// Names the columns.
@@ -202,7 +201,18 @@ impl LightGbmBooster {
             let values = rows.values.as_ptr().cast();
             let (handle, answers) = (self.handle, answers.as_mut_ptr());
             (self.api.LGBM_BoosterPredictForMat)(
-                handle, values, FLOAT64, count, columns, ROW_MAJOR, 0, 0, -1, params.as_ptr(), &raw mut written, answers,
+                handle,
+                values,
+                FLOAT64,
+                count,
+                columns,
+                ROW_MAJOR,
+                0,
+                0,
+                -1,
+                params.as_ptr(),
+                &raw mut written,
+                answers,
             )
         })?;
         Ok(answers)

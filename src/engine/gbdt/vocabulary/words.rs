@@ -166,12 +166,7 @@ impl Vocabulary {
             return Err(ParameterError::Owned { name: name.to_owned(), instead: owned.instead });
         }
         let all = self.parameters.iter().flat_map(|p| std::iter::once(&p.name).chain(p.aliases)).copied();
-        Err(ParameterError::Unknown {
-            name: name.to_owned(),
-            library: self.library,
-            version: self.version,
-            nearest: nearest(name, all),
-        })
+        Err(ParameterError::Unknown { name: name.to_owned(), library: self.library, version: self.version, nearest: nearest(name, all) })
     }
 }
 

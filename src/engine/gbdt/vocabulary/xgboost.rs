@@ -6,7 +6,13 @@ use crate::engine::gbdt::vocabulary::words::{Owned, Parameter, Vocabulary};
 
 /// Objectives whose prediction is a number on the label's scale.
 const OBJECTIVES: &[&str] = &[
-    "reg:squarederror", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror", "reg:quantileerror", "reg:gamma", "reg:tweedie",
+    "reg:squarederror",
+    "reg:squaredlogerror",
+    "reg:pseudohubererror",
+    "reg:absoluteerror",
+    "reg:quantileerror",
+    "reg:gamma",
+    "reg:tweedie",
     "count:poisson",
 ];
 
@@ -67,14 +73,24 @@ pub static XGBOOST: Vocabulary = Vocabulary {
         Owned { names: &["nthread", "n_jobs"], instead: "the scheduler gives a step its threads; set `threads` in the stanza" },
         Owned { names: &["device", "gpu_id"], instead: "models are trained on the CPU, where the same rows give the same bits" },
         Owned {
-            names: &["verbosity", "validate_parameters", "disable_default_eval_metric", "use_rmm", "use_cuda_async_pool", "extmem_single_page"],
+            names: &[
+                "verbosity",
+                "validate_parameters",
+                "disable_default_eval_metric",
+                "use_rmm",
+                "use_cuda_async_pool",
+                "extmem_single_page",
+            ],
             instead: "it is fixed, so that the same rows give the same bits",
         },
         Owned {
             names: &["process_type", "refresh_leaf", "xgb_model", "model_in", "model_out", "save_period", "task", "data", "test:data"],
             instead: "a step reads its declared inputs and writes its declared outputs, nothing else",
         },
-        Owned { names: &["num_feature", "missing", "feature_weights"], instead: "the frame gives rows, weights and features; missing is NULL" },
+        Owned {
+            names: &["num_feature", "missing", "feature_weights"],
+            instead: "the frame gives rows, weights and features; missing is NULL",
+        },
         Owned {
             names: &["enable_categorical", "max_cat_to_onehot", "max_cat_threshold"],
             instead: "a frame's features are numbers; use a `lightgbm` stanza with `categorical_feature` for codes of categories",
@@ -85,12 +101,20 @@ pub static XGBOOST: Vocabulary = Vocabulary {
         },
         Owned {
             names: &[
-                "lambdarank_pair_method", "lambdarank_num_pair_per_sample", "lambdarank_normalization", "lambdarank_score_normalization",
-                "lambdarank_unbiased", "lambdarank_bias_norm", "ndcg_exp_gain",
+                "lambdarank_pair_method",
+                "lambdarank_num_pair_per_sample",
+                "lambdarank_normalization",
+                "lambdarank_score_normalization",
+                "lambdarank_unbiased",
+                "lambdarank_bias_norm",
+                "ndcg_exp_gain",
             ],
             instead: "it is about ranking; a frame's label is a price",
         },
-        Owned { names: &["obj", "custom_metric", "feval", "maximize"], instead: "functions cannot be given in a recipe; name an objective or a metric" },
+        Owned {
+            names: &["obj", "custom_metric", "feval", "maximize"],
+            instead: "functions cannot be given in a recipe; name an objective or a metric",
+        },
     ],
 };
 
