@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# All checks and tests, as CI runs them: format, lints, documentation, then every test. Fetches what they need first.
+# Tests that need ../shared (real tables that may not be redistributed) are skipped by name where it is absent; with CI=true that is a failure.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. scripts/tools
+
+step() { printf '\n== %s\n' "$*"; }
+
+need_rust
+need_cc
+cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+scripts/native
+
+# Python with the vendors' packages, for the tests that let them load our models.
+target=${CARGO_TARGET_DIR:-$PWD/target}
+mkdir -p "$target"
+target=$(cd "$target" && pwd)
+python=$target/test-python
+if ! cmp -s scripts/test-python.txt "$python/installed"; then
+  step "Python packages"
+  need_pip
+  rm -rf "$python"
+  python3 -m venv "$python" 2>/dev/null || {
+    rm -rf "$python"
+    install "Python environments, which tests use" python3-venv python
+    python3 -m venv "$python"
+  }
+  "$python/bin/pip" install --quiet --disable-pip-version-check -r scripts/test-python.txt </dev/null
+  cp scripts/test-python.txt "$python/installed"
+fi
+export CBI_TEST_PYTHON=$python/bin/python3
+
+step "format"
+cargo fmt --all -- --check
+
+step "lints"
+cargo clippy --quiet --locked --all-targets -- -D warnings
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps
+
+# What tests print is kept, to count those that skipped themselves.
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+
+step "documentation tests"
+cargo test --quiet --locked --doc 2>&1 | tee "$output"
+
+step "tests"
+failed=
+if cargo nextest --version >/dev/null 2>&1; then
+  loud=
+  [ -d "${CBI_SHARED:-../shared}" ] || loud=--success-output=final
+  cargo nextest run --locked --no-fail-fast ${loud:+"$loud"} 2>&1 | tee -a "$output" || failed=yes
+else
+  cargo test --locked --no-fail-fast --lib --bins --tests -- --nocapture 2>&1 | tee -a "$output" || failed=yes
+fi
+
+# One line for both runners: nextest's "Summary … N passed, N skipped" and cargo test's "test result: …".
+awk '
+  /test result: / { for (i = 1; i < NF; i++) { if ($(i + 1) ~ /^passed/) p += $i; if ($(i + 1) ~ /^failed/) f += $i; if ($(i + 1) ~ /^ignored/) s += $i } }
+  /^ *Summary \[/ { for (i = 1; i < NF; i++) { if ($(i + 1) ~ /^passed/) p += $i; if ($(i + 1) ~ /^(failed|timed)/) f += $i; if ($(i + 1) ~ /^skipped/) s += $i } }
+  /skipped: needs / { s += 1; p -= 1 }
+  END { printf "\n%d passed, %d failed, %d skipped\n", p, f, s; exit p > 0 ? 0 : 1 }
+' "$output" || fail "no test ran"
+[ -z "$failed" ]
