@@ -1,6 +1,9 @@
 //! Floor 3: outside engines (DuckDB, LightGBM, XGBoost) and the arithmetic of frames and metrics. Knows nothing of builds.
 
+pub mod calendar;
+pub mod evaluation;
 pub mod gbdt;
+pub mod metrics;
 pub mod native;
 pub mod table_columns;
 pub mod table_file;

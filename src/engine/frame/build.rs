@@ -1,0 +1,90 @@
+//! Owns the making of a frame. Invariant: the `fit` rows are a function of the prices and features up to the end of the valid range and of the
+//! chosen columns alone; nothing that arrives later, and no other column, reaches them.
+
+use arrow::array::RecordBatch;
+use chrono::NaiveDate;
+
+use crate::engine::frame::checks;
+use crate::engine::frame::error::FrameError;
+use crate::engine::frame::labels::LabelledDay;
+use crate::engine::frame::read::{self, Features};
+use crate::engine::frame::rows::{Frame, Row};
+use crate::engine::frame::spec::FrameSpec;
+use crate::engine::frame::splits::{Fate, Splits};
+use crate::engine::frame_file::Part;
+
+/// Days sorted into parts, before features are looked up.
+#[derive(Debug, Default)]
+struct Days {
+    train: Vec<LabelledDay>,
+    valid: Vec<LabelledDay>,
+    test: Vec<LabelledDay>,
+    score: Vec<LabelledDay>,
+    purged_train: usize,
+    purged_valid: usize,
+}
+
+/// Makes the frame of these tables, or says why there is none.
+///
+/// # Errors
+/// When a column is missing or unusable, or the rows can't be learnt from: see [`FrameError`].
+pub fn build(spec: &FrameSpec, features: &RecordBatch, prices: &RecordBatch) -> Result<Frame, FrameError> {
+    let splits = spec.splits()?;
+    let series = read::prices(prices, spec)?;
+    let features = read::features(features, spec)?;
+    let days = sort_out(&series.label(spec.label)?, &splits);
+    let (train, missing_train) = join(&days.train, &features);
+    checks::train_days_have_features(&missing_train, days.train.len())?;
+    let (valid, missing_valid) = join(&days.valid, &features);
+    let (test, missing_test) = join(&days.test, &features);
+    let (score, missing_score) = join(&days.score, &features);
+    let missing = [missing_train, missing_valid, missing_test, missing_score].concat();
+    let frame = Frame { notes: left_out(&days, &missing), features, train, valid, test, score };
+    checks::every_part_has_rows(&frame, &splits, &days.score, series.ends())?;
+    checks::rows_can_be_learnt_from(frame, spec)
+}
+
+fn sort_out(labelled: &[LabelledDay], splits: &Splits) -> Days {
+    let mut days = Days::default();
+    for day in labelled {
+        let Some(outcome) = day.outcome else {
+            days.score.push(*day);
+            continue;
+        };
+        match splits.fate(day.date, outcome.date) {
+            Fate::In(Part::Train) => days.train.push(*day),
+            Fate::In(Part::Valid) => days.valid.push(*day),
+            Fate::In(Part::Test) => days.test.push(*day),
+            Fate::Purged(Part::Train) => days.purged_train += 1,
+            Fate::Purged(_) => days.purged_valid += 1,
+            Fate::Outside => {}
+        }
+    }
+    days
+}
+
+/// The days with a row of features, and the dates of those without.
+fn join(days: &[LabelledDay], features: &Features) -> (Vec<Row>, Vec<NaiveDate>) {
+    let mut rows = Vec::with_capacity(days.len());
+    let mut missing = Vec::new();
+    for day in days {
+        match features.row_of.get(&day.date) {
+            Some(at) => rows.push(Row { date: day.date, price: day.price, outcome: day.outcome, at: *at }),
+            None => missing.push(day.date),
+        }
+    }
+    (rows, missing)
+}
+
+fn left_out(days: &Days, missing: &[NaiveDate]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (count, part, next) in [(days.purged_train, "train", "valid begins"), (days.purged_valid, "valid", "valid ends")] {
+        if count > 0 {
+            notes.push(format!("{count} {part} rows left out: their outcome is not known before {next}"));
+        }
+    }
+    if let (Some(first), Some(last)) = (missing.first(), missing.last()) {
+        notes.push(format!("{} days with a price left out: no row in the feature table ({first} to {last})", missing.len()));
+    }
+    notes
+}

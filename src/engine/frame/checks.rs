@@ -1,0 +1,113 @@
+//! Owns what a frame's rows must be for learning to make sense. Invariant: a frame that passed has rows in every part, a value in every feature,
+//! a label that varies, and not one infinite number.
+
+use chrono::NaiveDate;
+
+use crate::engine::frame::error::FrameError;
+use crate::engine::frame::labels::LabelledDay;
+use crate::engine::frame::rows::{Frame, Row};
+use crate::engine::frame::spec::FrameSpec;
+use crate::engine::frame::splits::Splits;
+use crate::engine::frame_file::Part;
+
+/// One in so many train days may lack a row of features.
+const MISSING_ONE_IN: usize = 20;
+
+/// Refuses a feature table that lacks more than 5 % of the train days.
+///
+/// # Errors
+/// When it does.
+pub fn train_days_have_features(missing: &[NaiveDate], days: usize) -> Result<(), FrameError> {
+    if missing.len() * MISSING_ONE_IN > days { Err(FrameError::MissingFeatures { missing: missing.to_vec(), days }) } else { Ok(()) }
+}
+
+/// Refuses a frame with an empty part.
+///
+/// # Errors
+/// When a part has no rows.
+pub fn every_part_has_rows(
+    frame: &Frame,
+    splits: &Splits,
+    newest: &[LabelledDay],
+    (first, last): (NaiveDate, NaiveDate),
+) -> Result<(), FrameError> {
+    for (part, rows) in [(Part::Train, &frame.train), (Part::Valid, &frame.valid), (Part::Test, &frame.test)] {
+        if rows.is_empty() {
+            let range = splits.of(part);
+            let to = range.to.map_or_else(|| "today".to_owned(), |to| to.to_string());
+            return Err(FrameError::NoRows { split: part.word(), from: range.from, to, first, last });
+        }
+    }
+    if frame.score.is_empty() {
+        let first = newest.first().map_or(last, |day| day.date);
+        return Err(FrameError::NothingToScore { rows: newest.len(), first, last });
+    }
+    Ok(())
+}
+
+/// Refuses rows that nothing can be learnt from, and notes what deserves a look.
+///
+/// # Errors
+/// When a feature has no value in the train rows or an infinite one anywhere, the label is constant, or a weight is missing or negative.
+pub fn rows_can_be_learnt_from(mut frame: Frame, spec: &FrameSpec) -> Result<Frame, FrameError> {
+    label_varies(&frame.train)?;
+    features_are_finite(&frame)?;
+    let (dead, constant) = dead_and_constant(&frame);
+    if !dead.is_empty() {
+        let (first, last) = (frame.train[0].date, frame.train[frame.train.len() - 1].date);
+        return Err(FrameError::AllMissing { columns: dead, first, last });
+    }
+    weights_are_weights(&frame, spec)?;
+    if !constant.is_empty() {
+        frame.notes.push(format!("constant over all train rows: {}", constant.join(", ")));
+    }
+    Ok(frame)
+}
+
+fn label_varies(train: &[Row]) -> Result<(), FrameError> {
+    let mut labels = train.iter().filter_map(|row| row.outcome).map(|outcome| outcome.label);
+    match labels.next() {
+        Some(label) if labels.all(|other| other.to_bits() == label.to_bits()) => {
+            Err(FrameError::ConstantLabel { label, rows: train.len() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn features_are_finite(frame: &Frame) -> Result<(), FrameError> {
+    for (name, values) in frame.features.names.iter().zip(&frame.features.columns) {
+        let rows = [&frame.train, &frame.valid, &frame.test, &frame.score].into_iter().flatten();
+        let dates: Vec<_> = rows.filter(|row| values[row.at].is_infinite()).map(|row| row.date).collect();
+        if !dates.is_empty() {
+            return Err(FrameError::Infinite { input: "the feature table", column: name.clone(), dates });
+        }
+    }
+    Ok(())
+}
+
+/// The features without a value in the train rows, and those with only one.
+fn dead_and_constant(frame: &Frame) -> (Vec<String>, Vec<String>) {
+    let (mut dead, mut constant) = (Vec::new(), Vec::new());
+    for (name, values) in frame.features.names.iter().zip(&frame.features.columns) {
+        let mut known = frame.train.iter().map(|row| values[row.at]).filter(|v| !v.is_nan());
+        match known.next() {
+            None => dead.push(name.clone()),
+            Some(first) if known.all(|v| v.to_bits() == first.to_bits()) => constant.push(name.clone()),
+            Some(_) => {}
+        }
+    }
+    (dead, constant)
+}
+
+fn weights_are_weights(frame: &Frame, spec: &FrameSpec) -> Result<(), FrameError> {
+    let (Some(column), Some(weights)) = (&spec.weight, &frame.features.weight) else { return Ok(()) };
+    let fit = frame.train.iter().chain(&frame.valid);
+    let bad = fit.map(|row| (row.date, weights[row.at])).filter(|(_, w)| w.is_nan() || w.is_infinite() || *w < 0.0);
+    let days: Vec<_> = bad.map(|(date, w)| (date, (!w.is_nan()).then_some(w))).collect();
+    let nothing_weighs = days.is_empty() && frame.train.iter().all(|row| weights[row.at] == 0.0);
+    if nothing_weighs {
+        let days = frame.train.iter().map(|row| (row.date, Some(0.0))).collect();
+        return Err(FrameError::BadWeight { column: column.clone(), days });
+    }
+    if days.is_empty() { Ok(()) } else { Err(FrameError::BadWeight { column: column.clone(), days }) }
+}

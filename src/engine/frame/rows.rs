@@ -1,0 +1,46 @@
+//! Owns the rows of a frame. Invariant: every list of rows is ascending by date, each date once, and a row's features are those of its own date.
+
+use chrono::NaiveDate;
+
+use crate::engine::frame::labels::Outcome;
+use crate::engine::frame::read::Features;
+use crate::engine::frame_file::Part;
+
+/// A frame, ready to be written.
+#[derive(Debug)]
+pub struct Frame {
+    /// The feature table's chosen columns.
+    pub features: Features,
+    /// Rows to learn from.
+    pub train: Vec<Row>,
+    /// Rows for early stopping and weighting.
+    pub valid: Vec<Row>,
+    /// Rows for evaluation alone.
+    pub test: Vec<Row>,
+    /// The newest rows, whose outcome is not known yet.
+    pub score: Vec<Row>,
+    /// What was left out and why, and what deserves a look, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// A price's day with the feature row of the same date.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Row {
+    /// The day.
+    pub date: NaiveDate,
+    /// The price known on it.
+    pub price: f64,
+    /// What came of it; known for all but the `score` rows.
+    pub outcome: Option<Outcome>,
+    /// Its row of the feature table.
+    pub at: usize,
+}
+
+impl Frame {
+    /// The rows that learners see: train, then valid.
+    #[must_use]
+    pub fn fit(&self) -> Vec<(Part, Row)> {
+        let train = self.train.iter().map(|row| (Part::Train, *row));
+        train.chain(self.valid.iter().map(|row| (Part::Valid, *row))).collect()
+    }
+}

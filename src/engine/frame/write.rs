@@ -1,0 +1,85 @@
+//! Owns a frame's three artifacts on disk. Invariant: their bytes are a function of the frame's rows, features and spec; no date of writing, no
+//! count of what was left out, no name of a target is among them.
+
+use std::path::Path;
+
+use chrono::NaiveDate;
+
+use crate::engine::frame::error::FrameError;
+use crate::engine::frame::read::Features;
+use crate::engine::frame::rows::{Frame, Row};
+use crate::engine::frame::spec::FrameSpec;
+use crate::engine::frame_file::{Part, RECORD_FILE, ROWS_FILE};
+use crate::engine::table_columns::{Values, table};
+use crate::engine::table_file;
+use crate::io::fs;
+use crate::model::training::FrameRecord;
+
+type Columns = Vec<(String, Values)>;
+
+/// Writes `fit`, `test` and `score` as folders of `out`.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(frame: &Frame, spec: &FrameSpec, out: &Path) -> Result<(), FrameError> {
+    let names = &frame.features.names;
+    artifact(&out.join("fit"), fit(frame), &spec.fit_record(names))?;
+    artifact(&out.join("test"), test(frame), &spec.test_record(names))?;
+    artifact(&out.join("score"), score(frame), &spec.score_record(names))
+}
+
+fn fit(frame: &Frame) -> Columns {
+    let (parts, rows): (Vec<Part>, Vec<Row>) = frame.fit().into_iter().unzip();
+    let mut columns = labelled(&rows, &parts);
+    if let Some(weight) = &frame.features.weight {
+        columns.push(("weight".into(), floats(rows.iter().map(|row| weight[row.at]))));
+    }
+    with_features(columns, &frame.features, &rows)
+}
+
+fn test(frame: &Frame) -> Columns {
+    let columns = labelled(&frame.test, &vec![Part::Test; frame.test.len()]);
+    with_features(columns, &frame.features, &frame.test)
+}
+
+fn score(frame: &Frame) -> Columns {
+    let rows = &frame.score;
+    let columns = vec![("date".into(), dates(rows, |row| Some(row.date))), ("price".into(), floats(rows.iter().map(|row| row.price)))];
+    with_features(columns, &frame.features, rows)
+}
+
+fn labelled(rows: &[Row], parts: &[Part]) -> Columns {
+    let labels = rows.iter().map(|row| row.outcome.map_or(f64::NAN, |outcome| outcome.label));
+    vec![
+        ("date".into(), dates(rows, |row| Some(row.date))),
+        ("outcome_date".into(), dates(rows, |row| row.outcome.map(|outcome| outcome.date))),
+        ("split".into(), Values::Strings(parts.iter().map(|part| Some(part.word().to_owned())).collect())),
+        ("price".into(), floats(rows.iter().map(|row| row.price))),
+        ("label".into(), floats(labels)),
+    ]
+}
+
+fn with_features(mut columns: Columns, features: &Features, rows: &[Row]) -> Columns {
+    for (name, values) in features.names.iter().zip(&features.columns) {
+        columns.push((name.clone(), floats(rows.iter().map(|row| values[row.at]))));
+    }
+    columns
+}
+
+fn dates(rows: &[Row], date: impl Fn(&Row) -> Option<NaiveDate>) -> Values {
+    Values::Dates(rows.iter().map(|row| date(row).map(|date| date.to_epoch_days())).collect())
+}
+
+/// Numbers with NULL where they are missing.
+fn floats(values: impl Iterator<Item = f64>) -> Values {
+    Values::Floats(values.map(|v| (!v.is_nan()).then_some(v)).collect())
+}
+
+fn artifact(folder: &Path, columns: Columns, record: &FrameRecord) -> Result<(), FrameError> {
+    fs::create_folders(folder)?;
+    table_file::write(&folder.join(ROWS_FILE), &table(columns)?, &["date".to_owned()])?;
+    let mut text = serde_json::to_string_pretty(record)?;
+    text.push('\n');
+    fs::write(&folder.join(RECORD_FILE), text.as_bytes())?;
+    Ok(())
+}
