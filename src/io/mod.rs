@@ -1,3 +1,6 @@
 //! Floor 2: the only door to the operating system.
 
+pub mod failpoint;
+pub mod fs;
+pub mod lock;
 pub mod process;

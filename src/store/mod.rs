@@ -1,1 +1,13 @@
 //! Floor 3: content and results, kept so that neither a crash nor a damaged disk can pass off wrong bytes.
+
+pub mod action_cache;
+pub mod content;
+pub mod error;
+pub mod hash;
+pub mod index;
+pub mod local;
+pub mod log;
+pub mod materialize;
+pub mod memo;
+pub mod memory;
+pub mod root;

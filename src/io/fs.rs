@@ -1,0 +1,542 @@
+//! Owns the files' door. Invariant: every call passes a failpoint, and every failure names its operation and its path.
+
+use std::fs as std_fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::io::failpoint;
+
+/// A file operation that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} '{}'", path.display())]
+pub struct FsError {
+    /// What was tried, as a verb.
+    pub operation: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// What the system answered.
+    #[source]
+    pub source: io::Error,
+}
+
+impl FsError {
+    /// The system's answer, sorted.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.source.kind()
+    }
+
+    /// Whether writing is forbidden here, rather than failed.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+    }
+}
+
+/// The result of a file operation.
+pub type FsResult<T> = Result<T, FsError>;
+
+/// Runs one operation behind its failpoint and names what failed.
+fn at<T>(operation: &'static str, path: &Path, run: impl FnOnce() -> io::Result<T>) -> FsResult<T> {
+    let done = failpoint::hit(operation, path).and_then(|()| run());
+    done.map_err(|source| FsError { operation, path: path.to_owned(), source })
+}
+
+/// A named step of an order that a crash must not break; see [`failpoint::step`].
+///
+/// # Errors
+/// Where an injected fault says so.
+pub fn step(name: &'static str, path: &Path) -> FsResult<()> {
+    failpoint::step(name).map_err(|source| FsError { operation: name, path: path.to_owned(), source })
+}
+
+/// A failure that says "there is none" becomes `None`.
+fn absent<T>(result: FsResult<T>) -> FsResult<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the system knows of a file without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// What it is.
+    pub what: What,
+    /// Bytes.
+    pub size: u64,
+    /// Last change of the content, nanoseconds since 1970 UTC.
+    pub mtime_ns: i128,
+    /// Last change of anything about it.
+    pub ctime_ns: i128,
+    /// Its number in its file system.
+    pub inode: u64,
+    /// The file system's number.
+    pub device: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Names it has.
+    pub links: u64,
+}
+
+/// The kinds of directory entry that matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// Bytes.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Link,
+    /// A device, pipe or socket.
+    Other,
+}
+
+impl Stat {
+    /// Whether somebody may execute it.
+    #[must_use]
+    pub fn executable(&self) -> bool {
+        self.mode & 0o111 != 0
+    }
+}
+
+impl From<&std_fs::Metadata> for Stat {
+    fn from(m: &std_fs::Metadata) -> Self {
+        let ns = |s: i64, n: i64| i128::from(s) * 1_000_000_000 + i128::from(n);
+        Self {
+            what: what(m.file_type()),
+            size: m.len(),
+            mtime_ns: ns(m.mtime(), m.mtime_nsec()),
+            ctime_ns: ns(m.ctime(), m.ctime_nsec()),
+            inode: m.ino(),
+            device: m.dev(),
+            mode: m.mode() & 0o7777,
+            links: m.nlink(),
+        }
+    }
+}
+
+fn what(kind: std_fs::FileType) -> What {
+    match kind {
+        k if k.is_symlink() => What::Link,
+        k if k.is_dir() => What::Folder,
+        k if k.is_file() => What::File,
+        _ => What::Other,
+    }
+}
+
+/// An open file that remembers its path, so that what fails can be named.
+#[derive(Debug)]
+pub struct File {
+    inner: std_fs::File,
+    path: PathBuf,
+}
+
+impl File {
+    /// Opens for reading.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn open(path: &Path) -> FsResult<Self> {
+        at("open", path, || std_fs::File::open(path)).map(|inner| Self { inner, path: path.to_owned() })
+    }
+
+    /// Opens for reading, where there is such a file.
+    ///
+    /// # Errors
+    /// When the system refuses for another reason than absence.
+    pub fn open_if_any(path: &Path) -> FsResult<Option<Self>> {
+        absent(Self::open(path))
+    }
+
+    /// Makes a file that must not exist yet.
+    ///
+    /// # Errors
+    /// When it exists or the system refuses.
+    pub fn create_new(path: &Path) -> FsResult<Self> {
+        at("create", path, || std_fs::File::create_new(path)).map(|inner| Self { inner, path: path.to_owned() })
+    }
+
+    /// Opens for reading and writing, makes it where there is none, keeps what is in it.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn open_or_create(path: &Path) -> FsResult<Self> {
+        let mut options = std_fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        at("open for writing", path, || options.open(path)).map(|inner| Self { inner, path: path.to_owned() })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The system's own handle, for a library that wants one.
+    #[must_use]
+    pub fn into_std(self) -> std_fs::File {
+        self.inner
+    }
+
+    pub(crate) fn std(&self) -> &std_fs::File {
+        &self.inner
+    }
+
+    /// What the system knows of it.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn stat(&self) -> FsResult<Stat> {
+        at("inspect", &self.path, || self.inner.metadata()).map(|m| Stat::from(&m))
+    }
+
+    /// Reads what is at `offset` into `buffer`, as much as there is; returns how much.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
+        at("read", &self.path, || {
+            let mut filled = 0;
+            while filled < buffer.len() {
+                match self.inner.read_at(&mut buffer[filled..], offset + filled as u64) {
+                    Ok(0) => break,
+                    Ok(n) => filled += n,
+                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            Ok(filled)
+        })
+    }
+
+    /// Reads the next bytes, filling `buffer` unless the file ends; returns how many.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn read_block(&mut self, buffer: &mut [u8]) -> FsResult<usize> {
+        let Self { inner, path } = self;
+        at("read", path, || {
+            let mut filled = 0;
+            while filled < buffer.len() {
+                match inner.read(&mut buffer[filled..]) {
+                    Ok(0) => break,
+                    Ok(n) => filled += n,
+                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            Ok(filled)
+        })
+    }
+
+    /// Writes all of `bytes` at the file's position.
+    ///
+    /// # Errors
+    /// When the system refuses; part of it may have been written.
+    pub fn write(&mut self, bytes: &[u8]) -> FsResult<()> {
+        let Self { inner, path } = self;
+        let written = match failpoint::fault("write", path) {
+            None => inner.write_all(bytes),
+            // As a disk does: some of it arrives.
+            fault => inner.write_all(&bytes[..bytes.len() / 2]).and_then(|()| failpoint::strike(fault)),
+        };
+        written.map_err(|source| FsError { operation: "write", path: path.clone(), source })
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// When the system refuses; part of it may have been written.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> FsResult<()> {
+        let written = match failpoint::fault("write", &self.path) {
+            None => self.inner.write_all_at(bytes, offset),
+            fault => self.inner.write_all_at(&bytes[..bytes.len() / 2], offset).and_then(|()| failpoint::strike(fault)),
+        };
+        written.map_err(|source| FsError { operation: "write", path: self.path.clone(), source })
+    }
+
+    /// Returns when content and attributes are on the disk.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn sync(&self) -> FsResult<()> {
+        at("sync", &self.path, || self.inner.sync_all())
+    }
+
+    /// Returns when the content is on the disk.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn sync_content(&self) -> FsResult<()> {
+        at("sync", &self.path, || self.inner.sync_data())
+    }
+
+    /// Cuts or extends it to `size` bytes.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn set_size(&self, size: u64) -> FsResult<()> {
+        at("cut", &self.path, || self.inner.set_len(size))
+    }
+
+    /// Sets the permission bits, whatever the umask.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn set_mode(&self, mode: u32) -> FsResult<()> {
+        at("set the mode of", &self.path, || self.inner.set_permissions(PermissionsExt::from_mode(mode)))
+    }
+
+    /// Sets the time of the last change, in seconds since 1970 UTC.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn set_modified(&self, seconds: u64) -> FsResult<()> {
+        at("set the time of", &self.path, || self.inner.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))
+    }
+}
+
+/// What is at `path`, links followed; `None` where nothing is.
+///
+/// # Errors
+/// When the system refuses.
+pub fn stat(path: &Path) -> FsResult<Option<Stat>> {
+    absent(at("inspect", path, || std_fs::metadata(path))).map(|m| m.map(|m| Stat::from(&m)))
+}
+
+/// What is at `path` itself, be it a link; `None` where nothing is.
+///
+/// # Errors
+/// When the system refuses.
+pub fn link_stat(path: &Path) -> FsResult<Option<Stat>> {
+    absent(at("inspect", path, || std_fs::symlink_metadata(path))).map(|m| m.map(|m| Stat::from(&m)))
+}
+
+/// All bytes of a file.
+///
+/// # Errors
+/// When the system refuses.
+pub fn read(path: &Path) -> FsResult<Vec<u8>> {
+    at("read", path, || std_fs::read(path))
+}
+
+/// All bytes of a file, where there is one.
+///
+/// # Errors
+/// When the system refuses for another reason than absence.
+pub fn read_if_any(path: &Path) -> FsResult<Option<Vec<u8>>> {
+    absent(read(path))
+}
+
+/// All text of a file.
+///
+/// # Errors
+/// When the system refuses or the bytes are not UTF-8.
+pub fn read_text(path: &Path) -> FsResult<String> {
+    at("read", path, || std_fs::read_to_string(path))
+}
+
+/// Makes or overwrites a file. Not for what must survive a crash: see [`replace`].
+///
+/// # Errors
+/// When the system refuses.
+pub fn write(path: &Path, bytes: &[u8]) -> FsResult<()> {
+    let mut file = at("create", path, || std_fs::File::create(path)).map(|inner| File { inner, path: path.to_owned() })?;
+    file.write(bytes)
+}
+
+/// Puts `bytes` in place of what is at `path`: readers and crashes see the old or the new, whole. `scratch` is a free name in the same
+/// file system.
+///
+/// # Errors
+/// When the system refuses; the old content is still there.
+pub fn replace(path: &Path, bytes: &[u8], scratch: &Path) -> FsResult<()> {
+    let mut file = File::create_new(scratch)?;
+    let done = file.write(bytes).and_then(|()| file.sync()).and_then(|()| rename(scratch, path));
+    if done.is_err() {
+        let _ = remove_file(scratch);
+    }
+    done?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Makes a folder and those above it; fine where it exists.
+///
+/// # Errors
+/// When the system refuses.
+pub fn create_folders(path: &Path) -> FsResult<()> {
+    at("create folder", path, || std_fs::create_dir_all(path))
+}
+
+/// Makes one folder.
+///
+/// # Errors
+/// When it exists or the system refuses.
+pub fn create_folder(path: &Path) -> FsResult<()> {
+    at("create folder", path, || std_fs::create_dir(path))
+}
+
+/// Gives what is at `from` the name `to`, in place of what had it.
+///
+/// # Errors
+/// When the system refuses.
+pub fn rename(from: &Path, to: &Path) -> FsResult<()> {
+    at("rename to", to, || std_fs::rename(from, to))
+}
+
+/// Gives the file at `from` a second name.
+///
+/// # Errors
+/// When the system refuses.
+pub fn hard_link(from: &Path, to: &Path) -> FsResult<()> {
+    at("link", to, || std_fs::hard_link(from, to))
+}
+
+/// Copies a file, by sharing its blocks where the file system can.
+///
+/// # Errors
+/// When the system refuses.
+pub fn copy(from: &Path, to: &Path) -> FsResult<u64> {
+    at("copy to", to, || std_fs::copy(from, to))
+}
+
+/// Makes a symbolic link at `path` that points to `target`.
+///
+/// # Errors
+/// When the system refuses.
+pub fn symlink(target: &Path, path: &Path) -> FsResult<()> {
+    at("link", path, || std::os::unix::fs::symlink(target, path))
+}
+
+/// Sets permission bits, whatever the umask.
+///
+/// # Errors
+/// When the system refuses.
+pub fn set_mode(path: &Path, mode: u32) -> FsResult<()> {
+    at("set the mode of", path, || std_fs::set_permissions(path, PermissionsExt::from_mode(mode)))
+}
+
+/// Sets the time of a file's last change, in seconds since 1970 UTC. The file must be writable.
+///
+/// # Errors
+/// When the system refuses.
+pub fn set_modified(path: &Path, seconds: u64) -> FsResult<()> {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    at("set the time of", path, || std_fs::OpenOptions::new().write(true).open(path)?.set_modified(time))
+}
+
+/// Removes a file; fine where there is none.
+///
+/// # Errors
+/// When the system refuses.
+pub fn remove_file(path: &Path) -> FsResult<()> {
+    absent(at("remove", path, || std_fs::remove_file(path))).map(|_| ())
+}
+
+/// Removes a folder and all in it, read-only folders too; links are not followed; fine where there is none.
+///
+/// # Errors
+/// When the system refuses.
+pub fn remove_tree(path: &Path) -> FsResult<()> {
+    match absent(at("remove", path, || std_fs::remove_dir_all(path))) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            make_writable(path)?;
+            absent(at("remove", path, || std_fs::remove_dir_all(path))).map(|_| ())
+        }
+        done => done.map(|_| ()),
+    }
+}
+
+fn make_writable(folder: &Path) -> FsResult<()> {
+    set_mode(folder, 0o700)?;
+    for entry in list(folder)? {
+        if entry.what == What::Folder {
+            make_writable(&folder.join(&entry.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// One name in a folder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// Its name.
+    pub name: std::ffi::OsString,
+    /// What it is, links not followed.
+    pub what: What,
+}
+
+/// What a folder holds, sorted by name.
+///
+/// # Errors
+/// When the system refuses.
+pub fn list(folder: &Path) -> FsResult<Vec<Entry>> {
+    at("list", folder, || {
+        let mut entries = Vec::new();
+        for entry in std_fs::read_dir(folder)? {
+            let entry = entry?;
+            entries.push(Entry { name: entry.file_name(), what: what(entry.file_type()?) });
+        }
+        entries.sort();
+        Ok(entries)
+    })
+}
+
+/// What a folder holds; nothing where it does not exist.
+///
+/// # Errors
+/// When the system refuses for another reason than absence.
+pub fn list_if_any(folder: &Path) -> FsResult<Vec<Entry>> {
+    absent(list(folder)).map(Option::unwrap_or_default)
+}
+
+/// Returns when the folder's entries are on the disk.
+///
+/// # Errors
+/// When the system refuses.
+pub fn sync_folder(path: &Path) -> FsResult<()> {
+    at("sync", path, || std_fs::File::open(path)?.sync_all())
+}
+
+/// The absolute path with no links in it.
+///
+/// # Errors
+/// When nothing is there or the system refuses.
+pub fn real_path(path: &Path) -> FsResult<PathBuf> {
+    at("resolve", path, || std_fs::canonicalize(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_absent_is_none_and_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        assert_eq!(stat(&path).unwrap(), None);
+        assert_eq!(read_if_any(&path.join("below")).unwrap(), None);
+        remove_file(&path).unwrap();
+        remove_tree(&path).unwrap();
+    }
+
+    #[test]
+    fn a_failure_names_the_operation_and_the_path() {
+        let error = File::open(Path::new("/nowhere/x")).unwrap_err();
+        assert_eq!(error.to_string(), "cannot open '/nowhere/x'");
+    }
+
+    #[test]
+    fn replacing_leaves_the_old_content_when_it_cannot_finish() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, scratch) = (folder.path().join("x"), folder.path().join("x.new"));
+        replace(&path, b"old", &scratch).unwrap();
+        create_folder(&scratch).unwrap();
+        assert!(replace(&path, b"new", &scratch).is_err());
+        assert_eq!(read(&path).unwrap(), b"old");
+    }
+}

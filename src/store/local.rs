@@ -1,0 +1,225 @@
+//! Owns blobs on disk. Invariant: `blobs/ab/<64 hex>` gets its name only after its bytes are hashed, read-only and synced.
+//!
+//! Every blob carries one fixed time of change. Whoever writes to a blob (through a hard link, say) gives it another, so a look at its
+//! attributes, which is needed for its size anyway, tells that it must be hashed again before it is believed. What a disk does behind
+//! the file system's back is found by `fsck`, and by whoever reads the bytes through [`ContentStore::read`] or [`ContentStore::open`].
+
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use crate::base::digest::{BlobId, Digest};
+use crate::io::fs::{self, File, FsError, Stat, What};
+use crate::store::content::{Batch, ContentStore};
+use crate::store::error::{StoreError, StoreResult};
+use crate::store::hash::{hash, hash_blocks};
+use crate::store::root::Root;
+
+/// The time of change of every blob: 2000-01-01 UTC, in seconds.
+pub const STAMP: u64 = 946_684_800;
+
+/// The content store in the cache folder.
+#[derive(Debug, Clone)]
+pub struct LocalStore {
+    root: Root,
+}
+
+impl LocalStore {
+    /// The store in `root`.
+    #[must_use]
+    pub fn new(root: Root) -> Self {
+        Self { root }
+    }
+
+    /// Where a blob is, or would be.
+    #[must_use]
+    pub fn path_of(&self, id: &BlobId) -> PathBuf {
+        let hex = id.to_string();
+        let mut path = self.root.blobs();
+        path.push(&hex[..2]);
+        path.push(hex);
+        path
+    }
+
+    /// Moves a damaged blob out of the way, to where a person can look at it.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn quarantine(&self, id: &BlobId) -> StoreResult<()> {
+        let folder = self.root.quarantine();
+        fs::create_folders(&folder)?;
+        match fs::rename(&self.path_of(id), &folder.join(id.to_string())) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(self.root.explain(error.into())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hashes a blob whose attributes are not a blob's: an innocent one gets them back, any other is quarantined.
+    fn recheck(&self, id: &BlobId) -> StoreResult<Option<u64>> {
+        let path = self.path_of(id);
+        let Some(mut file) = File::open_if_any(&path)? else { return Ok(None) };
+        if file.stat()?.what != What::File {
+            return self.quarantine(id).map(|()| None);
+        }
+        let (found, size) = hash(&mut file)?;
+        if found == *id {
+            // In a read-only cache it stays as it is, and is hashed each time.
+            let _ = file.set_mode(0o444).and_then(|()| file.set_modified(STAMP));
+            return Ok(Some(size));
+        }
+        self.quarantine(id)?;
+        Ok(None)
+    }
+
+    /// Gives the finished file at `scratch` its name.
+    fn settle(&self, scratch: &Path, id: &BlobId) -> StoreResult<()> {
+        let path = self.path_of(id);
+        fs::step("blob.synced", scratch)?;
+        match fs::rename(scratch, &path) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                if let Some(shard) = path.parent() {
+                    fs::create_folders(shard)?;
+                    fs::sync_folder(&self.root.blobs())?;
+                }
+                fs::rename(scratch, &path)?;
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::IsADirectory) => {
+                self.quarantine(id)?;
+                fs::rename(scratch, &path)?;
+            }
+            done => done?,
+        }
+        fs::step("blob.renamed", &path)?;
+        Ok(())
+    }
+
+    fn write_scratch(&self, write: impl FnOnce(&mut File) -> Result<(), FsError>) -> StoreResult<PathBuf> {
+        let scratch = self.root.scratch()?;
+        let mut file = File::create_new(&scratch)?;
+        let done = write(&mut file).and_then(|()| seal(&file));
+        if let Err(error) = done {
+            let _ = fs::remove_file(&scratch);
+            return Err(error.into());
+        }
+        Ok(scratch)
+    }
+}
+
+impl ContentStore for LocalStore {
+    fn size_of(&self, id: &BlobId) -> StoreResult<Option<u64>> {
+        match fs::link_stat(&self.path_of(id))? {
+            None => Ok(None),
+            Some(stat) if is_stamped(&stat) => Ok(Some(stat.size)),
+            Some(_) => self.recheck(id),
+        }
+    }
+
+    fn put_bytes(&self, bytes: &[u8], batch: &mut Batch) -> StoreResult<BlobId> {
+        let id = BlobId(Digest::of(bytes));
+        batch.touch(&id);
+        if self.size_of(&id)? != Some(bytes.len() as u64) {
+            let scratch = self.write_scratch(|file| file.write(bytes))?;
+            self.settle(&scratch, &id)?;
+        }
+        Ok(id)
+    }
+
+    fn put_file(&self, path: &Path, batch: &mut Batch) -> StoreResult<(BlobId, u64)> {
+        let mut from = File::open(path)?;
+        let mut put = None;
+        let scratch = self.write_scratch(|file| {
+            put = Some(hash_blocks(&mut from, |block| file.write(block))?);
+            Ok(())
+        })?;
+        let Some((id, size)) = put else { return Err(StoreError::Changing { path: path.to_owned() }) };
+        batch.touch(&id);
+        if self.size_of(&id)? == Some(size) {
+            fs::remove_file(&scratch)?;
+        } else {
+            self.settle(&scratch, &id)?;
+        }
+        Ok((id, size))
+    }
+
+    fn adopt_file(&self, path: &Path, batch: &mut Batch) -> StoreResult<(BlobId, u64)> {
+        let mut file = File::open(path)?;
+        let before = file.stat()?;
+        let (id, size) = hash(&mut file)?;
+        batch.touch(&id);
+        if self.size_of(&id)? == Some(size) {
+            fs::remove_file(path)?;
+            return Ok((id, size));
+        }
+        // A file with another name, or that somebody still writes to, is not ours alone.
+        let after = file.stat()?;
+        if before.links == 1 && same_content(&before, &after) && after.size == size {
+            seal(&file)?;
+            match self.settle(path, &id) {
+                Err(StoreError::Fs(error)) if error.kind() == ErrorKind::CrossesDevices => {}
+                done => return done.map(|()| (id, size)),
+            }
+        }
+        let put = self.put_file(path, batch)?;
+        fs::remove_file(path)?;
+        Ok(put)
+    }
+
+    fn open(&self, id: &BlobId) -> StoreResult<Option<Box<dyn Read + Send>>> {
+        let Some(file) = File::open_if_any(&self.path_of(id))? else { return Ok(None) };
+        Ok(Some(Box::new(Checked { file, hasher: blake3::Hasher::new(), id: *id })))
+    }
+
+    fn read(&self, id: &BlobId) -> StoreResult<Option<Vec<u8>>> {
+        match fs::read_if_any(&self.path_of(id))? {
+            Some(bytes) if BlobId(Digest::of(&bytes)) == *id => Ok(Some(bytes)),
+            Some(_) => self.quarantine(id).map(|()| None),
+            None => Ok(None),
+        }
+    }
+
+    fn local_path(&self, id: &BlobId) -> Option<PathBuf> {
+        Some(self.path_of(id))
+    }
+
+    fn commit(&self, batch: Batch) -> StoreResult<()> {
+        for shard in batch.shards() {
+            fs::sync_folder(&self.root.blobs().join(hex::encode([shard])))?;
+        }
+        fs::step("batch.synced", self.root.path())?;
+        Ok(())
+    }
+}
+
+/// Makes a written file read-only, gives it the blobs' time and waits until it is on the disk.
+fn seal(file: &File) -> Result<(), FsError> {
+    file.set_mode(0o444)?;
+    file.set_modified(STAMP)?;
+    file.sync()
+}
+
+/// Whether the attributes are those that a blob was given when it was put.
+#[must_use]
+pub fn is_stamped(stat: &Stat) -> bool {
+    stat.what == What::File && stat.mtime_ns == i128::from(STAMP) * 1_000_000_000
+}
+
+fn same_content(a: &Stat, b: &Stat) -> bool {
+    (a.size, a.mtime_ns, a.inode, a.links) == (b.size, b.mtime_ns, b.inode, b.links)
+}
+
+/// Hashes what it reads and fails at the end if it was something else.
+struct Checked {
+    file: File,
+    hasher: blake3::Hasher,
+    id: BlobId,
+}
+
+impl Read for Checked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.std().read(buffer)?;
+        self.hasher.update(&buffer[..n]);
+        if n == 0 && !buffer.is_empty() && BlobId(Digest::from(self.hasher.finalize())) != self.id {
+            return Err(io::Error::new(ErrorKind::InvalidData, format!("blob {} is damaged", self.id)));
+        }
+        Ok(n)
+    }
+}

@@ -1,0 +1,232 @@
+//! Owns the cache folder's layout. Invariant: a folder with a `format` file is whole; one without holds nothing that anybody relies on.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::base::clock;
+use crate::io::fs::{self, What};
+use crate::io::lock::{Lock, Mode};
+use crate::store::error::{StoreError, StoreResult};
+
+/// The newest format of the cache folder that this program knows.
+pub const FORMAT: u32 = 1;
+
+const FOLDERS: [&str; 7] = ["blobs", "journal", "cache", "tmp", "quarantine", "locks", "out"];
+const FILES: [&str; 3] = ["format", "index", "cache.seal"];
+
+/// The cache folder `.cbi-cache`, and this process's own work area in its `tmp/`.
+#[derive(Debug, Clone)]
+pub struct Root(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    work: Mutex<Option<Work>>,
+    names: AtomicU64,
+}
+
+/// A folder in `tmp/` that lives as long as its lock.
+#[derive(Debug)]
+struct Work {
+    folder: PathBuf,
+    lock: Option<Lock>,
+}
+
+impl Root {
+    /// Opens the cache folder, and makes it where there is none.
+    ///
+    /// # Errors
+    /// When it is of a newer format, damaged, something else, or cannot be made.
+    pub fn open(path: &Path) -> StoreResult<Self> {
+        let root = Self::at(path);
+        match fs::read_if_any(&root.format_file())? {
+            Some(text) if !text.iter().all(|b| *b == 0) => root.check_format(&String::from_utf8_lossy(&text))?,
+            _ => root.create().map_err(|e| root.explain(e))?,
+        }
+        Ok(root)
+    }
+
+    /// The layout of a cache folder, without a look at it.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self(Arc::new(Inner { path: path.to_owned(), work: Mutex::new(None), names: AtomicU64::new(0) }))
+    }
+
+    /// The cache folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Where blobs are.
+    #[must_use]
+    pub fn blobs(&self) -> PathBuf {
+        self.path().join("blobs")
+    }
+
+    /// The log of action results: the truth that the index is made from.
+    #[must_use]
+    pub fn actions_log(&self) -> PathBuf {
+        self.path().join("journal/actions.log")
+    }
+
+    /// The log of builds.
+    #[must_use]
+    pub fn builds_log(&self) -> PathBuf {
+        self.path().join("journal/builds.log")
+    }
+
+    /// The index's folder (sled).
+    #[must_use]
+    pub fn cache(&self) -> PathBuf {
+        self.path().join("cache")
+    }
+
+    /// Says how the index's files looked when it was last closed.
+    #[must_use]
+    pub fn cache_seal(&self) -> PathBuf {
+        self.path().join("cache.seal")
+    }
+
+    /// Where damaged blobs go.
+    #[must_use]
+    pub fn quarantine(&self) -> PathBuf {
+        self.path().join("quarantine")
+    }
+
+    /// The lock file for `name`.
+    #[must_use]
+    pub fn lock_file(&self, name: &str) -> PathBuf {
+        self.path().join("locks").join(name)
+    }
+
+    /// The latest outputs of targets, for people.
+    #[must_use]
+    pub fn out(&self) -> PathBuf {
+        self.path().join("out")
+    }
+
+    /// The compact index of the last build.
+    #[must_use]
+    pub fn last_build_index(&self) -> PathBuf {
+        self.path().join("index")
+    }
+
+    /// Where the format's number is.
+    #[must_use]
+    pub fn format_file(&self) -> PathBuf {
+        self.path().join("format")
+    }
+
+    /// A free name in this process's work area, on the same file system as the blobs. What is left there is removed when the process
+    /// ends, or by the next process if it was killed.
+    ///
+    /// # Errors
+    /// When the cache folder cannot be written to.
+    pub fn scratch(&self) -> StoreResult<PathBuf> {
+        let mut work = self.0.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = match &*work {
+            Some(work) => work.folder.clone(),
+            None => work.insert(self.make_work().map_err(|e| self.explain(e))?).folder.clone(),
+        };
+        Ok(folder.join(self.0.names.fetch_add(1, Ordering::Relaxed).to_string()))
+    }
+
+    /// Says of a refusal to write that the cache is read-only.
+    #[must_use]
+    pub fn explain(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Fs(source) if source.is_forbidden() => StoreError::ReadOnly { path: self.path().to_owned(), source },
+            other => other,
+        }
+    }
+
+    fn check_format(&self, text: &str) -> StoreResult<()> {
+        let bad = || StoreError::BadFormat { path: self.format_file(), found: text.trim().chars().take(40).collect() };
+        let found = text.trim().strip_prefix("cbi-cache ").and_then(|n| n.parse().ok()).ok_or_else(bad)?;
+        if found > FORMAT {
+            return Err(StoreError::NewerFormat { path: self.path().to_owned(), found, known: FORMAT });
+        }
+        Ok(())
+    }
+
+    /// Makes what is missing of the layout. The `format` file comes last.
+    ///
+    /// # Errors
+    /// When the folder holds something else or cannot be written to.
+    pub fn create(&self) -> StoreResult<()> {
+        self.refuse_strangers()?;
+        for name in FOLDERS {
+            fs::create_folders(&self.path().join(name))?;
+        }
+        for shard in 0..=255_u8 {
+            fs::create_folders(&self.blobs().join(hex::encode([shard])))?;
+        }
+        fs::sync_folder(&self.blobs())?;
+        let scratch = self.path().join("tmp").join(format!("format-{}-{}", std::process::id(), clock::now_ns()));
+        fs::replace(&self.format_file(), format!("cbi-cache {FORMAT}\n").as_bytes(), &scratch)?;
+        if let Some(parent) = self.path().parent() {
+            fs::sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+        }
+        Ok(())
+    }
+
+    fn refuse_strangers(&self) -> StoreResult<()> {
+        for entry in fs::list_if_any(self.path())? {
+            let name = entry.name.to_string_lossy();
+            if !FOLDERS.contains(&&*name) && !FILES.contains(&&*name) {
+                return Err(StoreError::Foreign { path: self.path().to_owned(), stranger: name.into_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    fn make_work(&self) -> StoreResult<Work> {
+        let tmp = self.path().join("tmp");
+        fs::create_folders(&tmp)?;
+        remove_stale(&tmp)?;
+        loop {
+            let name = format!("{}-{}", std::process::id(), clock::now_ns());
+            if let Some(lock) = Lock::try_take(&tmp.join(format!("{name}.lock")), Mode::Exclusive)? {
+                let folder = tmp.join(name);
+                fs::create_folder(&folder)?;
+                return Ok(Work { folder, lock: Some(lock) });
+            }
+        }
+    }
+}
+
+/// Removes the work areas whose process is gone.
+fn remove_stale(tmp: &Path) -> StoreResult<()> {
+    let entries = fs::list(tmp)?;
+    for entry in entries.iter().filter(|e| e.what == What::Folder) {
+        let folder = tmp.join(&entry.name);
+        let mut lock = folder.clone().into_os_string();
+        lock.push(".lock");
+        // A folder is made after its lock and removed before it, so one without is nobody's.
+        match Lock::try_take(Path::new(&lock), Mode::Exclusive)? {
+            Some(lock) => fs::remove_tree(&folder).and_then(|()| lock.remove())?,
+            None => continue,
+        }
+    }
+    for entry in entries.iter().filter(|e| e.what != What::Folder) {
+        let path = tmp.join(&entry.name);
+        if path.extension().is_some_and(|e| e == "lock") {
+            if let Some(lock) = Lock::try_take(&path, Mode::Exclusive)? {
+                lock.remove()?;
+            }
+        } else {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // Best effort: the next process removes what is left.
+        let _ = fs::remove_tree(&self.folder);
+        let _ = self.lock.take().map(Lock::remove);
+    }
+}
