@@ -1,1 +1,7 @@
 //! Floor 4: from stanzas to the graph of targets. Pure: knows no file, store or engine.
+
+pub mod build;
+pub mod error;
+pub mod expand;
+pub mod select;
+pub mod topo;

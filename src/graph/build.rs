@@ -1,0 +1,326 @@
+//! Owns the graph of targets. Invariant: `nodes` stands in an order with dependencies first that depends on the targets alone, never on the
+//! order of stanzas or files.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Index;
+use std::sync::Arc;
+
+use crate::base::name::TargetName;
+use crate::graph::error::GraphError;
+use crate::graph::topo;
+use crate::model::recipe::{Common, Declared, Place, Source, Stanza};
+
+/// The kind of the node that is made for a warehouse table read by its name.
+pub const IMPLICIT_KIND: &str = "table";
+
+/// A node's position in `TargetGraph::nodes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(u32);
+
+/// All targets and what they need.
+#[derive(Debug, Default)]
+pub struct TargetGraph {
+    /// Dependencies before their dependants.
+    pub nodes: Vec<Node>,
+    by_name: Vec<NodeId>,
+    tables: BTreeSet<String>,
+}
+
+/// One target.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its stanza.
+    pub stanza: Arc<Stanza>,
+    /// The version of its kind.
+    pub version: u32,
+    /// What it asks for; every artifact in `inputs` is named.
+    pub declared: Declared,
+    /// The targets it needs, sorted.
+    pub deps: Vec<NodeId>,
+    /// The targets that need it, sorted.
+    pub dependants: Vec<NodeId>,
+    /// Made for a warehouse table that is read by its name; no stanza was written.
+    pub implicit: bool,
+    /// Names it needs that are neither targets nor tables; an error only where this target is asked for.
+    pub missing: Vec<Missing>,
+}
+
+/// A needed name that nothing has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The name.
+    pub name: String,
+    /// Where it is named.
+    pub place: Place,
+}
+
+/// One thing that kept the graph from being built.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError<E> {
+    /// Found in the graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Said by a target's kind.
+    #[error("{0}")]
+    Declare(E),
+}
+
+impl NodeId {
+    /// The position.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl Index<NodeId> for TargetGraph {
+    type Output = Node;
+
+    fn index(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+}
+
+impl Node {
+    /// The target's name.
+    #[must_use]
+    pub fn name(&self) -> &TargetName {
+        &self.stanza.name
+    }
+
+    /// Where the source of a slot is named: the place that its kind gave, else the key called like the slot (`model:0` → `models.0`), else the
+    /// stanza's header.
+    #[must_use]
+    pub fn place_of(&self, slot: &str) -> &Place {
+        place_of(&self.stanza, &self.declared, slot)
+    }
+}
+
+impl TargetGraph {
+    /// The target with this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<NodeId> {
+        let at = self.by_name.binary_search_by(|id| self[*id].name().as_str().cmp(name)).ok()?;
+        Some(self.by_name[at])
+    }
+
+    /// Every node's position, dependencies first.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)).map(NodeId)
+    }
+
+    /// The names of all targets, sorted, then those of the warehouse's tables.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let targets = self.by_name.iter().map(|id| self[*id].name().as_str());
+        targets.chain(self.tables.iter().map(String::as_str).filter(|table| self.find(table).is_none()))
+    }
+}
+
+/// Builds the graph. `declare` asks a stanza's kind what it needs; `tables` are the names of the warehouse's tables.
+///
+/// # Errors
+/// Everything that keeps the graph from being built, in the order of the targets' names.
+pub fn build<E>(
+    mut stanzas: Vec<Stanza>,
+    tables: BTreeSet<String>,
+    declare: impl Fn(&Stanza) -> Result<(u32, Declared), Vec<E>>,
+) -> Result<TargetGraph, Vec<BuildError<E>>> {
+    stanzas.sort_by(|a, b| (&a.name, &a.place.file, a.place.span.start).cmp(&(&b.name, &b.place.file, b.place.span.start)));
+    let mut errors: Vec<BuildError<E>> = clashes(&stanzas).into_iter().map(BuildError::Graph).collect();
+    let mut targets = Vec::with_capacity(stanzas.len());
+    for stanza in stanzas {
+        declare_one(stanza, false, &declare, &mut targets, &mut errors);
+    }
+    for stanza in implicit(&targets, &tables) {
+        declare_one(stanza, true, &declare, &mut targets, &mut errors);
+    }
+    targets.sort_by(|a, b| a.stanza.name.cmp(&b.stanza.name));
+    let wrong = link(&mut targets, &tables);
+    errors.extend(wrong.into_iter().map(BuildError::Graph));
+    match arrange(targets) {
+        Ok((nodes, by_name)) if errors.is_empty() => Ok(TargetGraph { nodes, by_name, tables }),
+        Ok(_) => Err(errors),
+        Err(cycles) => {
+            errors.extend(cycles.into_iter().map(BuildError::Graph));
+            Err(errors)
+        }
+    }
+}
+
+fn declare_one<E>(
+    stanza: Stanza,
+    implicit: bool,
+    declare: impl Fn(&Stanza) -> Result<(u32, Declared), Vec<E>>,
+    targets: &mut Vec<Node>,
+    errors: &mut Vec<BuildError<E>>,
+) {
+    match declare(&stanza) {
+        Ok((version, declared)) => {
+            let stanza = Arc::new(stanza);
+            targets.push(Node { stanza, version, declared, deps: Vec::new(), dependants: Vec::new(), implicit, missing: Vec::new() });
+        }
+        Err(refusals) => errors.extend(refusals.into_iter().map(BuildError::Declare)),
+    }
+}
+
+/// Names used twice, or that some file systems cannot hold side by side. The stanzas are sorted by name.
+fn clashes(stanzas: &[Stanza]) -> Vec<GraphError> {
+    let mut errors = Vec::new();
+    let mut folded: HashMap<String, &Stanza> = HashMap::with_capacity(stanzas.len());
+    for stanza in stanzas {
+        let Some(other) = folded.insert(stanza.name.as_str().to_ascii_lowercase(), stanza) else { continue };
+        errors.push(if other.name == stanza.name {
+            GraphError::TwoWriters { name: stanza.name.clone(), first: other.place.clone(), second: stanza.place.clone() }
+        } else {
+            GraphError::CaseClash { name: other.name.clone(), other: stanza.name.clone(), place: stanza.place.clone() }
+        });
+    }
+    errors
+}
+
+/// A stanza for each warehouse table that a target reads by its name and no stanza declares.
+fn implicit(targets: &[Node], tables: &BTreeSet<String>) -> Vec<Stanza> {
+    let names: BTreeSet<&str> = targets.iter().map(|node| node.name().as_str()).collect();
+    let mut wanted: BTreeMap<&TargetName, &Place> = BTreeMap::new();
+    for node in targets {
+        for (slot, source) in &node.declared.inputs {
+            if let Source::Target { name, .. } = source
+                && !names.contains(name.as_str())
+                && tables.contains(name.as_str())
+            {
+                wanted.entry(name).or_insert_with(|| node.place_of(slot));
+            }
+        }
+    }
+    let stanza = |(name, place): (&TargetName, &Place)| Stanza {
+        kind: IMPLICIT_KIND.to_owned(),
+        name: name.clone(),
+        body: BTreeMap::new(),
+        common: Common::default(),
+        place: place.clone(),
+        places: BTreeMap::new(),
+    };
+    wanted.into_iter().map(stanza).collect()
+}
+
+/// Finds what every input names, and fills `deps` (as positions in `targets`), `missing` and unnamed artifacts.
+fn link(targets: &mut [Node], tables: &BTreeSet<String>) -> Vec<GraphError> {
+    let mut errors = Vec::new();
+    let mut links = Vec::with_capacity(targets.len());
+    {
+        let by_name: HashMap<&str, u32> = (0u32..).zip(targets.iter()).map(|(index, node)| (node.name().as_str(), index)).collect();
+        for node in targets.iter() {
+            links.push(links_of(node, targets, &by_name, tables, &mut errors));
+        }
+    }
+    for (node, links) in targets.iter_mut().zip(links) {
+        node.deps = links.deps;
+        node.deps.sort_unstable();
+        node.deps.dedup();
+        node.missing = links.missing;
+        for (slot, only) in links.artifacts {
+            if let Some(Source::Target { artifact, .. }) = node.declared.inputs.get_mut(&slot) {
+                *artifact = only;
+            }
+        }
+    }
+    errors
+}
+
+/// What one node's inputs turned out to be.
+#[derive(Default)]
+struct Links {
+    deps: Vec<NodeId>,
+    missing: Vec<Missing>,
+    /// Slots that did not say which artifact, and the only one there is.
+    artifacts: Vec<(String, String)>,
+}
+
+fn links_of(node: &Node, targets: &[Node], by_name: &HashMap<&str, u32>, tables: &BTreeSet<String>, errors: &mut Vec<GraphError>) -> Links {
+    let mut links = Links::default();
+    let missing = |name: &str, slot: &str| Missing { name: name.to_owned(), place: node.place_of(slot).clone() };
+    let mut reads_own_table = false;
+    for (slot, source) in &node.declared.inputs {
+        match source {
+            Source::File(_) => {}
+            Source::WarehouseTable(table) => {
+                reads_own_table |= table == node.name().as_str();
+                if !tables.contains(table) {
+                    links.missing.push(missing(table, slot));
+                }
+            }
+            Source::Target { name, artifact } => match by_name.get(name.as_str()) {
+                None => links.missing.push(missing(name.as_str(), slot)),
+                Some(&index) => {
+                    links.deps.push(NodeId(index));
+                    match artifact_of(&targets[index as usize], artifact, || node.place_of(slot).clone()) {
+                        Ok(Some(only)) => links.artifacts.push((slot.clone(), only)),
+                        Ok(None) => {}
+                        Err(error) => errors.push(error),
+                    }
+                }
+            },
+        }
+    }
+    if !reads_own_table && tables.contains(node.name().as_str()) {
+        errors.push(GraphError::ShadowsTable { name: node.name().clone(), place: node.stanza.place.clone() });
+    }
+    links
+}
+
+/// Checks that `target` makes `artifact`; where none was said, the only one it makes.
+fn artifact_of(target: &Node, artifact: &str, place: impl Fn() -> Place) -> Result<Option<String>, GraphError> {
+    let outputs = &target.declared.outputs;
+    let known = || outputs.iter().cloned().collect();
+    match (artifact, outputs.len()) {
+        ("", 1) => Ok(outputs.first().cloned()),
+        ("", _) => Err(GraphError::WhichArtifact { target: target.name().clone(), known: known(), place: place() }),
+        _ if outputs.contains(artifact) => Ok(None),
+        _ => Err(GraphError::UnknownArtifact {
+            target: target.name().clone(),
+            artifact: artifact.to_owned(),
+            known: known(),
+            place: place(),
+        }),
+    }
+}
+
+/// Puts the targets, sorted by name and linked, in their order; beside them the positions in the order of the names.
+fn arrange(targets: Vec<Node>) -> Result<(Vec<Node>, Vec<NodeId>), Vec<GraphError>> {
+    let deps: Vec<Vec<u32>> = targets.iter().map(|node| node.deps.iter().map(|id| id.0).collect()).collect();
+    let order = topo::order(&deps).map_err(|cycles| cycles.iter().map(|cycle| cycle_error(&targets, cycle)).collect::<Vec<_>>())?;
+    let mut place = vec![NodeId(0); targets.len()];
+    for (at, node) in (0u32..).zip(&order) {
+        place[*node as usize] = NodeId(at);
+    }
+    let mut slots: Vec<Option<Node>> = targets.into_iter().map(Some).collect();
+    let mut nodes: Vec<Node> = order.iter().filter_map(|index| slots[*index as usize].take()).collect();
+    for at in 0..nodes.len() {
+        let mut deps: Vec<NodeId> = nodes[at].deps.iter().map(|id| place[id.index()]).collect();
+        deps.sort_unstable();
+        for dep in &deps {
+            nodes[dep.index()].dependants.push(NodeId(u32::try_from(at).unwrap_or(u32::MAX)));
+        }
+        nodes[at].deps = deps;
+    }
+    Ok((nodes, place))
+}
+
+fn cycle_error(targets: &[Node], cycle: &[u32]) -> GraphError {
+    let names: Vec<&TargetName> = cycle.iter().chain(cycle.first()).map(|index| targets[*index as usize].name()).collect();
+    let first = &targets[cycle[0] as usize];
+    let names_next = |source: &Source| matches!(source, Source::Target { name, .. } if name == names[1]);
+    let slot = first.declared.inputs.iter().find(|(_, source)| names_next(source)).map_or("", |(slot, _)| slot);
+    GraphError::Cycle { place: first.place_of(slot).clone(), path: names.into_iter().cloned().collect() }
+}
+
+fn place_of<'a>(stanza: &'a Stanza, declared: &'a Declared, slot: &str) -> &'a Place {
+    let named = || match slot.split_once(':') {
+        None => stanza.places.get(slot),
+        Some((key, item)) => {
+            let item = stanza.places.get(&format!("{key}s.{item}"));
+            item.or_else(|| stanza.places.get(&format!("{key}s"))).or_else(|| stanza.places.get(key))
+        }
+    };
+    declared.places.get(slot).or_else(named).unwrap_or(&stanza.place)
+}
