@@ -239,7 +239,8 @@ fn a_hundred_thousand_targets() {
 
 fn big(index: usize) -> String {
     let layer = 1000;
-    let needs: Vec<String> = if index < layer { vec![] } else { (0..3).map(|n| format!("o/t{}", index - layer - index % 7 * n)).collect() };
+    let below = |n: usize| format!("o/t{}", index / layer * layer - layer + (index * 7 + n * 131) % layer);
+    let needs: Vec<String> = if index < layer { vec![] } else { (0..3).map(below).collect() };
     let files = if index < layer { format!("src/s{index}.txt") } else { "src/common.txt".to_owned() };
     format!(
         "[command.\"o/t{index}\"]\nshell = \"cat {} > o/t{index} && echo {index} >> o/t{index}\"\nfiles = [\"{files}\"]\nneeds = {needs:?}\noutputs = [\"o/t{index}\"]\n\n",
