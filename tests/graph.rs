@@ -41,7 +41,7 @@ fn declare(stanza: &Stanza) -> Result<(u32, Declared), Vec<KindError>> {
 }
 
 fn graph(files: &[String], tables: &[&str]) -> Result<TargetGraph, Vec<BuildError<KindError>>> {
-    build(stanzas(files), tables.iter().map(|&t| t.to_owned()).collect(), declare)
+    build(stanzas(files), &tables.iter().map(|&t| t.to_owned()).collect(), declare)
 }
 
 fn one(text: &str) -> Result<TargetGraph, Vec<BuildError<KindError>>> {
@@ -222,7 +222,7 @@ fn a_hundred_thousand_targets() {
     let begin = cbi::base::clock::start();
     let stanzas = stanzas(&texts);
     let expanded = begin.elapsed();
-    let graph = build(stanzas, BTreeSet::new(), declare).map_err(said).unwrap();
+    let graph = build(stanzas, &BTreeSet::new(), declare).map_err(said).unwrap();
     let built = begin.elapsed();
     let edges: usize = graph.nodes.iter().map(|n| n.deps.len()).sum();
     let chosen = select(&graph, &["o/**".into()]).unwrap();

@@ -122,7 +122,7 @@ impl TargetGraph {
 /// Everything that keeps the graph from being built, in the order of the targets' names.
 pub fn build<E>(
     mut stanzas: Vec<Stanza>,
-    tables: BTreeSet<String>,
+    tables: &BTreeSet<String>,
     declare: impl Fn(&Stanza) -> Result<(u32, Declared), Vec<E>>,
 ) -> Result<TargetGraph, Vec<BuildError<E>>> {
     stanzas.sort_by(|a, b| (&a.name, &a.place.file, a.place.span.start).cmp(&(&b.name, &b.place.file, b.place.span.start)));
@@ -131,14 +131,14 @@ pub fn build<E>(
     for stanza in stanzas {
         declare_one(stanza, false, &declare, &mut targets, &mut errors);
     }
-    for stanza in implicit(&targets, &tables) {
+    for stanza in implicit(&targets, tables) {
         declare_one(stanza, true, &declare, &mut targets, &mut errors);
     }
     targets.sort_by(|a, b| a.stanza.name.cmp(&b.stanza.name));
-    let wrong = link(&mut targets, &tables);
+    let wrong = link(&mut targets, tables);
     errors.extend(wrong.into_iter().map(BuildError::Graph));
     match arrange(targets) {
-        Ok((nodes, by_name)) if errors.is_empty() => Ok(TargetGraph { nodes, by_name, tables }),
+        Ok((nodes, by_name)) if errors.is_empty() => Ok(TargetGraph { nodes, by_name, tables: tables.clone() }),
         Ok(_) => Err(errors),
         Err(cycles) => {
             errors.extend(cycles.into_iter().map(BuildError::Graph));
