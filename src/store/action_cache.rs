@@ -143,7 +143,7 @@ impl Session {
     /// # Errors
     /// When the file cannot be read, or changes while it is.
     pub fn hash_file(&self, path: &Path) -> StoreResult<BlobId> {
-        if let Some(known) = self.digest_from_memo(path)? {
+        if let Some(known) = self.remembered(path)? {
             return Ok(known);
         }
         let hashed = memo::hash_file(path)?;
@@ -155,7 +155,11 @@ impl Session {
         Ok(hashed.blob)
     }
 
-    fn digest_from_memo(&self, path: &Path) -> StoreResult<Option<BlobId>> {
+    /// The digest of a file that has not changed since it was last read, without reading it; `None` where it must be read.
+    ///
+    /// # Errors
+    /// When the file cannot be inspected, or the index cannot be had.
+    pub fn remembered(&self, path: &Path) -> StoreResult<Option<BlobId>> {
         let Some(stat) = fs::stat(path)? else { return Ok(None) };
         let mut state = self.state();
         if let Some(memo) = state.memos.get(path) {
