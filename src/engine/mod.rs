@@ -2,6 +2,7 @@
 
 pub mod calendar;
 pub mod evaluation;
+pub mod frame_file;
 pub mod gbdt;
 pub mod metrics;
 pub mod native;

@@ -3,5 +3,12 @@
 pub mod body;
 pub mod command;
 pub mod context;
+pub mod ensemble;
 pub mod kind;
+pub mod learner;
+pub mod lightgbm;
+pub mod naive;
 pub mod registry;
+pub mod trained;
+pub mod training_stanza;
+pub mod xgboost;

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::base::digest::Digest;
+
 /// `frame.json`: what a frame's columns mean. Beside the rows of each of a frame's artifacts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -164,8 +166,11 @@ pub struct TrainedOn {
 pub struct Engine {
     /// Its name.
     pub name: String,
-    /// Its version.
-    pub version: String,
+    /// Its version, where the library tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The library file that was loaded.
+    pub library: Digest,
 }
 
 /// One member of an ensemble.

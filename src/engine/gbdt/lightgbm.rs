@@ -140,6 +140,9 @@ impl Model {
     /// # Errors
     /// What the library says.
     pub fn predict(&self, values: &[f64], columns: usize) -> Result<Vec<f64>, GbdtError> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
         self.0.predict(Rows::new(values, columns), "num_threads=1")
     }
 }

@@ -19,7 +19,18 @@ fn library() -> Result<&'static XgBoost, GbdtError> {
     XgBoost::load(&native::library("xgboost").unwrap_or_default())
 }
 
-/// Trains `rounds` rounds, or fewer where `stopping` says so; the model in UBJ and the rounds in it.
+/// What a training leaves behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trained {
+    /// The model in UBJ.
+    pub ubj: Vec<u8>,
+    /// The rounds in it.
+    pub rounds: u32,
+    /// The library's version.
+    pub version: Option<String>,
+}
+
+/// Trains `rounds` rounds, or fewer where `stopping` says so.
 ///
 /// # Errors
 /// What the library says; early stopping without valid rows; a feature name that the vendor's package would refuse.
@@ -29,7 +40,7 @@ pub fn train(
     threads: u32,
     rounds: u32,
     stopping: Option<EarlyStopping>,
-) -> Result<(Vec<u8>, u32), GbdtError> {
+) -> Result<Trained, GbdtError> {
     if let Some(name) = data.features.iter().find(|name| name.contains(NOT_IN_NAMES)) {
         return Err(GbdtError::FeatureName { library: "xgboost", name: name.clone(), why: "it holds one of [ ] <" });
     }
@@ -44,18 +55,26 @@ pub fn train(
         booster.set(name, &text)?;
     }
     booster.set_names(&data.names())?;
+    let version = version(&booster.config()?);
     match stopping {
         None => {
             for round in 0..rounds {
                 booster.update(round)?;
             }
-            Ok((booster.ubj()?, rounds))
+            Ok(Trained { ubj: booster.ubj()?, rounds, version })
         }
         Some(stopping) => {
             let kept = update_until(&mut booster, rounds, stopping)? + 1;
-            Ok((booster.first_rounds(kept)?.ubj()?, kept))
+            Ok(Trained { ubj: booster.first_rounds(kept)?.ubj()?, rounds: kept, version })
         }
     }
+}
+
+/// The library's version, as its settings tell it.
+fn version(config: &str) -> Option<String> {
+    let config: Value = serde_json::from_str(config).ok()?;
+    let numbers: Option<Vec<String>> = config["version"].as_array()?.iter().map(|n| n.as_u64().map(|n| n.to_string())).collect();
+    numbers.map(|numbers| numbers.join("."))
 }
 
 /// Runs rounds until the last metric on the valid rows stands still; the round to keep, counted from 0.
@@ -136,6 +155,9 @@ impl Model {
     /// # Errors
     /// What the library says.
     pub fn predict(&self, values: &[f64], columns: usize) -> Result<Vec<f64>, GbdtError> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
         let values = single(values.iter().copied());
         let rows = library()?.data(Rows::new(&values, columns), 1)?;
         Ok(self.0.predict(&rows)?.into_iter().map(f64::from).collect())

@@ -193,9 +193,6 @@ impl LightGbmBooster {
         let (count, columns) = rows.shape("lightgbm")?;
         let mut answers = vec![0.0; rows.rows];
         let (mut written, params) = (0, c_text(params));
-        if rows.rows == 0 {
-            return Ok(answers);
-        }
         // SAFETY: one value a row is written, for the model has one output; the rows are only read.
         self.api.check(unsafe {
             let values = rows.values.as_ptr().cast();

@@ -21,6 +21,7 @@ library!(
         XGBoosterSlice(Handle, c_int, c_int, c_int, *mut Handle);
         XGBoosterSaveModelToBuffer(Handle, *const c_char, *mut u64, *mut *const c_char);
         XGBoosterLoadModelFromBuffer(Handle, *const c_void, u64);
+        XGBoosterSaveJsonConfig(Handle, *mut u64, *mut *const c_char);
         XGBoosterGetNumFeature(Handle, *mut u64);
         XGBoosterPredictFromDMatrix(Handle, Handle, *const c_char, *mut *const u64, *mut u64, *mut *const f32);
         XGBoosterFree(Handle);
@@ -177,6 +178,19 @@ impl XgBoostBooster {
         unsafe {
             self.api.check((self.api.XGBoosterSaveModelToBuffer)(self.handle, config.as_ptr(), &raw mut length, &raw mut start))?;
             Ok(slice::from_raw_parts(start.cast(), usize::try_from(length).unwrap_or(0)).to_vec())
+        }
+    }
+
+    /// The library's version and the booster's settings, as JSON.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn config(&self) -> Result<String, GbdtError> {
+        let (mut length, mut start) = (0, ptr::null());
+        // SAFETY: the text ends with a zero and is kept until the next call; it is copied here.
+        unsafe {
+            self.api.check((self.api.XGBoosterSaveJsonConfig)(self.handle, &raw mut length, &raw mut start))?;
+            Ok(CStr::from_ptr(start).to_string_lossy().into_owned())
         }
     }
 

@@ -1,0 +1,214 @@
+//! Owns the one door to training: every learner is a `Learner`, and `learn` writes what it made. Invariant: a model's record names every row the
+//! learner was given, and the metrics come from the model as read back from its files, not from the one in memory.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::base::digest::Digest;
+use crate::engine::frame_file::{self, FrameData, FrameFileError, Part};
+use crate::engine::gbdt::data::{Sample, TrainingData, single};
+use crate::engine::gbdt::error::GbdtError;
+use crate::engine::native;
+use crate::io::fs::{self, FsError};
+use crate::kinds::trained::{self, RECORD_FILE, TrainedError, TrainedModel};
+use crate::model::training::{Engine, ModelRecord};
+
+/// What a learner is told besides the frame.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The learner's parameters under the vendor's primary names, defaults that we set included.
+    pub params: BTreeMap<String, Value>,
+    /// Threads it may use.
+    pub threads: u32,
+}
+
+impl Settings {
+    /// A whole number among the parameters.
+    #[must_use]
+    pub fn count(&self, name: &str) -> Option<u32> {
+        self.params.get(name).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok())
+    }
+}
+
+/// Something that learns from a frame.
+pub trait Learner {
+    /// The kind that makes it.
+    fn kind(&self) -> &'static str;
+
+    /// Learns from the train rows of `frame` (and its valid rows, where the parameters ask for early stopping).
+    ///
+    /// # Errors
+    /// When it cannot learn from this frame.
+    fn fit(&self, frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError>;
+}
+
+/// What a learner made.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Fitted {
+    /// Its native files: name → bytes.
+    pub files: BTreeMap<&'static str, Vec<u8>>,
+    /// Its parameters as run.
+    pub params: BTreeMap<String, Value>,
+    /// Its seed.
+    pub seed: Option<u64>,
+    /// Rounds kept.
+    pub rounds: Option<u32>,
+    /// The parts of the frame it was given.
+    pub seen: Vec<Part>,
+    /// The library that trained it.
+    pub engine: Option<Engine>,
+}
+
+/// What a training reports.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Report {
+    /// Named numbers.
+    pub metrics: BTreeMap<String, f64>,
+    /// Sentences for people.
+    pub notes: Vec<String>,
+}
+
+/// Why nothing was learnt.
+#[derive(Debug, thiserror::Error)]
+pub enum LearnError {
+    /// The frame cannot be used.
+    #[error(transparent)]
+    Frame(#[from] FrameFileError),
+    /// The library refused.
+    #[error(transparent)]
+    Gbdt(#[from] GbdtError),
+    /// The model cannot be read back, or cannot predict.
+    #[error(transparent)]
+    Model(#[from] TrainedError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Io(#[from] FsError),
+    /// The model's record cannot be written.
+    #[error("{}: {source}", path.display())]
+    Record {
+        /// The record's file.
+        path: PathBuf,
+        /// What the writer says.
+        source: serde_json::Error,
+    },
+    /// A frame without rows to learn from.
+    #[error("the frame has no {0} rows")]
+    NoRows(&'static str),
+    /// Members of an ensemble that answer different questions.
+    #[error("member {member} cannot take part: {why}")]
+    Member {
+        /// Its number in the recipe's list, from 1.
+        member: usize,
+        /// Why not.
+        why: String,
+    },
+}
+
+/// Trains on the `fit` artifact in `fit` and writes the `model` artifact into `out`.
+///
+/// # Errors
+/// When the frame cannot be used, the learner refuses, or a file cannot be written.
+pub fn learn(learner: &dyn Learner, fit: &Path, settings: &Settings, out: &Path) -> Result<Report, LearnError> {
+    let frame = frame_file::read(fit)?;
+    let fitted = learner.fit(&frame, settings)?;
+    let record = ModelRecord {
+        kind: learner.kind().to_owned(),
+        features: if fitted.files.is_empty() { Vec::new() } else { frame.record.features.clone() },
+        frame: frame.record.clone(),
+        params: fitted.params,
+        seed: fitted.seed,
+        rounds: fitted.rounds,
+        trained_on: fitted.seen.iter().filter_map(|&part| frame.trained_on(part)).collect(),
+        engine: fitted.engine,
+        members: Vec::new(),
+    };
+    fs::create_folders(out)?;
+    for (name, bytes) in &fitted.files {
+        fs::write(&out.join(name), bytes)?;
+    }
+    write_record(out, &record)?;
+    report(&trained::read(out)?, &frame)
+}
+
+/// Writes `model.json`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_record(folder: &Path, record: &ModelRecord) -> Result<(), LearnError> {
+    let path = folder.join(RECORD_FILE);
+    let mut text = serde_json::to_string_pretty(record).map_err(|source| LearnError::Record { path: path.clone(), source })?;
+    text.push('\n');
+    Ok(fs::write(&path, text.as_bytes())?)
+}
+
+/// Rounds, and the model's error on the valid rows beside the naive forecast's.
+///
+/// # Errors
+/// When the model cannot predict the frame's rows.
+pub fn report(model: &TrainedModel, frame: &FrameData) -> Result<Report, LearnError> {
+    let mut report = Report::default();
+    if let Some(rounds) = model.record.rounds {
+        report.metrics.insert("rounds".into(), f64::from(rounds));
+    }
+    let rows = frame.rows_of(Part::Valid);
+    if rows.is_empty() {
+        return Ok(report);
+    }
+    let outcomes = frame.outcome_levels();
+    let actual: Vec<f64> = rows.iter().map(|&row| outcomes[row]).collect();
+    let naive: Vec<f64> = rows.iter().map(|&row| frame.price[row]).collect();
+    let forecast = model.predict(frame, &rows)?;
+    let measured = [("valid_", &forecast), ("valid_naive_", &naive)];
+    for (prefix, levels) in measured {
+        report.metrics.insert(format!("{prefix}mae"), mean_error(levels, &actual, f64::abs));
+        report.metrics.insert(format!("{prefix}rmse"), mean_error(levels, &actual, |e| e * e).sqrt());
+    }
+    if model.record.trained_on.iter().any(|seen| seen.split == Part::Valid.word()) {
+        report.notes.push("the valid rows chose the number of rounds or the weights: their error is not a test".into());
+    }
+    Ok(report)
+}
+
+/// The mean over the rows of some measure of forecast less outcome.
+#[must_use]
+pub fn mean_error(forecast: &[f64], actual: &[f64], measure: impl Fn(f64) -> f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "fewer rows than a double counts exactly")]
+    let count = forecast.len() as f64;
+    forecast.iter().zip(actual).map(|(f, a)| measure(f - a)).sum::<f64>() / count
+}
+
+/// The library that trains, by its name and its file's bytes.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn library(name: &str, version: Option<String>) -> Result<Engine, LearnError> {
+    let bytes = fs::read(&native::library(name).unwrap_or_default())?;
+    Ok(Engine { name: name.to_owned(), version, library: Digest::of(&bytes) })
+}
+
+/// The frame's rows as a boosting library takes them; valid rows only where they are needed.
+///
+/// # Errors
+/// When the frame has no train rows, or no valid rows though they are needed.
+pub fn training_data(frame: &FrameData, with_valid: bool) -> Result<TrainingData, LearnError> {
+    let train = sample(frame, Part::Train)?.ok_or(LearnError::NoRows("train"))?;
+    let valid = if with_valid { Some(sample(frame, Part::Valid)?.ok_or(GbdtError::NoValidRows)?) } else { None };
+    Ok(TrainingData { features: frame.record.features.clone(), train, valid })
+}
+
+fn sample(frame: &FrameData, part: Part) -> Result<Option<Sample>, LearnError> {
+    let rows = frame.rows_of(part);
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let pick = |values: &[f64]| single(rows.iter().map(|&row| values[row]));
+    Ok(Some(Sample {
+        values: frame.matrix(&frame.record.features, &rows)?,
+        label: pick(&frame.label),
+        weight: frame.weight.as_deref().map(pick),
+    }))
+}

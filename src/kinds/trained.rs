@@ -1,0 +1,182 @@
+//! Owns reading a `model` artifact, whichever kind made it, and predicting with it. Invariant: a prediction is a price level; features are found by
+//! name, and a frame of another label, price or feature list is refused, never guessed at.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::engine::frame_file::{FrameData, FrameFileError};
+use crate::engine::gbdt::error::GbdtError;
+use crate::engine::gbdt::{lightgbm, xgboost};
+use crate::io::fs::{self, FsError};
+use crate::model::training::ModelRecord;
+
+/// What a model's record is called inside its artifact.
+pub const RECORD_FILE: &str = "model.json";
+/// What a `LightGBM` model is called inside its artifact.
+pub const LIGHTGBM_FILE: &str = "model.txt";
+/// What an `XGBoost` model is called inside its artifact.
+pub const XGBOOST_FILE: &str = "model.ubj";
+/// The folder of an ensemble's members, each under its number.
+pub const MEMBERS_FOLDER: &str = "members";
+
+/// Why a model cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainedError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    Io(#[from] FsError),
+    /// The record is not one.
+    #[error("{}: {source}", path.display())]
+    Record {
+        /// The record's file.
+        path: PathBuf,
+        /// What the reader says.
+        source: serde_json::Error,
+    },
+    /// The artifact was made by something that makes no models.
+    #[error("{}: '{kind}' is no kind of model", path.display())]
+    Kind {
+        /// The record's file.
+        path: PathBuf,
+        /// The kind it names.
+        kind: String,
+    },
+    /// The record and the file beside it disagree.
+    #[error("{}: the model reads {found} features, its record names {named}", path.display())]
+    Features {
+        /// The model's file.
+        path: PathBuf,
+        /// Features in the record.
+        named: usize,
+        /// Features in the model.
+        found: usize,
+    },
+    /// A model file that is no text.
+    #[error("{} is not text", path.display())]
+    NotText {
+        /// The model's file.
+        path: PathBuf,
+    },
+    /// The library refused.
+    #[error(transparent)]
+    Gbdt(#[from] GbdtError),
+    /// The frame's rows cannot be used.
+    #[error(transparent)]
+    Frame(#[from] FrameFileError),
+    /// The model forecasts something else than the frame asks for.
+    #[error("the model forecasts {model}, the frame asks for {frame}")]
+    OtherQuestion {
+        /// What the model forecasts.
+        model: String,
+        /// What the frame asks for.
+        frame: String,
+    },
+}
+
+/// A model read back from its artifact.
+pub struct TrainedModel {
+    /// What the model says of itself.
+    pub record: ModelRecord,
+    form: Form,
+}
+
+enum Form {
+    /// The price stays where it is.
+    Naive,
+    LightGbm(lightgbm::Model),
+    XgBoost(xgboost::Model),
+    /// Members with their shares.
+    Ensemble(Vec<(f64, TrainedModel)>),
+}
+
+/// Reads the model in `folder`.
+///
+/// # Errors
+/// When the folder holds no model that can be read.
+pub fn read(folder: &Path) -> Result<TrainedModel, TrainedError> {
+    let path = folder.join(RECORD_FILE);
+    let bytes = fs::read(&path)?;
+    let record: ModelRecord = serde_json::from_slice(&bytes).map_err(|source| TrainedError::Record { path: path.clone(), source })?;
+    let form = match record.kind.as_str() {
+        "naive" => Form::Naive,
+        "lightgbm" => Form::LightGbm(read_lightgbm(&folder.join(LIGHTGBM_FILE), &record)?),
+        "xgboost" => Form::XgBoost(read_xgboost(&folder.join(XGBOOST_FILE), &record)?),
+        "ensemble" => Form::Ensemble(read_members(folder, &record)?),
+        other => return Err(TrainedError::Kind { path, kind: other.to_owned() }),
+    };
+    Ok(TrainedModel { record, form })
+}
+
+fn read_lightgbm(path: &Path, record: &ModelRecord) -> Result<lightgbm::Model, TrainedError> {
+    let text = String::from_utf8(fs::read(path)?).map_err(|_| TrainedError::NotText { path: path.to_owned() })?;
+    let model = lightgbm::Model::read(&text)?;
+    check_features(path, record, model.features()?)?;
+    Ok(model)
+}
+
+fn read_xgboost(path: &Path, record: &ModelRecord) -> Result<xgboost::Model, TrainedError> {
+    let model = xgboost::Model::read(&fs::read(path)?)?;
+    check_features(path, record, model.features()?)?;
+    Ok(model)
+}
+
+fn check_features(path: &Path, record: &ModelRecord, found: usize) -> Result<(), TrainedError> {
+    let named = record.features.len();
+    if found == named { Ok(()) } else { Err(TrainedError::Features { path: path.to_owned(), named, found }) }
+}
+
+fn read_members(folder: &Path, record: &ModelRecord) -> Result<Vec<(f64, TrainedModel)>, TrainedError> {
+    let members = record.members.iter().enumerate();
+    members.map(|(index, member)| Ok((member.weight, read(&member_folder(folder, index))?))).collect()
+}
+
+/// Where the member with this number stands.
+#[must_use]
+pub fn member_folder(folder: &Path, index: usize) -> PathBuf {
+    folder.join(MEMBERS_FOLDER).join(index.to_string())
+}
+
+impl TrainedModel {
+    /// The price forecast for each of the given rows.
+    ///
+    /// # Errors
+    /// When the frame asks for something else than the model forecasts, or lacks one of its features.
+    pub fn predict(&self, frame: &FrameData, rows: &[usize]) -> Result<Vec<f64>, TrainedError> {
+        self.check(frame)?;
+        let features = &self.record.features;
+        let answers = match &self.form {
+            Form::Naive => return Ok(rows.iter().map(|&row| frame.price[row]).collect()),
+            Form::Ensemble(members) => return weighted(members, frame, rows),
+            Form::LightGbm(model) => model.predict(&frame.matrix(features, rows)?, features.len())?,
+            Form::XgBoost(model) => model.predict(&frame.matrix(features, rows)?, features.len())?,
+        };
+        let kind = self.record.frame.label.kind;
+        Ok(answers.iter().zip(rows).map(|(&answer, &row)| kind.to_level(answer, frame.price[row])).collect())
+    }
+
+    /// Refuses a frame that asks for another horizon or price.
+    fn check(&self, frame: &FrameData) -> Result<(), TrainedError> {
+        let (mine, theirs) = (&self.record.frame, &frame.record);
+        if mine.label.horizon == theirs.label.horizon && mine.price == theirs.price {
+            return Ok(());
+        }
+        Err(TrainedError::OtherQuestion { model: question(&self.record.frame), frame: question(theirs) })
+    }
+}
+
+fn question(frame: &crate::model::training::FrameRecord) -> String {
+    let horizon = serde_json::to_value(frame.label.horizon).unwrap_or(Value::Null);
+    format!("{}.{} at {horizon}", frame.price.table, frame.price.column)
+}
+
+/// The members' forecasts, each by its share, added up in the order of the members.
+fn weighted(members: &[(f64, TrainedModel)], frame: &FrameData, rows: &[usize]) -> Result<Vec<f64>, TrainedError> {
+    let mut sum = vec![0.0; rows.len()];
+    for (weight, member) in members {
+        for (total, level) in sum.iter_mut().zip(member.predict(frame, rows)?) {
+            *total += weight * level;
+        }
+    }
+    Ok(sum)
+}

@@ -1,0 +1,78 @@
+//! Owns what the stanzas of all learners share. Invariant: a learner reads the frame's `fit` artifact and nothing else of it, so newer rows never
+//! retrain a model.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::engine::gbdt::vocabulary::words::ParameterError;
+use crate::kinds::body::Body;
+use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::learner::Settings;
+use crate::model::recipe::{Declared, Source};
+use crate::syntax::shape::{Key, Want};
+
+/// The slot of the frame's `fit` artifact.
+pub const FRAME_SLOT: &str = "frame";
+/// The artifact that every learner makes.
+pub const ARTIFACT: &str = "model";
+/// The key that names the frame.
+pub const FRAME_KEY: Key = Key::required("frame", Want::Target, "The frame to learn from.");
+
+/// The kinds that make models.
+pub const MODEL_KINDS: [&str; 4] = ["naive", "lightgbm", "xgboost", "ensemble"];
+
+/// What a learner's stanza asks for.
+///
+/// # Errors
+/// When the stanza names no frame.
+pub fn declared(body: Body, context: &DeclareContext, settings: &Settings) -> Result<Declared, KindError> {
+    let frame = frame(body, context)?;
+    Ok(Declared {
+        params: json!(settings),
+        inputs: BTreeMap::from([(FRAME_SLOT.to_owned(), frame)]),
+        outputs: BTreeSet::from([ARTIFACT.to_owned()]),
+        ..Declared::default()
+    })
+}
+
+/// The `fit` artifact of the frame that the stanza names.
+///
+/// # Errors
+/// When it names none.
+pub fn frame(body: Body, context: &DeclareContext) -> Result<Source, KindError> {
+    let source = body.target("frame", "fit")?;
+    if let Source::Target { name, artifact } = &source {
+        if let Some(kind) = (context.kind_of)(name.as_str()).filter(|kind| kind != "frame") {
+            return Err(body.error("frame", format!("'{name}' is a {kind}, not a frame")));
+        }
+        if artifact != "fit" {
+            let error = body.error("frame", format!("a model learns from a frame's 'fit', not from its '{artifact}'"));
+            return Err(error.hint(format!("frame = \"{name}\"")));
+        }
+    }
+    Ok(source)
+}
+
+/// A refused parameter, at its place.
+#[must_use]
+pub fn refused(body: Body, error: &ParameterError) -> KindError {
+    let refusal = body.error(&format!("params.{}", error.name()), error.to_string());
+    match error.hint() {
+        Some(hint) => refusal.hint(hint),
+        None => refusal,
+    }
+}
+
+/// Refuses a whole number below the least that makes sense.
+///
+/// # Errors
+/// When it is given and below `least`.
+pub fn at_least(params: &BTreeMap<String, Value>, name: &str, least: u64) -> Result<(), ParameterError> {
+    match params.get(name) {
+        Some(value) if value.as_u64().is_none_or(|n| n < least || n > i32::MAX.unsigned_abs().into()) => {
+            Err(ParameterError::Value { name: name.to_owned(), want: format!("a whole number, at least {least}"), found: value.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
