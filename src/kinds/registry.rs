@@ -4,11 +4,15 @@ use crate::base::name::nearest;
 use crate::kinds::body;
 use crate::kinds::command;
 use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::ensemble;
 use crate::kinds::kind::Kind;
+use crate::kinds::lightgbm;
+use crate::kinds::naive;
+use crate::kinds::xgboost;
 use crate::model::recipe::{Declared, Stanza};
 
 /// Every kind, in the order the documentation lists them.
-pub static KINDS: &[&Kind] = &[&command::KIND];
+pub static KINDS: &[&Kind] = &[&naive::KIND, &lightgbm::KIND, &xgboost::KIND, &ensemble::KIND, &command::KIND];
 
 /// The kind with this name.
 #[must_use]

@@ -70,9 +70,11 @@ pub fn refused(body: Body, error: &ParameterError) -> KindError {
 /// When it is given and below `least`.
 pub fn at_least(params: &BTreeMap<String, Value>, name: &str, least: u64) -> Result<(), ParameterError> {
     match params.get(name) {
-        Some(value) if value.as_u64().is_none_or(|n| n < least || n > i32::MAX.unsigned_abs().into()) => {
-            Err(ParameterError::Value { name: name.to_owned(), want: format!("a whole number, at least {least}"), found: value.to_string() })
-        }
+        Some(value) if value.as_u64().is_none_or(|n| n < least || n > i32::MAX.unsigned_abs().into()) => Err(ParameterError::Value {
+            name: name.to_owned(),
+            want: format!("a whole number, at least {least}"),
+            found: value.to_string(),
+        }),
         _ => Ok(()),
     }
 }

@@ -14,8 +14,8 @@ use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
 use crate::kinds::learner::{Fitted, LearnError, Learner, Settings, library, training_data};
-use crate::kinds::training_stanza::{self, FRAME_KEY};
 use crate::kinds::trained::XGBOOST_FILE;
+use crate::kinds::training_stanza::{self, FRAME_KEY};
 use crate::model::recipe::{Declared, Stanza};
 use crate::syntax::shape::{Key, Want};
 
