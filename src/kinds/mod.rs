@@ -4,6 +4,7 @@ pub mod body;
 pub mod command;
 pub mod context;
 pub mod ensemble;
+pub mod frame;
 pub mod kind;
 pub mod learner;
 pub mod lightgbm;

@@ -5,6 +5,7 @@ use crate::kinds::body;
 use crate::kinds::command;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::ensemble;
+use crate::kinds::frame;
 use crate::kinds::kind::Kind;
 use crate::kinds::lightgbm;
 use crate::kinds::naive;
@@ -12,7 +13,7 @@ use crate::kinds::xgboost;
 use crate::model::recipe::{Declared, Stanza};
 
 /// Every kind, in the order the documentation lists them.
-pub static KINDS: &[&Kind] = &[&naive::KIND, &lightgbm::KIND, &xgboost::KIND, &ensemble::KIND, &command::KIND];
+pub static KINDS: &[&Kind] = &[&frame::KIND, &naive::KIND, &lightgbm::KIND, &xgboost::KIND, &ensemble::KIND, &command::KIND];
 
 /// The kind with this name.
 #[must_use]

@@ -1,0 +1,254 @@
+//! Kind `frame`: labels, splits and chosen features, the only door into training. Invariant: what a frame is asked to be is settled here, before any
+//! row is read; a split that could leak is refused where it is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::engine::frame::columns;
+use crate::engine::frame::spec::FrameSpec;
+use crate::kinds::body::Body;
+use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::kind::Kind;
+use crate::model::recipe::{Declared, Stanza};
+use crate::model::training::{DateRange, Horizon, Label, LabelKind, PriceColumn, Split};
+use crate::syntax::shape::{Key, Want};
+
+/// The artifact that learners read: train and valid rows.
+pub const FIT: &str = "fit";
+/// The artifact that `evaluate` reads.
+pub const TEST: &str = "test";
+/// The artifact that `forecast` reads.
+pub const SCORE: &str = "score";
+
+/// The ranges of `split`, in the order of time.
+const RANGES: [&str; 3] = ["train", "valid", "test"];
+
+const DATES: Want = Want::List(&Want::Date, true);
+
+/// Kind `frame`.
+pub const KIND: Kind = Kind {
+    name: "frame",
+    version: 1,
+    about: "Makes the rows that models learn from, are tested on and forecast from: labels from the price series, splits by date, chosen features.",
+    keys: &[
+        Key::required("features", Want::TableName, "The table of features: one row a date."),
+        Key::required(
+            "columns",
+            Want::List(&Want::Text, true),
+            "Its columns to use as features: names and patterns such as `ret_*`, numbers or truth values.",
+        ),
+        Key::optional("date", Want::Text, "The feature table's column of dates; `date` where it is not said."),
+        Key::required(
+            "price",
+            Want::Table(&[
+                Key::required("table", Want::TableName, "The table that holds the price: one row a date."),
+                Key::required("column", Want::Text, "Its column of prices. A day without one does not count as a row."),
+                Key::optional("date", Want::Text, "Its column of dates; `date` where it is not said."),
+            ]),
+            "The price series that labels are made from.",
+        ),
+        Key::required(
+            "horizon",
+            Want::Choice(&[
+                Key::optional("rows", Want::Int(1), "So many later rows with a price."),
+                Key::optional("days", Want::Int(1), "The first row with a price at or after so many calendar days."),
+            ]),
+            "How far ahead the outcome lies.",
+        ),
+        Key::optional(
+            "label",
+            Want::OneOf(&["level", "log_return"]),
+            "What models learn: the price at the outcome (`level`, where it is not said) or the log of it over today's (`log_return`).",
+        ),
+        Key::required(
+            "split",
+            Want::Table(&[
+                Key::required("train", DATES, "First and last date of the rows to learn from."),
+                Key::required("valid", DATES, "First and last date of the rows for early stopping and weighting."),
+                Key::required("test", DATES, "First and last date of the rows for evaluation; without a last one, up to the newest."),
+            ]),
+            "Date ranges, both ends included. A row whose outcome comes when the next range has begun is left out.",
+        ),
+        Key::optional("weight", Want::Text, "The feature table's column of row weights."),
+    ],
+    declare,
+};
+
+fn declare(stanza: &Stanza, _: &DeclareContext) -> Result<Declared, KindError> {
+    let body = Body(stanza);
+    let spec = FrameSpec {
+        date: body.text("date").unwrap_or("date").to_owned(),
+        columns: patterns(body)?,
+        price: PriceColumn { table: inside(body, "price", "table")?.to_owned(), column: inside(body, "price", "column")?.to_owned() },
+        price_date: body.text_in("price", "date").unwrap_or("date").to_owned(),
+        label: Label { kind: label_kind(body), horizon: horizon(body)? },
+        split: split(body)?,
+        weight: body.text("weight").map(ToOwned::to_owned),
+    };
+    Ok(Declared {
+        params: json!(spec),
+        inputs: BTreeMap::from([
+            ("features".to_owned(), body.target("features", "table")?),
+            ("price".to_owned(), body.target("price.table", "table")?),
+        ]),
+        places: BTreeMap::from([("price".to_owned(), body.place("price.table"))]),
+        outputs: [FIT, TEST, SCORE].into_iter().map(ToOwned::to_owned).collect::<BTreeSet<_>>(),
+        engines: BTreeSet::from(["parquet".to_owned()]),
+        ..Declared::default()
+    })
+}
+
+fn inside<'a>(body: Body<'a>, key: &str, inner: &str) -> Result<&'a str, KindError> {
+    body.text_in(key, inner).ok_or_else(|| body.error(key, format!("'{key}' needs the key '{inner}'")))
+}
+
+fn patterns(body: Body) -> Result<Vec<String>, KindError> {
+    let mut all: Vec<String> = Vec::new();
+    for (index, pattern) in body.texts("columns").into_iter().enumerate() {
+        let at = format!("columns.{index}");
+        if pattern.is_empty() {
+            return Err(body.error(&at, "a column's name is empty"));
+        }
+        if all.iter().any(|p| p == pattern) {
+            return Err(body.error(&at, format!("'{pattern}' is listed twice")));
+        }
+        columns::compile(pattern).map_err(|error| body.error(&at, error.to_string()))?;
+        all.push(pattern.to_owned());
+    }
+    Ok(all)
+}
+
+fn label_kind(body: Body) -> LabelKind {
+    if body.text("label") == Some("log_return") { LabelKind::LogReturn } else { LabelKind::Level }
+}
+
+fn horizon(body: Body) -> Result<Horizon, KindError> {
+    let given = body.table("horizon").into_iter().flatten().next();
+    let Some((unit, count)) = given else { return Err(body.error("horizon", "'horizon' is { rows = … } or { days = … }")) };
+    let count = count.as_u64().and_then(|n| u32::try_from(n).ok());
+    let count = count.ok_or_else(|| body.error(&format!("horizon.{unit}"), "the horizon is out of range"))?;
+    Ok(if unit == "days" { Horizon::Days(count) } else { Horizon::Rows(count) })
+}
+
+/// The three ranges: each runs forwards, and each ends before the next begins.
+fn split(body: Body) -> Result<Split, KindError> {
+    let [train, valid, test] = RANGES.map(|name| range(body, name));
+    let (train, valid, test) = (train?, valid?, test?);
+    for ((earlier, before), (later, after)) in [(("train", &train), ("valid", &valid)), (("valid", &valid), ("test", &test))] {
+        let at = format!("split.{later}.0");
+        let end = before.to.as_deref().unwrap_or_default();
+        // Dates of this form are in the order of their texts.
+        if after.from.as_str() <= end {
+            let message = format!("'{later}' begins on {}, but '{earlier}' ends on {end}", after.from);
+            return Err(body.error(&at, message).hint("the ranges follow each other: train, then valid, then test"));
+        }
+    }
+    Ok(Split { train: Some(train), valid: Some(valid), test: Some(test) })
+}
+
+fn range(body: Body, name: &str) -> Result<DateRange, KindError> {
+    let at = format!("split.{name}");
+    let dates: Vec<String> = body.table("split").and_then(|split| split.get(name)).map(texts).unwrap_or_default();
+    match (dates.as_slice(), name) {
+        ([from, to], _) if to < from => Err(body.error(&at, format!("'{name}' ends on {to}, before it begins on {from}"))),
+        ([_, _], _) | ([_], "test") => DateRange::try_from(dates).map_err(|error| body.error(&at, error)),
+        ([_], _) => Err(body.error(&at, format!("'{name}' needs a last date; only 'test' may stay open"))),
+        _ => Err(body.error(&at, format!("'{name}' is a list of two dates, the first and the last"))),
+    }
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::body;
+    use crate::model::recipe::{Common, Place, Source};
+
+    fn good() -> Value {
+        json!({
+            "features": "wti.features", "columns": ["ret_*", "month"], "price": {"table": "wti.daily", "column": "price"},
+            "horizon": {"rows": 21},
+            "split": {"train": ["1987-01-05", "2010-12-31"], "valid": ["2011-01-01", "2013-12-31"], "test": ["2014-01-01"]},
+        })
+    }
+
+    fn declared(stanza: Value) -> Result<Declared, String> {
+        let Value::Object(map) = stanza else { panic!("a table") };
+        let file: std::sync::Arc<str> = "recipes/x.toml".into();
+        let places = ["split", "split.valid", "split.test.0", "columns.1", "horizon.rows"];
+        let place = |span| Place { file: file.clone(), span };
+        let stanza = Stanza {
+            kind: "frame".into(),
+            name: "frame/wti/1m".parse().unwrap(),
+            body: map.into_iter().collect(),
+            common: Common::default(),
+            place: place(0..1),
+            places: places.iter().enumerate().map(|(at, path)| ((*path).to_owned(), place(at + 10..at + 11))).collect(),
+        };
+        let named = |error: &KindError| {
+            let path = places.get(error.place.span.start.wrapping_sub(10)).unwrap_or(&"stanza");
+            format!("{path}: {error}")
+        };
+        if let Some(error) = body::check(&stanza, KIND.keys).first() {
+            return Err(named(error));
+        }
+        let context =
+            DeclareContext { text: &|_| Err("none".into()), files: &|_| Vec::new(), env: &|_| None, kind_of: &|_| None, as_of: None };
+        declare(&stanza, &context).map_err(|error| named(&error))
+    }
+
+    fn refusal(change: impl Fn(&mut Value)) -> String {
+        let mut stanza = good();
+        change(&mut stanza);
+        declared(stanza).unwrap_err()
+    }
+
+    #[test]
+    fn a_frame_declares_its_tables_and_three_artifacts() {
+        let declared = declared(good()).unwrap();
+        let table = |name: &str| Source::Target { name: name.parse().unwrap(), artifact: "table".into() };
+        assert_eq!(declared.inputs["features"], table("wti.features"));
+        assert_eq!(declared.inputs["price"], table("wti.daily"));
+        assert_eq!(declared.outputs.iter().map(String::as_str).collect::<Vec<_>>(), ["fit", "score", "test"]);
+        let spec: FrameSpec = serde_json::from_value(declared.params).unwrap();
+        assert_eq!(spec.label, Label { kind: LabelKind::Level, horizon: Horizon::Rows(21) });
+        assert_eq!((spec.date.as_str(), spec.price_date.as_str(), spec.weight), ("date", "date", None));
+        assert_eq!(spec.split.test, Some(DateRange { from: "2014-01-01".into(), to: None }));
+    }
+
+    #[test]
+    fn a_split_that_could_leak_is_refused_where_it_is_written() {
+        assert_eq!(
+            refusal(|s| s["split"]["valid"][0] = json!("2010-12-31")),
+            "split.valid: 'valid' begins on 2010-12-31, but 'train' ends on 2010-12-31"
+        );
+        assert_eq!(
+            refusal(|s| s["split"]["test"][0] = json!("2012-01-01")),
+            "split.test.0: 'test' begins on 2012-01-01, but 'valid' ends on 2013-12-31"
+        );
+        assert_eq!(
+            refusal(|s| s["split"]["valid"] = json!(["2013-12-31", "2011-01-01"])),
+            "split.valid: 'valid' ends on 2011-01-01, before it begins on 2013-12-31"
+        );
+        assert_eq!(
+            refusal(|s| s["split"]["valid"] = json!(["2011-01-01"])),
+            "split.valid: 'valid' needs a last date; only 'test' may stay open"
+        );
+        assert!(refusal(|s| s["split"]["valid"][1] = json!("2013-02-30")).starts_with("split.valid: 'split.valid.1' must be a date"));
+        assert!(refusal(|s| _ = s["split"].as_object_mut().unwrap().remove("test")).contains("'split.test'"));
+    }
+
+    #[test]
+    fn patterns_and_horizons_are_checked_before_any_row_is_read() {
+        assert!(refusal(|s| s["columns"][1] = json!("ret_[")).starts_with("columns.1: 'ret_[' is not a pattern"));
+        assert_eq!(refusal(|s| s["columns"][1] = json!("ret_*")), "columns.1: 'ret_*' is listed twice");
+        assert!(refusal(|s| s["columns"] = json!([])).contains("'columns'"));
+        assert!(refusal(|s| s["horizon"] = json!({"rows": 1, "days": 2})).contains("'horizon'"));
+        assert!(refusal(|s| s["horizon"] = json!({"rows": 0})).starts_with("horizon.rows:"));
+        assert_eq!(refusal(|s| s["horizon"] = json!({"rows": 5_000_000_000_u64})), "horizon.rows: the horizon is out of range");
+    }
+}
