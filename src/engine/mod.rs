@@ -2,10 +2,7 @@
 
 pub mod calendar;
 pub mod evaluation;
-<<<<<<< HEAD
-=======
 pub mod frame;
->>>>>>> 19b0e2a (Kind frame: what a recipe may ask of a frame)
 pub mod frame_file;
 pub mod gbdt;
 pub mod metrics;
