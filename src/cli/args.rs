@@ -46,8 +46,8 @@ pub struct Global {
     /// The date that `@as_of` stands for in SQL, as YYYY-MM-DD
     #[arg(long, global = true, value_name = "DATE", value_parser = date)]
     pub as_of: Option<NaiveDate>,
-    /// Colour the output [default: auto, which heeds `NO_COLOR`, `CLICOLOR_FORCE` and `TERM`]
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_default_value = true)]
+    /// Colour the output: auto (on a terminal; heeds `NO_COLOR`, `CLICOLOR_FORCE`, `TERM`), always or never
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_default_value = true, hide_possible_values = true)]
     pub color: When,
     /// Show failures only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -73,7 +73,7 @@ pub enum When {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build targets and what they need
-    #[command(visible_alias = "b", after_help = examples::BUILD)]
+    #[command(after_help = examples::BUILD)]
     Build(Build),
     /// Show what a build would run, why, and what it will cost
     #[command(after_help = examples::PLAN)]
@@ -187,8 +187,8 @@ pub struct Graph {
     /// Targets or globs; they are drawn with all they need [default: everything]
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
-    /// How to draw
-    #[arg(long, value_enum, default_value_t)]
+    /// How to draw: text (a tree), dot (Graphviz), svg (a picture) or json (nodes and edges)
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     pub format: Drawn,
 }
 
@@ -310,8 +310,8 @@ pub struct Fsck {
 /// `cbi completions`.
 #[derive(Debug, Clone, Copy, Group)]
 pub struct Completions {
-    /// The shell
-    #[arg(value_enum)]
+    /// bash, zsh or fish
+    #[arg(value_enum, hide_possible_values = true)]
     pub shell: Shell,
 }
 
@@ -375,4 +375,91 @@ fn date(text: &str) -> Result<NaiveDate, String> {
 
 fn size(text: &str) -> Result<u64, String> {
     units::parse_bytes(text).filter(|bytes| *bytes > 0).ok_or_else(|| "not a size such as 8GiB or 512MiB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The commands, with the name each is typed by; the first is `cbi` itself.
+    fn commands() -> Vec<(String, clap::Command)> {
+        let mut root = Args::command().term_width(100);
+        root.build();
+        let names: Vec<String> = root.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        let subcommands: Vec<_> = names.into_iter().filter_map(|name| Some((name.clone(), root.find_subcommand(&name)?.clone()))).collect();
+        std::iter::once(("cbi".to_owned(), root)).chain(subcommands).collect()
+    }
+
+    /// A command as a shell would split it: words, some of them quoted, up to a redirection or pipe.
+    fn words(line: &str) -> Vec<String> {
+        let line = line.split([';', '>', '|']).next().unwrap().trim();
+        line.split_whitespace().map(|word| word.trim_matches('\'').to_owned()).collect()
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn help_of_every_command() {
+        for (name, mut command) in commands() {
+            let help = command.render_help().to_string();
+            insta::assert_snapshot!(format!("help-{name}"), help);
+        }
+    }
+
+    #[test]
+    fn every_example_parses() {
+        for (name, command) in commands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines().filter(|line| line.starts_with("  cbi ")) {
+                // Two spaces or more begin the explanation.
+                let typed = line.trim_start().split("  ").next().unwrap();
+                assert!(Args::try_parse_from(words(typed)).is_ok(), "{name}: {typed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_refused_with_the_usage_code() {
+        let wrong = [
+            "cbi",
+            "cbi bild",
+            "cbi build -j 0",
+            "cbi build --memory lots",
+            "cbi build --memory 0",
+            "cbi status --as-of 2019-13-01",
+            "cbi build -q -v",
+            "cbi get model/wti/lightgbm/1m",
+            "cbi completions tcsh",
+            "cbi why",
+            "cbi diff a",
+        ];
+        for line in wrong {
+            let error = Args::try_parse_from(words(line)).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn options_of_every_command_stand_before_or_behind_it() {
+        for line in ["cbi -C work --as-of 2019-01-03 -v build -k", "cbi build -k --as-of 2019-01-03 -v -C work"] {
+            let args = Args::try_parse_from(words(line)).unwrap();
+            assert_eq!(args.global.directory, PathBuf::from("work"));
+            assert_eq!(args.global.as_of.unwrap().to_string(), "2019-01-03");
+            assert_eq!(args.global.verbosity(), Verbosity::Verbose);
+            assert!(matches!(args.command, Command::Build(Build { keep_going: true, .. })));
+        }
+    }
+
+    #[test]
+    fn completions_name_every_command() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let script = String::from_utf8(completions(shell)).unwrap();
+            for (name, _) in commands().iter().skip(1) {
+                assert!(script.contains(name.as_str()), "{shell:?} lacks {name}");
+            }
+        }
+    }
 }
