@@ -11,8 +11,9 @@ const BEND_HEIGHT: f64 = 4.0;
 const GAP: f64 = 12.0;
 const COLUMN_GAP: f64 = 56.0;
 const MARGIN: f64 = 16.0;
+const DASHED: &str = "dashed: stale";
 /// Times the columns are sorted and moved towards what they are joined to.
-const SWEEPS: usize = 8;
+const SWEEPS: usize = 16;
 
 const STYLE: &str = "text{font:12px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#24292f}\
 .edge{fill:none;stroke:#8c959f;stroke-width:1.2}.box{fill-opacity:.14;stroke-width:1.4}.stale{stroke-dasharray:5 3}\
@@ -48,7 +49,7 @@ pub fn svg(drawing: &Drawing) -> String {
         x += width + COLUMN_GAP;
     }
     let legend = legend(drawing);
-    let legend_width = legend.iter().map(|kind| text_width(kind) + 40.0).sum::<f64>() + MARGIN;
+    let legend_width = legend.iter().map(|kind| text_width(kind) + 40.0).sum::<f64>() + text_width(DASHED) + 2.0 * MARGIN;
     let width = (x - COLUMN_GAP + MARGIN).max(legend_width).max(2.0 * MARGIN);
     let bottom = layout.items.iter().map(|item| item.y + height(item) / 2.0).fold(MARGIN, f64::max);
     let total = bottom + 3.0 * MARGIN;
@@ -64,7 +65,8 @@ pub fn svg(drawing: &Drawing) -> String {
             text.push_str(&boxed(drawing, node, lefts[item.column], item.y));
         }
     }
-    text.push_str(&legend_row(&legend, bottom + 1.5 * MARGIN));
+    let stale = drawing.nodes().iter().any(|node| node.state == "stale");
+    text.push_str(&legend_row(&legend, stale, bottom + 1.5 * MARGIN));
     text.push_str("</svg>\n");
     text
 }
@@ -98,7 +100,7 @@ impl Layout {
     /// Sorts each column by the middle of its neighbours, then moves it towards them.
     fn arrange(&mut self) {
         for column in 0..self.columns.len() {
-            self.place(column, |_| 0.0);
+            self.place(column, &vec![0.0; self.columns[column].len()]);
         }
         for sweep in 0..2 * SWEEPS {
             let forward = sweep % 2 == 0;
@@ -107,11 +109,12 @@ impl Layout {
                 order.reverse();
             }
             for column in order {
-                let wanted: Vec<f64> = self.items.iter().enumerate().map(|(index, _)| self.wanted(index, forward)).collect();
+                let mut wanted: Vec<(f64, usize)> = self.columns[column].iter().map(|item| (self.wanted(*item, forward), *item)).collect();
                 if sweep < SWEEPS {
-                    self.columns[column].sort_by(|a, b| wanted[*a].total_cmp(&wanted[*b]));
+                    wanted.sort_by(|a, b| a.0.total_cmp(&b.0));
+                    self.columns[column] = wanted.iter().map(|(_, item)| *item).collect();
                 }
-                self.place(column, |item| wanted[item]);
+                self.place(column, &wanted.iter().map(|(y, _)| *y).collect::<Vec<_>>());
             }
         }
         let top = self.items.iter().map(|item| item.y - height(item) / 2.0).fold(f64::INFINITY, f64::min);
@@ -130,10 +133,10 @@ impl Layout {
 
     /// Puts a column's items as near as possible to where they want to be without overlap. Pushing down and pushing up each give a
     /// placement without overlap, and so does their mean.
-    fn place(&mut self, column: usize, wanted: impl Fn(usize) -> f64) {
+    fn place(&mut self, column: usize, wanted: &[f64]) {
         let column = &self.columns[column];
         let apart = |a: usize, b: usize| f64::midpoint(height(&self.items[a]), height(&self.items[b])) + GAP;
-        let mut down: Vec<f64> = column.iter().map(|item| wanted(*item)).collect();
+        let mut down = wanted.to_vec();
         let mut up = down.clone();
         for at in 1..column.len() {
             down[at] = down[at].max(down[at - 1] + apart(column[at - 1], column[at]));
@@ -203,7 +206,7 @@ fn legend(drawing: &Drawing) -> Vec<&str> {
     kinds.into_iter().collect()
 }
 
-fn legend_row(kinds: &[&str], y: f64) -> String {
+fn legend_row(kinds: &[&str], stale: bool, y: f64) -> String {
     let mut x = MARGIN;
     let mut text = String::new();
     for kind in kinds {
@@ -215,6 +218,9 @@ fn legend_row(kinds: &[&str], y: f64) -> String {
             x + 18.0,
         );
         x += text_width(kind) + 40.0;
+    }
+    if stale {
+        let _ = writeln!(text, "<text x=\"{x:.1}\" y=\"{y:.1}\">{DASHED}</text>");
     }
     text
 }
