@@ -12,9 +12,10 @@ use crate::io::fs;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
-use crate::kinds::learner::{LearnError, Report, mean_error, report, write_record};
+use crate::kinds::learner::{ARTIFACT, FRAME_SLOT, LearnError, mean_error, report, write_record};
+use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::{self, TrainedModel, member_folder};
-use crate::kinds::training_stanza::{ARTIFACT, FRAME_KEY, FRAME_SLOT, MODEL_KINDS, frame};
+use crate::kinds::training_stanza::{FRAME_KEY, MODEL_KINDS, frame};
 use crate::model::recipe::{Declared, Source, Stanza};
 use crate::model::training::{Member, ModelRecord, TrainedOn};
 use crate::syntax::shape::{Key, Want};
@@ -119,11 +120,21 @@ fn weights(body: Body, models: usize) -> Result<Weights, KindError> {
     Ok(Weights::Given(given))
 }
 
+/// Runs the action.
+///
+/// # Errors
+/// When a member cannot take part, or a file cannot be written.
+pub fn run(request: &Request) -> Result<Response, RunError> {
+    let spec: Spec = request.params()?;
+    let members = (0..spec.models).map(|index| request.input(&slot(index)).map(Path::to_owned)).collect::<Result<Vec<_>, _>>()?;
+    combine(&spec, request.input(FRAME_SLOT)?, &members, &request.output(ARTIFACT)?).map_err(|error| error.as_failure())
+}
+
 /// Makes the `model` artifact in `out` from the members' folders.
 ///
 /// # Errors
 /// When a member cannot take part, the frame lacks what the weights need, or a file cannot be written.
-pub fn combine(spec: &Spec, fit: &Path, members: &[PathBuf], out: &Path) -> Result<Report, LearnError> {
+pub fn combine(spec: &Spec, fit: &Path, members: &[PathBuf], out: &Path) -> Result<Response, LearnError> {
     let frame = frame_file::read(fit)?;
     let models = members.iter().map(|folder| trained::read(folder)).collect::<Result<Vec<_>, _>>()?;
     check_members(&models, &frame)?;

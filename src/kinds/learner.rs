@@ -13,8 +13,14 @@ use crate::engine::gbdt::data::{Sample, TrainingData, single};
 use crate::engine::gbdt::error::GbdtError;
 use crate::engine::native;
 use crate::io::fs::{self, FsError};
+use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::{self, RECORD_FILE, TrainedError, TrainedModel};
 use crate::model::training::{Engine, ModelRecord};
+
+/// The slot of the frame's `fit` artifact.
+pub const FRAME_SLOT: &str = "frame";
+/// The artifact that every learner makes.
+pub const ARTIFACT: &str = "model";
 
 /// What a learner is told besides the frame.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -22,7 +28,8 @@ use crate::model::training::{Engine, ModelRecord};
 pub struct Settings {
     /// The learner's parameters under the vendor's primary names, defaults that we set included.
     pub params: BTreeMap<String, Value>,
-    /// Threads it may use.
+    /// Threads it may use: the request's, for they enter an action's key by themselves.
+    #[serde(skip)]
     pub threads: u32,
 }
 
@@ -63,13 +70,14 @@ pub struct Fitted {
     pub engine: Option<Engine>,
 }
 
-/// What a training reports.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Report {
-    /// Named numbers.
-    pub metrics: BTreeMap<String, f64>,
-    /// Sentences for people.
-    pub notes: Vec<String>,
+/// Runs a learner's action.
+///
+/// # Errors
+/// When nothing was learnt.
+pub fn run(learner: &dyn Learner, request: &Request) -> Result<Response, RunError> {
+    let settings = Settings { threads: request.threads, ..request.params()? };
+    let (fit, out) = (request.input(FRAME_SLOT)?, request.output(ARTIFACT)?);
+    learn(learner, fit, &settings, &out).map_err(|error| error.as_failure())
 }
 
 /// Why nothing was learnt.
@@ -108,11 +116,26 @@ pub enum LearnError {
     },
 }
 
+impl LearnError {
+    /// As the action's failure: the frame's fault is a data check's refusal.
+    #[must_use]
+    pub fn as_failure(&self) -> RunError {
+        match self {
+            Self::NoRows(part) => RunError::refused(self).hint(format!("widen the frame's `split.{part}`")),
+            Self::Gbdt(GbdtError::NoValidRows) => RunError::refused(self).hint("give the frame's `split` a `valid` range that holds rows"),
+            Self::Gbdt(GbdtError::Categorical { .. }) => RunError::invalid(self),
+            Self::Gbdt(GbdtError::FeatureName { .. }) => RunError::invalid(self).hint("name the column otherwise in the SQL that makes it"),
+            Self::Member { .. } => RunError::refused(self),
+            _ => RunError::failed(self),
+        }
+    }
+}
+
 /// Trains on the `fit` artifact in `fit` and writes the `model` artifact into `out`.
 ///
 /// # Errors
 /// When the frame cannot be used, the learner refuses, or a file cannot be written.
-pub fn learn(learner: &dyn Learner, fit: &Path, settings: &Settings, out: &Path) -> Result<Report, LearnError> {
+pub fn learn(learner: &dyn Learner, fit: &Path, settings: &Settings, out: &Path) -> Result<Response, LearnError> {
     let frame = frame_file::read(fit)?;
     let fitted = learner.fit(&frame, settings)?;
     let record = ModelRecord {
@@ -149,8 +172,8 @@ pub fn write_record(folder: &Path, record: &ModelRecord) -> Result<(), LearnErro
 ///
 /// # Errors
 /// When the model cannot predict the frame's rows.
-pub fn report(model: &TrainedModel, frame: &FrameData) -> Result<Report, LearnError> {
-    let mut report = Report::default();
+pub fn report(model: &TrainedModel, frame: &FrameData) -> Result<Response, LearnError> {
+    let mut report = Response::default();
     if let Some(rounds) = model.record.rounds {
         report.metrics.insert("rounds".into(), f64::from(rounds));
     }

@@ -13,7 +13,8 @@ use crate::engine::gbdt::vocabulary::words::ParameterError;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
-use crate::kinds::learner::{Fitted, LearnError, Learner, Settings, library, training_data};
+use crate::kinds::learner::{self, Fitted, LearnError, Learner, Settings, library, training_data};
+use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::LIGHTGBM_FILE;
 use crate::kinds::training_stanza::{self, FRAME_KEY};
 use crate::model::recipe::{Declared, Stanza};
@@ -38,7 +39,7 @@ pub const KIND: Kind = Kind {
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
     let body = Body(stanza);
     let empty = Map::new();
-    let params = parameters(body.table("params").unwrap_or(&empty), stanza.common.threads);
+    let params = parameters(body.table("params").unwrap_or(&empty));
     let params = params.map_err(|error| training_stanza::refused(body, &error))?;
     let mut declared = training_stanza::declared(body, context, &Settings { params, threads: stanza.common.threads })?;
     declared.engines = BTreeSet::from(["lightgbm".to_owned()]);
@@ -46,7 +47,7 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
 }
 
 /// The recipe's parameters with the defaults that make a training repeatable.
-fn parameters(given: &Map<String, Value>, threads: u32) -> Result<BTreeMap<String, Value>, ParameterError> {
+fn parameters(given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
     let mut params = LIGHTGBM.check(given)?;
     let whole = |name: &str, least: u64| training_stanza::at_least(&params, name, least);
     whole("num_iterations", 1)?;
@@ -65,7 +66,6 @@ fn parameters(given: &Map<String, Value>, threads: u32) -> Result<BTreeMap<Strin
         ("deterministic", json!(true)),
         ("force_row_wise", json!(!by_columns)),
         ("num_iterations", json!(100)),
-        ("num_threads", json!(threads)),
         ("seed", json!(42)),
         ("verbosity", json!(-1)),
     ];
@@ -73,6 +73,14 @@ fn parameters(given: &Map<String, Value>, threads: u32) -> Result<BTreeMap<Strin
         params.entry(name.to_owned()).or_insert(value);
     }
     Ok(params)
+}
+
+/// Runs the action.
+///
+/// # Errors
+/// When nothing was learnt.
+pub fn run(request: &Request) -> Result<Response, RunError> {
+    learner::run(&LightGbm, request)
 }
 
 /// The learner.
@@ -84,7 +92,8 @@ impl Learner for LightGbm {
     }
 
     fn fit(&self, frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError> {
-        let params = &settings.params;
+        let mut params = settings.params.clone();
+        params.insert("num_threads".into(), json!(settings.threads));
         let number = |name: &str| params.get(name).and_then(Value::as_f64).unwrap_or(0.0);
         let first_only = params.get("first_metric_only") == Some(&json!(true));
         let patience = settings.count("early_stopping_round");
@@ -92,12 +101,12 @@ impl Learner for LightGbm {
         let seen = if stopping.is_some() { vec![Part::Train, Part::Valid] } else { vec![Part::Train] };
         let data = training_data(frame, stopping.is_some())?;
         let rounds = settings.count("num_iterations").unwrap_or(100);
-        let (text, kept) = lightgbm::train(&data, params, rounds, stopping)?;
+        let (text, kept) = lightgbm::train(&data, &params, rounds, stopping)?;
         let version = text.lines().find_map(|line| line.strip_prefix("version=")).map(str::to_owned);
         Ok(Fitted {
             files: BTreeMap::from([(LIGHTGBM_FILE, text.into_bytes())]),
-            params: params.clone(),
             seed: params.get("seed").and_then(Value::as_u64),
+            params,
             rounds: Some(kept),
             seen,
             engine: Some(library("lightgbm", version)?),

@@ -3,6 +3,7 @@
 pub mod body;
 pub mod command;
 pub mod context;
+pub mod dispatch;
 pub mod ensemble;
 pub mod frame;
 pub mod kind;
@@ -10,6 +11,7 @@ pub mod learner;
 pub mod lightgbm;
 pub mod naive;
 pub mod registry;
+pub mod request;
 pub mod trained;
 pub mod training_stanza;
 pub mod xgboost;

@@ -4,7 +4,8 @@ use crate::engine::frame_file::FrameData;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
-use crate::kinds::learner::{Fitted, LearnError, Learner, Settings};
+use crate::kinds::learner::{self, Fitted, LearnError, Learner, Settings};
+use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::training_stanza::{self, FRAME_KEY};
 use crate::model::recipe::{Declared, Stanza};
 
@@ -14,6 +15,14 @@ pub const KIND: Kind =
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
     training_stanza::declared(Body(stanza), context, &Settings::default())
+}
+
+/// Runs the action.
+///
+/// # Errors
+/// When the frame cannot be read.
+pub fn run(request: &Request) -> Result<Response, RunError> {
+    learner::run(&Naive, request)
 }
 
 /// The learner that learns nothing.

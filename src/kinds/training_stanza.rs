@@ -8,14 +8,10 @@ use serde_json::{Value, json};
 use crate::engine::gbdt::vocabulary::words::ParameterError;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
-use crate::kinds::learner::Settings;
+use crate::kinds::learner::{ARTIFACT, FRAME_SLOT, Settings};
 use crate::model::recipe::{Declared, Source};
 use crate::syntax::shape::{Key, Want};
 
-/// The slot of the frame's `fit` artifact.
-pub const FRAME_SLOT: &str = "frame";
-/// The artifact that every learner makes.
-pub const ARTIFACT: &str = "model";
 /// The key that names the frame.
 pub const FRAME_KEY: Key = Key::required("frame", Want::Target, "The frame to learn from.");
 

@@ -13,7 +13,8 @@ use crate::engine::gbdt::xgboost;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
-use crate::kinds::learner::{Fitted, LearnError, Learner, Settings, library, training_data};
+use crate::kinds::learner::{self, Fitted, LearnError, Learner, Settings, library, training_data};
+use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::XGBOOST_FILE;
 use crate::kinds::training_stanza::{self, FRAME_KEY};
 use crate::model::recipe::{Declared, Stanza};
@@ -41,7 +42,7 @@ const OF_THE_LOOP: [&str; 2] = ["num_boost_round", "early_stopping_rounds"];
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
     let body = Body(stanza);
     let empty = Map::new();
-    let params = parameters(body.table("params").unwrap_or(&empty), stanza.common.threads);
+    let params = parameters(body.table("params").unwrap_or(&empty));
     let params = params.map_err(|error| training_stanza::refused(body, &error))?;
     let mut declared = training_stanza::declared(body, context, &Settings { params, threads: stanza.common.threads })?;
     declared.engines = BTreeSet::from(["xgboost".to_owned()]);
@@ -49,7 +50,7 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
 }
 
 /// The recipe's parameters with the defaults that make a training repeatable.
-fn parameters(given: &Map<String, Value>, threads: u32) -> Result<BTreeMap<String, Value>, ParameterError> {
+fn parameters(given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
     let mut params = XGBOOST.check(given)?;
     let whole = |name: &str, least: u64| training_stanza::at_least(&params, name, least);
     whole("num_boost_round", 1)?;
@@ -60,17 +61,19 @@ fn parameters(given: &Map<String, Value>, threads: u32) -> Result<BTreeMap<Strin
         let why = "rounds of dart and gblinear change what earlier rounds made, so the best round cannot be gone back to";
         return Err(ParameterError::Clash { name: "early_stopping_rounds".into(), with: "with this booster", why });
     }
-    let defaults = [
-        ("device", json!("cpu")),
-        ("nthread", json!(threads)),
-        ("num_boost_round", json!(100)),
-        ("seed", json!(42)),
-        ("validate_parameters", json!(true)),
-    ];
+    let defaults = [("device", json!("cpu")), ("num_boost_round", json!(100)), ("seed", json!(42)), ("validate_parameters", json!(true))];
     for (name, value) in defaults {
         params.entry(name.to_owned()).or_insert(value);
     }
     Ok(params)
+}
+
+/// Runs the action.
+///
+/// # Errors
+/// When nothing was learnt.
+pub fn run(request: &Request) -> Result<Response, RunError> {
+    learner::run(&XgBoost, request)
 }
 
 /// The learner.
@@ -82,7 +85,8 @@ impl Learner for XgBoost {
     }
 
     fn fit(&self, frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError> {
-        let params = &settings.params;
+        let mut params = settings.params.clone();
+        params.insert("nthread".into(), json!(settings.threads));
         let stopping = settings.count("early_stopping_rounds").map(|rounds| EarlyStopping::new(rounds, 0.0, true));
         let seen = if stopping.is_some() { vec![Part::Train, Part::Valid] } else { vec![Part::Train] };
         let data = training_data(frame, stopping.is_some())?;
@@ -92,8 +96,8 @@ impl Learner for XgBoost {
         let trained = xgboost::train(&data, &of_the_booster, settings.threads, rounds, stopping)?;
         Ok(Fitted {
             files: BTreeMap::from([(XGBOOST_FILE, trained.ubj)]),
-            params: params.clone(),
             seed: params.get("seed").and_then(Value::as_u64),
+            params,
             rounds: Some(trained.rounds),
             seen,
             engine: Some(library("xgboost", trained.version)?),

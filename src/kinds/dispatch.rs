@@ -1,0 +1,18 @@
+//! Owns which code runs a kind's action. Invariant: only the program that runs actions comes here, for behind it stand the engines.
+
+use crate::kinds::request::{Request, RequestError, Response, RunError};
+use crate::kinds::{ensemble, lightgbm, naive, xgboost};
+
+/// Runs the action that the request asks for; what it made is in its output folder.
+///
+/// # Errors
+/// When the action fails.
+pub fn run(request: &Request) -> Result<Response, RunError> {
+    match request.kind.as_str() {
+        "ensemble" => ensemble::run(request),
+        "lightgbm" => lightgbm::run(request),
+        "naive" => naive::run(request),
+        "xgboost" => xgboost::run(request),
+        other => Err(RunError::failed(&RequestError::Kind { kind: other.to_owned() })),
+    }
+}
