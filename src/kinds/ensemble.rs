@@ -102,10 +102,9 @@ fn engines(body: Body, context: &DeclareContext, source: &Source, path: &str) ->
 
 fn weights(body: Body, models: usize) -> Result<Weights, KindError> {
     let given = match body.value("weights") {
-        None => return Ok(Weights::Equal),
         Some(Value::Array(items)) => items.iter().filter_map(Value::as_f64).collect::<Vec<_>>(),
         Some(word) if word == "inverse_error" => return Ok(Weights::InverseError),
-        Some(_) => return Ok(Weights::Equal),
+        _ => return Ok(Weights::Equal),
     };
     let refuse = |message: String| Err(body.error("weights", message));
     if given.len() != models {

@@ -13,7 +13,7 @@ pub type Texts = *const *const c_char;
 macro_rules! library {
     ($(#[$doc:meta])* $name:ident, $label:literal, $last_error:ident, { $($function:ident($($argument:ty),*);)* }) => {
         $(#[$doc])*
-        #[allow(non_snake_case)]
+        #[allow(non_snake_case, clippy::struct_field_names, reason = "the vendor's names")]
         pub struct $name {
             $last_error: unsafe extern "C" fn() -> *const std::ffi::c_char,
             $($function: unsafe extern "C" fn($($argument),*) -> std::ffi::c_int,)*
