@@ -29,7 +29,7 @@ pub struct TargetGraph {
 /// One target.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Its stanza.
+    /// Its stanza; `body` and `places` are let go once its kind has declared it, for a large workspace's sake.
     pub stanza: Arc<Stanza>,
     /// The version of its kind.
     pub version: u32,
@@ -87,13 +87,6 @@ impl Node {
     pub fn name(&self) -> &TargetName {
         &self.stanza.name
     }
-
-    /// Where the source of a slot is named: the place that its kind gave, else the key called like the slot (`model:0` → `models.0`), else the
-    /// stanza's header.
-    #[must_use]
-    pub fn place_of(&self, slot: &str) -> &Place {
-        place_of(&self.stanza, &self.declared, slot)
-    }
 }
 
 impl TargetGraph {
@@ -134,7 +127,7 @@ pub fn build<E>(
     for stanza in implicit(&targets, tables) {
         declare_one(stanza, true, &declare, &mut targets, &mut errors);
     }
-    targets.sort_by(|a, b| a.stanza.name.cmp(&b.stanza.name));
+    targets.sort_by(|a, b| a.node.name().cmp(b.node.name()));
     let wrong = link(&mut targets, tables);
     errors.extend(wrong.into_iter().map(BuildError::Graph));
     match arrange(targets) {
@@ -147,20 +140,52 @@ pub fn build<E>(
     }
 }
 
+/// A target that is declared and not linked yet.
+struct Target {
+    node: Node,
+    /// Where each of its inputs is named, in the order of their slots.
+    places: Vec<Place>,
+}
+
+impl Target {
+    /// Slot, source and place of every input.
+    fn inputs(&self) -> impl Iterator<Item = (&String, &Source, &Place)> {
+        self.node.declared.inputs.iter().zip(&self.places).map(|((slot, source), place)| (slot, source, place))
+    }
+}
+
 fn declare_one<E>(
-    stanza: Stanza,
+    mut stanza: Stanza,
     implicit: bool,
     declare: impl Fn(&Stanza) -> Result<(u32, Declared), Vec<E>>,
-    targets: &mut Vec<Node>,
+    targets: &mut Vec<Target>,
     errors: &mut Vec<BuildError<E>>,
 ) {
     match declare(&stanza) {
-        Ok((version, declared)) => {
+        Ok((version, mut declared)) => {
+            let places = declared.inputs.keys().map(|slot| place_of(&stanza, &declared, slot).clone()).collect();
+            stanza.body = BTreeMap::new();
+            stanza.places = BTreeMap::new();
+            declared.places = BTreeMap::new();
             let stanza = Arc::new(stanza);
-            targets.push(Node { stanza, version, declared, deps: Vec::new(), dependants: Vec::new(), implicit, missing: Vec::new() });
+            let node = Node { stanza, version, declared, deps: Vec::new(), dependants: Vec::new(), implicit, missing: Vec::new() };
+            targets.push(Target { node, places });
         }
         Err(refusals) => errors.extend(refusals.into_iter().map(BuildError::Declare)),
     }
+}
+
+/// Where the source of a slot is named: the place that its kind gave, else the key called like the slot (`model:0` → `models.0`), else the
+/// stanza's header.
+fn place_of<'a>(stanza: &'a Stanza, declared: &'a Declared, slot: &str) -> &'a Place {
+    let named = || match slot.split_once(':') {
+        None => stanza.places.get(slot),
+        Some((key, item)) => {
+            let item = stanza.places.get(&format!("{key}s.{item}"));
+            item.or_else(|| stanza.places.get(&format!("{key}s"))).or_else(|| stanza.places.get(key))
+        }
+    };
+    declared.places.get(slot).or_else(named).unwrap_or(&stanza.place)
 }
 
 /// Names used twice, or that some file systems cannot hold side by side. The stanzas are sorted by name.
@@ -179,17 +204,15 @@ fn clashes(stanzas: &[Stanza]) -> Vec<GraphError> {
 }
 
 /// A stanza for each warehouse table that a target reads by its name and no stanza declares.
-fn implicit(targets: &[Node], tables: &BTreeSet<String>) -> Vec<Stanza> {
-    let names: BTreeSet<&str> = targets.iter().map(|node| node.name().as_str()).collect();
+fn implicit(targets: &[Target], tables: &BTreeSet<String>) -> Vec<Stanza> {
+    let names: BTreeSet<&str> = targets.iter().map(|target| target.node.name().as_str()).collect();
     let mut wanted: BTreeMap<&TargetName, &Place> = BTreeMap::new();
-    for node in targets {
-        for (slot, source) in &node.declared.inputs {
-            if let Source::Target { name, .. } = source
-                && !names.contains(name.as_str())
-                && tables.contains(name.as_str())
-            {
-                wanted.entry(name).or_insert_with(|| node.place_of(slot));
-            }
+    for (_, source, place) in targets.iter().flat_map(Target::inputs) {
+        if let Source::Target { name, .. } = source
+            && !names.contains(name.as_str())
+            && tables.contains(name.as_str())
+        {
+            wanted.entry(name).or_insert(place);
         }
     }
     let stanza = |(name, place): (&TargetName, &Place)| Stanza {
@@ -204,16 +227,17 @@ fn implicit(targets: &[Node], tables: &BTreeSet<String>) -> Vec<Stanza> {
 }
 
 /// Finds what every input names, and fills `deps` (as positions in `targets`), `missing` and unnamed artifacts.
-fn link(targets: &mut [Node], tables: &BTreeSet<String>) -> Vec<GraphError> {
+fn link(targets: &mut [Target], tables: &BTreeSet<String>) -> Vec<GraphError> {
     let mut errors = Vec::new();
     let mut links = Vec::with_capacity(targets.len());
     {
-        let by_name: HashMap<&str, u32> = (0u32..).zip(targets.iter()).map(|(index, node)| (node.name().as_str(), index)).collect();
-        for node in targets.iter() {
-            links.push(links_of(node, targets, &by_name, tables, &mut errors));
+        let by_name: HashMap<&str, u32> =
+            (0u32..).zip(targets.iter()).map(|(index, target)| (target.node.name().as_str(), index)).collect();
+        for target in targets.iter() {
+            links.push(links_of(target, targets, &by_name, tables, &mut errors));
         }
     }
-    for (node, links) in targets.iter_mut().zip(links) {
+    for (Target { node, .. }, links) in targets.iter_mut().zip(links) {
         node.deps = links.deps;
         node.deps.sort_unstable();
         node.deps.dedup();
@@ -227,7 +251,7 @@ fn link(targets: &mut [Node], tables: &BTreeSet<String>) -> Vec<GraphError> {
     errors
 }
 
-/// What one node's inputs turned out to be.
+/// What one target's inputs turned out to be.
 #[derive(Default)]
 struct Links {
     deps: Vec<NodeId>,
@@ -236,24 +260,31 @@ struct Links {
     artifacts: Vec<(String, String)>,
 }
 
-fn links_of(node: &Node, targets: &[Node], by_name: &HashMap<&str, u32>, tables: &BTreeSet<String>, errors: &mut Vec<GraphError>) -> Links {
+fn links_of(
+    target: &Target,
+    targets: &[Target],
+    by_name: &HashMap<&str, u32>,
+    tables: &BTreeSet<String>,
+    errors: &mut Vec<GraphError>,
+) -> Links {
+    let own_name = target.node.name();
     let mut links = Links::default();
-    let missing = |name: &str, slot: &str| Missing { name: name.to_owned(), place: node.place_of(slot).clone() };
     let mut reads_own_table = false;
-    for (slot, source) in &node.declared.inputs {
+    for (slot, source, place) in target.inputs() {
+        let mut missing = |name: &str| links.missing.push(Missing { name: name.to_owned(), place: place.clone() });
         match source {
             Source::File(_) => {}
             Source::WarehouseTable(table) => {
-                reads_own_table |= table == node.name().as_str();
+                reads_own_table |= table == own_name.as_str();
                 if !tables.contains(table) {
-                    links.missing.push(missing(table, slot));
+                    missing(table);
                 }
             }
             Source::Target { name, artifact } => match by_name.get(name.as_str()) {
-                None => links.missing.push(missing(name.as_str(), slot)),
+                None => missing(name.as_str()),
                 Some(&index) => {
                     links.deps.push(NodeId(index));
-                    match artifact_of(&targets[index as usize], artifact, || node.place_of(slot).clone()) {
+                    match artifact_of(&targets[index as usize].node, artifact, place) {
                         Ok(Some(only)) => links.artifacts.push((slot.clone(), only)),
                         Ok(None) => {}
                         Err(error) => errors.push(error),
@@ -262,38 +293,33 @@ fn links_of(node: &Node, targets: &[Node], by_name: &HashMap<&str, u32>, tables:
             },
         }
     }
-    if !reads_own_table && tables.contains(node.name().as_str()) {
-        errors.push(GraphError::ShadowsTable { name: node.name().clone(), place: node.stanza.place.clone() });
+    if !reads_own_table && tables.contains(own_name.as_str()) {
+        errors.push(GraphError::ShadowsTable { name: own_name.clone(), place: target.node.stanza.place.clone() });
     }
     links
 }
 
 /// Checks that `target` makes `artifact`; where none was said, the only one it makes.
-fn artifact_of(target: &Node, artifact: &str, place: impl Fn() -> Place) -> Result<Option<String>, GraphError> {
+fn artifact_of(target: &Node, artifact: &str, place: &Place) -> Result<Option<String>, GraphError> {
     let outputs = &target.declared.outputs;
-    let known = || outputs.iter().cloned().collect();
+    let (name, known, place) = (|| target.name().clone(), || outputs.iter().cloned().collect(), || place.clone());
     match (artifact, outputs.len()) {
         ("", 1) => Ok(outputs.first().cloned()),
-        ("", _) => Err(GraphError::WhichArtifact { target: target.name().clone(), known: known(), place: place() }),
+        ("", _) => Err(GraphError::WhichArtifact { target: name(), known: known(), place: place() }),
         _ if outputs.contains(artifact) => Ok(None),
-        _ => Err(GraphError::UnknownArtifact {
-            target: target.name().clone(),
-            artifact: artifact.to_owned(),
-            known: known(),
-            place: place(),
-        }),
+        _ => Err(GraphError::UnknownArtifact { target: name(), artifact: artifact.to_owned(), known: known(), place: place() }),
     }
 }
 
 /// Puts the targets, sorted by name and linked, in their order; beside them the positions in the order of the names.
-fn arrange(targets: Vec<Node>) -> Result<(Vec<Node>, Vec<NodeId>), Vec<GraphError>> {
-    let deps: Vec<Vec<u32>> = targets.iter().map(|node| node.deps.iter().map(|id| id.0).collect()).collect();
+fn arrange(targets: Vec<Target>) -> Result<(Vec<Node>, Vec<NodeId>), Vec<GraphError>> {
+    let deps: Vec<Vec<u32>> = targets.iter().map(|target| target.node.deps.iter().map(|id| id.0).collect()).collect();
     let order = topo::order(&deps).map_err(|cycles| cycles.iter().map(|cycle| cycle_error(&targets, cycle)).collect::<Vec<_>>())?;
     let mut place = vec![NodeId(0); targets.len()];
     for (at, node) in (0u32..).zip(&order) {
         place[*node as usize] = NodeId(at);
     }
-    let mut slots: Vec<Option<Node>> = targets.into_iter().map(Some).collect();
+    let mut slots: Vec<Option<Node>> = targets.into_iter().map(|target| Some(target.node)).collect();
     let mut nodes: Vec<Node> = order.iter().filter_map(|index| slots[*index as usize].take()).collect();
     for at in 0..nodes.len() {
         let mut deps: Vec<NodeId> = nodes[at].deps.iter().map(|id| place[id.index()]).collect();
@@ -306,21 +332,10 @@ fn arrange(targets: Vec<Node>) -> Result<(Vec<Node>, Vec<NodeId>), Vec<GraphErro
     Ok((nodes, place))
 }
 
-fn cycle_error(targets: &[Node], cycle: &[u32]) -> GraphError {
-    let names: Vec<&TargetName> = cycle.iter().chain(cycle.first()).map(|index| targets[*index as usize].name()).collect();
+fn cycle_error(targets: &[Target], cycle: &[u32]) -> GraphError {
+    let names: Vec<&TargetName> = cycle.iter().chain(cycle.first()).map(|index| targets[*index as usize].node.name()).collect();
     let first = &targets[cycle[0] as usize];
-    let names_next = |source: &Source| matches!(source, Source::Target { name, .. } if name == names[1]);
-    let slot = first.declared.inputs.iter().find(|(_, source)| names_next(source)).map_or("", |(slot, _)| slot);
-    GraphError::Cycle { place: first.place_of(slot).clone(), path: names.into_iter().cloned().collect() }
-}
-
-fn place_of<'a>(stanza: &'a Stanza, declared: &'a Declared, slot: &str) -> &'a Place {
-    let named = || match slot.split_once(':') {
-        None => stanza.places.get(slot),
-        Some((key, item)) => {
-            let item = stanza.places.get(&format!("{key}s.{item}"));
-            item.or_else(|| stanza.places.get(&format!("{key}s"))).or_else(|| stanza.places.get(key))
-        }
-    };
-    declared.places.get(slot).or_else(named).unwrap_or(&stanza.place)
+    let next = first.inputs().find(|(_, source, _)| matches!(source, Source::Target { name, .. } if name == names[1]));
+    let place = next.map_or(&first.node.stanza.place, |(_, _, place)| place).clone();
+    GraphError::Cycle { place, path: names.into_iter().cloned().collect() }
 }
