@@ -12,6 +12,7 @@ pub mod lightgbm;
 pub mod naive;
 pub mod registry;
 pub mod request;
+pub mod schema;
 pub mod trained;
 pub mod training_stanza;
 pub mod xgboost;
