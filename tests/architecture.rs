@@ -22,16 +22,20 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 /// Who may touch the machine besides `io` and `base`: file, what, and why.
-const MAY_TOUCH: &[(&str, &str, &str)] = &[];
+const MAY_TOUCH: &[(&str, &str, &str)] =
+    &[("engine/table_file.rs", "std::fs::File", "the Parquet library reads and writes through open files")];
 
 /// Who may print besides `ui` and `cli`, and why.
 const MAY_PRINT: &[(&str, &str)] = &[("bin/cbi-action.rs", "an action's standard error is its log and its error report")];
 
-/// The only file with `unsafe`: the learners' C interfaces.
-const MAY_BE_UNSAFE: &str = "engine/gbdt/ffi.rs";
+/// The only folder with `unsafe`: the learners' C interfaces.
+const MAY_BE_UNSAFE: &str = "engine/gbdt/ffi/";
 
-/// The longest a file may be; long before it, a file does more than one thing.
-const LONGEST: usize = 450;
+/// The most lines a file may have before its tests; long before it, a file does more than one thing.
+const LONGEST: usize = 400;
+
+/// Longer files, the lines they may have, and why.
+const MAY_BE_LONG: &[(&str, usize, &str)] = &[("io/fs.rs", 520, "the one door to files: many small functions, no state")];
 
 /// A source file, by its path below `src`.
 struct File {
@@ -68,8 +72,23 @@ fn files() -> Vec<File> {
             }
         }
     }
+    let tests = test_files(&files);
+    files.retain(|file| !tests.contains(&file.path));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
+}
+
+/// Files that are there in tests only: their `mod` line says so.
+fn test_files(files: &[File]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for file in files.iter().filter(|file| file.path.ends_with("mod.rs")) {
+        let folder = file.path.trim_end_matches("mod.rs");
+        for part in file.code.split("#[cfg(test)]").skip(1) {
+            let name = part.split(';').next().and_then(|line| line.trim().rsplit(' ').next()).unwrap_or_default();
+            found.insert(format!("{folder}{name}.rs"));
+        }
+    }
+    found
 }
 
 fn floor(part: &str) -> Option<usize> {
@@ -166,8 +185,13 @@ fn walk(
 fn mod_files_hold_docs_and_mod_lines_only() {
     let mut broken = Vec::new();
     for file in files().iter().filter(|file| file.path.ends_with("/mod.rs") || file.path == "lib.rs") {
-        let other =
-            |line: &&str| !(line.is_empty() || line.starts_with("pub mod ") || line.starts_with("mod ") || line.starts_with("#[cfg("));
+        let other = |line: &&str| {
+            !(line.is_empty()
+                || line.starts_with("pub mod ")
+                || line.starts_with("mod ")
+                || line.starts_with("#[cfg(")
+                || line.starts_with("#!["))
+        };
         let lines = file.code.lines().map(str::trim).enumerate().filter(|(_, line)| other(line));
         broken.extend(lines.map(|(index, line)| format!("{}: {line}", file.at(index + 1))));
     }
@@ -182,9 +206,11 @@ fn only_io_and_base_touch_files_processes_and_clocks() {
         for (line, path) in paths(&without_tests(&file.code)) {
             let path = path.trim_end_matches("::self");
             let door = DOORS.iter().find(|door| path == **door || path.starts_with(&format!("{door}::")));
-            let clock = (path.ends_with("Instant::now") || path.ends_with("SystemTime::now") || path.ends_with("Utc::now")).then_some(path);
-            let Some(door) = door.copied().or(clock) else { continue };
-            if !MAY_TOUCH.iter().any(|(allowed, what, _)| *allowed == file.path && door.starts_with(what)) {
+            let clock = (path.ends_with("Instant::now") || path.ends_with("SystemTime::now") || path.ends_with("Utc::now")).then_some(());
+            if door.is_none() && clock.is_none() {
+                continue;
+            }
+            if !MAY_TOUCH.iter().any(|(allowed, what, _)| *allowed == file.path && path.starts_with(what)) {
                 broken.push(format!("{}: {path}", file.at(line)));
             }
         }
@@ -210,7 +236,7 @@ fn only_ui_and_cli_print() {
 #[test]
 fn unsafe_stands_in_one_file() {
     let files = files();
-    let found = files.iter().filter(|file| file.path != MAY_BE_UNSAFE);
+    let found = files.iter().filter(|file| !file.path.starts_with(MAY_BE_UNSAFE));
     hold(&found.filter_map(|file| has_word(&file.code, "unsafe").map(|line| file.at(line))).collect::<Vec<_>>());
 }
 
@@ -221,9 +247,10 @@ fn every_file_says_what_it_owns_and_stays_short() {
         if !file.text.starts_with("//!") {
             broken.push(format!("{}: opens without //!", file.at(1)));
         }
-        let lines = file.text.lines().count();
-        if lines > LONGEST {
-            broken.push(format!("{}: {lines} lines, more than {LONGEST}", file.at(1)));
+        let lines = without_tests(&file.code).trim_end().lines().count();
+        let most = MAY_BE_LONG.iter().find(|(path, ..)| *path == file.path).map_or(LONGEST, |(_, most, _)| *most);
+        if lines > most {
+            broken.push(format!("{}: {lines} lines, more than {most}", file.at(1)));
         }
     }
     hold(&broken);
@@ -243,6 +270,11 @@ fn only_the_program_of_actions_reaches_the_running_of_kinds() {
 fn an_exception_that_nobody_needs_is_taken_back() {
     let files = files();
     let exists = |path: &str| files.iter().any(|file| file.path == path);
-    let gone = MAY_TOUCH.iter().map(|(file, ..)| *file).chain(MAY_PRINT.iter().map(|(file, _)| *file)).filter(|file| !exists(file));
+    let gone = MAY_TOUCH
+        .iter()
+        .map(|(file, ..)| *file)
+        .chain(MAY_PRINT.iter().map(|(file, _)| *file))
+        .chain(MAY_BE_LONG.iter().map(|(file, ..)| *file))
+        .filter(|file| !exists(file));
     hold(&gone.map(str::to_owned).collect::<Vec<_>>());
 }

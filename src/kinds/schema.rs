@@ -109,11 +109,7 @@ impl Dialect {
     }
 
     fn or_placeholder(self, schema: &Value, pattern: &str) -> Value {
-        if self.placeholders {
-            json!({ "anyOf": [schema, { "type": "string", "pattern": pattern }] })
-        } else {
-            schema.clone()
-        }
+        if self.placeholders { json!({ "anyOf": [schema, { "type": "string", "pattern": pattern }] }) } else { schema.clone() }
     }
 }
 
