@@ -155,7 +155,7 @@ pub fn colour(kind: &str) -> &'static str {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     //! The drawing that the other forms are tested with, and the tests of these.
 
     use super::*;
