@@ -61,7 +61,7 @@ mod tests {
         {"event":"failed","target":"model/wti/lightgbm/1m","error":"the label is constant: all 6,012 rows are 17.45\nthe frame is frame/wti/1m","hint":"cbi cat 'frame/wti/1m#fit'","log_tail":["[LightGBM] [Info] line 1","[LightGBM] [Info] line 2","[LightGBM] [Info] line 3","[LightGBM] [Info] line 4","[LightGBM] [Info] line 5","[LightGBM] [Info] line 6","[LightGBM] [Info] line 7","[LightGBM] [Info] line 8","[LightGBM] [Info] line 9","[LightGBM] [Info] line 10","[LightGBM] [Info] line 11","[LightGBM] [Info] line 12","[LightGBM] [Info] line 13","[LightGBM] [Info] line 14","[LightGBM] [Info] line 15","[LightGBM] [Info] line 16","[LightGBM] [Info] line 17","[LightGBM] [Info] line 18","[LightGBM] [Info] line 19","[LightGBM] [Info] line 20","[LightGBM] [Info] line 21","[LightGBM] [Info] line 22","[LightGBM] [Info] line 23","\u001b[31mbad\u001b[0m\r"],"code":8}
         {"event":"failed","target":"model/wti/xgboost/1m","error":"killed by signal 9","log_tail":[],"code":1}
         {"event":"blocked","target":"model/wti/ensemble/1m","by":"model/wti/lightgbm/1m"}
-        {"event":"blocked","target":"forecast/wti/1m","by":"model/wti/ensemble/1m"}
+        {"event":"blocked","target":"forecast/wti/1m","by":"model/wti/lightgbm/1m"}
         {"event":"finished","ran":1,"reused":1,"failed":2,"outcome":"failed","wall_ms":4120}
         "#);
     }

@@ -17,6 +17,22 @@ impl Output {
         Self { to: Box::new(to), broken: None }
     }
 
+    /// Writes to standard output; with the colours to use there.
+    #[must_use]
+    pub fn stdout(colour: Colour) -> (Self, Palette) {
+        let stream = io::stdout();
+        let palette = palette(&stream, colour);
+        (Self::new(stream), palette)
+    }
+
+    /// Writes to standard error; with the colours to use there.
+    #[must_use]
+    pub fn stderr(colour: Colour) -> (Self, Palette) {
+        let stream = io::stderr();
+        let palette = palette(&stream, colour);
+        (Self::new(stream), palette)
+    }
+
     /// Writes `text` as it is.
     pub fn text(&mut self, text: &str) {
         if self.broken.is_none()
@@ -107,45 +123,26 @@ pub enum Colour {
     Never,
 }
 
-/// What is known of the place text is written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Screen {
-    /// Whether lines can be redrawn: a terminal that understands cursor movement.
-    pub live: bool,
-    /// Columns, where it is a terminal.
-    pub width: Option<usize>,
-    /// The colours to use.
-    pub palette: Palette,
+fn palette(stream: &impl anstream::stream::RawStream, colour: Colour) -> Palette {
+    let coloured = match colour {
+        Colour::Auto => anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never,
+        Colour::Always => true,
+        Colour::Never => false,
+    };
+    if coloured { Palette::coloured() } else { Palette::plain() }
 }
 
-impl Screen {
-    /// Standard output's.
-    #[must_use]
-    pub fn stdout(colour: Colour) -> Self {
-        let stream = io::stdout();
-        Self::new(stream.is_terminal(), colour, anstream::AutoStream::choice(&stream))
-    }
+/// Whether lines on standard output can be redrawn: it is a terminal that understands cursor movement.
+#[must_use]
+pub fn is_live() -> bool {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
+    io::stdout().is_terminal() && !dumb
+}
 
-    /// Standard error's.
-    #[must_use]
-    pub fn stderr(colour: Colour) -> Self {
-        let stream = io::stderr();
-        Self::new(stream.is_terminal(), colour, anstream::AutoStream::choice(&stream))
-    }
-
-    fn new(terminal: bool, colour: Colour, choice: anstream::ColorChoice) -> Self {
-        let coloured = match colour {
-            Colour::Auto => choice != anstream::ColorChoice::Never,
-            Colour::Always => true,
-            Colour::Never => false,
-        };
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
-        Self {
-            live: terminal && !dumb,
-            width: terminal.then(|| size().0),
-            palette: if coloured { Palette::coloured() } else { Palette::plain() },
-        }
-    }
+/// Columns of the terminal that standard output goes to; `None` where it goes to a pipe or a file, which take lines of any length.
+#[must_use]
+pub fn width() -> Option<usize> {
+    io::stdout().is_terminal().then(|| size().0)
 }
 
 /// Columns and rows of the terminal, 80 and 24 where it does not say.

@@ -40,6 +40,7 @@ impl EventSink for Plain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::build::Counts;
     use crate::ui::samples::{self, Shared};
 
     fn shown(events: &[Event], palette: Palette, verbosity: Verbosity) -> String {
@@ -108,15 +109,15 @@ mod tests {
         failed:
           model/wti/lightgbm/1m: the label is constant: all 6,012 rows are 17.45
           model/wti/xgboost/1m: killed by signal 9
-        not tried:
+        blocked:
           model/wti/ensemble/1m: needs model/wti/lightgbm/1m
-          forecast/wti/1m: needs model/wti/ensemble/1m
-        failed: 1 ran, 1 reused, 2 failed, 2 not tried, in 4.1s
+          forecast/wti/1m: needs model/wti/lightgbm/1m
+        failed: 1 ran, 1 reused, 2 failed, 2 blocked, in 4.1s
         "#);
     }
 
     #[test]
-    fn verbose_adds_keys_costs_and_what_was_skipped() {
+    fn verbose_adds_keys_costs_and_what_is_blocked() {
         insta::assert_snapshot!(shown(&samples::fails(), Palette::plain(), Verbosity::Verbose), @r#"
         5 steps to build or check, 1 fresh
         [1/6] start   model/wti/lightgbm/1m (lightgbm) d8227b899e9f: params.learning_rate changed: 0.05 -> 0.1
@@ -151,16 +152,27 @@ mod tests {
         FAILED model/wti/xgboost/1m
           error: killed by signal 9
           rerun alone: cbi build model/wti/xgboost/1m
-        [5/6] skipped model/wti/ensemble/1m: needs model/wti/lightgbm/1m
-        [6/6] skipped forecast/wti/1m: needs model/wti/ensemble/1m
+        [5/6] blocked model/wti/ensemble/1m: needs model/wti/lightgbm/1m
+        [6/6] blocked forecast/wti/1m: needs model/wti/lightgbm/1m
         failed:
           model/wti/lightgbm/1m: the label is constant: all 6,012 rows are 17.45
           model/wti/xgboost/1m: killed by signal 9
-        not tried:
+        blocked:
           model/wti/ensemble/1m: needs model/wti/lightgbm/1m
-          forecast/wti/1m: needs model/wti/ensemble/1m
-        failed: 1 ran, 1 reused, 2 failed, 2 not tried, in 4.1s
+          forecast/wti/1m: needs model/wti/lightgbm/1m
+        failed: 1 ran, 1 reused, 2 failed, 2 blocked, in 4.1s
         "#);
+    }
+
+    #[test]
+    fn a_build_that_is_stopped_says_how_much_is_left() {
+        let events = [
+            Event::Planned { total: 9, reused: 4 },
+            samples::started("wti.daily", "sql", "never built", None),
+            Event::Finished { counts: Counts { ran: 0, reused: 4, failed: 0 }, outcome: "interrupted".into(), wall_ms: 900 },
+        ];
+        let shown = shown(&events, Palette::plain(), Verbosity::Normal);
+        assert_eq!(shown.lines().last(), Some("interrupted: 0 ran, 4 reused, 5 not done, in 900ms"));
     }
 
     #[test]

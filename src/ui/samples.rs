@@ -84,7 +84,7 @@ pub fn fails() -> Vec<Event> {
             code: 1,
         },
         Event::Blocked { target: "model/wti/ensemble/1m".into(), by: "model/wti/lightgbm/1m".into() },
-        Event::Blocked { target: "forecast/wti/1m".into(), by: "model/wti/ensemble/1m".into() },
+        Event::Blocked { target: "forecast/wti/1m".into(), by: "model/wti/lightgbm/1m".into() },
         Event::Finished { counts: Counts { ran: 1, reused: 1, failed: 2 }, outcome: "failed".into(), wall_ms: 4_120 },
     ]
 }

@@ -48,7 +48,7 @@ pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosi
         }
         Event::Reused { target, .. } => vec![format!("{at} reused  {}", name(target))],
         Event::Waiting { target } => vec![format!("{at} waiting {}: another build runs it", name(target))],
-        Event::Blocked { target, by } if verbose => vec![format!("{at} skipped {}: needs {by}", name(target))],
+        Event::Blocked { target, by } if verbose => vec![format!("{at} blocked {}: needs {by}", name(target))],
         Event::Blocked { .. } => Vec::new(),
         Event::Finished { counts, outcome, wall_ms } => summary(*counts, outcome, *wall_ms, tally, palette),
     }
@@ -87,7 +87,7 @@ fn summary(counts: Counts, outcome: &str, wall_ms: u64, tally: &Tally, palette: 
         lines.extend(rest(tally.failed.len()));
     }
     if !tally.blocked.is_empty() {
-        lines.push("not tried:".to_owned());
+        lines.push(paint(palette.bad, "blocked:"));
         let blocked = tally.blocked.iter().take(NAMES);
         lines.extend(blocked.map(|(target, by)| format!("  {}: needs {by}", paint(palette.name, target))));
         lines.extend(rest(tally.blocked.len()));
@@ -99,13 +99,13 @@ fn summary(counts: Counts, outcome: &str, wall_ms: u64, tally: &Tally, palette: 
         _ => ("failed", palette.bad),
     };
     let mut parts = Vec::new();
-    for (count, what) in [(counts.ran, "ran"), (counts.reused, "reused"), (counts.failed, "failed")] {
-        if count > 0 || what != "failed" {
+    let (blocked, left) = (tally.blocked.len() as u64, tally.total.saturating_sub(tally.done));
+    for (count, what) in
+        [(counts.ran, "ran"), (counts.reused, "reused"), (counts.failed, "failed"), (blocked, "blocked"), (left, "not done")]
+    {
+        if count > 0 || matches!(what, "ran" | "reused") {
             parts.push(format!("{count} {what}"));
         }
-    }
-    if !tally.blocked.is_empty() {
-        parts.push(format!("{} not tried", tally.blocked.len()));
     }
     lines.push(format!("{}: {}, in {}", paint(style, word), parts.join(", "), elapsed(wall_ms)));
     lines
