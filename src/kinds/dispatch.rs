@@ -1,7 +1,7 @@
 //! Owns which code runs a kind's action. Invariant: only the program that runs actions comes here, for behind it stand the engines.
 
 use crate::kinds::request::{Request, RequestError, Response, RunError};
-use crate::kinds::{ensemble, lightgbm, naive, xgboost};
+use crate::kinds::{ensemble, evaluate, forecast, frame, lightgbm, naive, xgboost};
 
 /// Runs the action that the request asks for; what it made is in its output folder.
 ///
@@ -10,6 +10,9 @@ use crate::kinds::{ensemble, lightgbm, naive, xgboost};
 pub fn run(request: &Request) -> Result<Response, RunError> {
     match request.kind.as_str() {
         "ensemble" => ensemble::run(request),
+        "evaluate" => evaluate::run(request),
+        "forecast" => forecast::run(request),
+        "frame" => frame::run(request),
         "lightgbm" => lightgbm::run(request),
         "naive" => naive::run(request),
         "xgboost" => xgboost::run(request),

@@ -15,8 +15,8 @@ use crate::kinds::kind::Kind;
 use crate::kinds::learner::{ARTIFACT, FRAME_SLOT, LearnError, mean_error, report, write_record};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::{self, TrainedModel, member_folder};
-use crate::kinds::training_stanza::{FRAME_KEY, MODEL_KINDS, frame};
-use crate::model::recipe::{Declared, Source, Stanza};
+use crate::kinds::training_stanza::{FRAME_KEY, frame, predictors};
+use crate::model::recipe::{Declared, Stanza};
 use crate::model::training::{Member, ModelRecord, TrainedOn};
 use crate::syntax::shape::{Key, Want};
 
@@ -80,24 +80,11 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
         if declared.inputs.values().any(|other| *other == source) {
             return Err(body.error(&path, "this model is listed twice"));
         }
-        declared.engines.extend(engines(body, context, &source, &path)?);
+        declared.engines.extend(predictors(body, context, &source, &path)?);
         declared.places.insert(slot(index), body.place(&path));
         declared.inputs.insert(slot(index), source);
     }
     Ok(declared)
-}
-
-/// The libraries that predict for a member.
-fn engines(body: Body, context: &DeclareContext, source: &Source, path: &str) -> Result<Vec<String>, KindError> {
-    let Source::Target { name, .. } = source else { return Ok(Vec::new()) };
-    let names: &[&str] = match (context.kind_of)(name.as_str()).as_deref() {
-        Some("lightgbm") => &["lightgbm"],
-        Some("xgboost") => &["xgboost"],
-        Some("ensemble") => &["lightgbm", "xgboost"],
-        Some(kind) if !MODEL_KINDS.contains(&kind) => return Err(body.error(path, format!("'{name}' is a {kind}, not a model"))),
-        _ => &[],
-    };
-    Ok(names.iter().map(|&name| name.to_owned()).collect())
 }
 
 fn weights(body: Body, models: usize) -> Result<Weights, KindError> {

@@ -2,14 +2,20 @@
 //! row is read; a split that could leak is refused where it is written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::engine::frame::build::build;
 use crate::engine::frame::columns;
+use crate::engine::frame::error::FrameError;
 use crate::engine::frame::spec::FrameSpec;
+use crate::engine::frame::write::write;
+use crate::engine::table_file;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
+use crate::kinds::request::{Request, Response, RunError};
 use crate::model::recipe::{Declared, Stanza};
 use crate::model::training::{DateRange, Horizon, Label, LabelKind, PriceColumn, Split};
 use crate::syntax::shape::{Key, Want};
@@ -160,6 +166,41 @@ fn range(body: Body, name: &str) -> Result<DateRange, KindError> {
 
 fn texts(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
+}
+
+/// Runs the action.
+///
+/// # Errors
+/// When the tables cannot be read, or no frame can be made of them.
+pub fn run(request: &Request) -> Result<Response, RunError> {
+    let (features, prices) = (request.input("features")?, request.input("price")?);
+    make(&request.params()?, features, prices, &request.out).map_err(|error| failure(&error))
+}
+
+fn failure(error: &FrameError) -> RunError {
+    let failure = match error {
+        FrameError::UnknownColumn { .. } | FrameError::NoMatch { .. } | FrameError::BadPattern { .. } => RunError::invalid(error),
+        error if error.is_data_check() => RunError::refused(error),
+        _ => RunError::failed(error),
+    };
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// Makes the artifacts `fit`, `test` and `score` in `out` from the folders of the feature table and the price table.
+///
+/// # Errors
+/// When the tables cannot be read, or no frame can be made of them.
+pub fn make(spec: &FrameSpec, features: &Path, prices: &Path, out: &Path) -> Result<Response, FrameError> {
+    let rows = |folder: &Path| table_file::read(&folder.join(table_file::FILE_NAME));
+    let frame = build(spec, &rows(features)?, &rows(prices)?)?;
+    write(&frame, spec, out)?;
+    let parts = [("train", &frame.train), ("valid", &frame.valid), ("test", &frame.test), ("score", &frame.score)];
+    #[expect(clippy::cast_precision_loss, reason = "fewer rows than a double counts exactly")]
+    let counts = parts.map(|(part, rows)| (format!("{part}_rows"), rows.len() as f64));
+    Ok(Response { metrics: counts.into(), notes: frame.notes })
 }
 
 #[cfg(test)]

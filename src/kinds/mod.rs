@@ -5,6 +5,8 @@ pub mod command;
 pub mod context;
 pub mod dispatch;
 pub mod ensemble;
+pub mod evaluate;
+pub mod forecast;
 pub mod frame;
 pub mod kind;
 pub mod learner;

@@ -5,6 +5,8 @@ use crate::kinds::body;
 use crate::kinds::command;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::ensemble;
+use crate::kinds::evaluate;
+use crate::kinds::forecast;
 use crate::kinds::frame;
 use crate::kinds::kind::Kind;
 use crate::kinds::lightgbm;
@@ -13,7 +15,8 @@ use crate::kinds::xgboost;
 use crate::model::recipe::{Declared, Stanza};
 
 /// Every kind, in the order the documentation lists them.
-pub static KINDS: &[&Kind] = &[&frame::KIND, &naive::KIND, &lightgbm::KIND, &xgboost::KIND, &ensemble::KIND, &command::KIND];
+pub static KINDS: &[&Kind] =
+    &[&frame::KIND, &naive::KIND, &lightgbm::KIND, &xgboost::KIND, &ensemble::KIND, &evaluate::KIND, &forecast::KIND, &command::KIND];
 
 /// The kind with this name.
 #[must_use]

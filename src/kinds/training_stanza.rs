@@ -37,17 +37,41 @@ pub fn declared(body: Body, context: &DeclareContext, settings: &Settings) -> Re
 /// # Errors
 /// When it names none.
 pub fn frame(body: Body, context: &DeclareContext) -> Result<Source, KindError> {
-    let source = body.target("frame", "fit")?;
+    frame_part(body, context, "fit", "a model learns from")
+}
+
+/// One artifact of the frame that the stanza names; `use_` says what it is for, should the stanza name another one.
+///
+/// # Errors
+/// When it names no frame, or another artifact of one.
+pub fn frame_part(body: Body, context: &DeclareContext, part: &str, use_: &str) -> Result<Source, KindError> {
+    let source = body.target("frame", part)?;
     if let Source::Target { name, artifact } = &source {
         if let Some(kind) = (context.kind_of)(name.as_str()).filter(|kind| kind != "frame") {
             return Err(body.error("frame", format!("'{name}' is a {kind}, not a frame")));
         }
-        if artifact != "fit" {
-            let error = body.error("frame", format!("a model learns from a frame's 'fit', not from its '{artifact}'"));
+        if artifact != part {
+            let error = body.error("frame", format!("{use_} a frame's '{part}', not its '{artifact}'"));
             return Err(error.hint(format!("frame = \"{name}\"")));
         }
     }
     Ok(source)
+}
+
+/// The libraries that predict for the model named at `path`.
+///
+/// # Errors
+/// When it is no model.
+pub fn predictors(body: Body, context: &DeclareContext, model: &Source, path: &str) -> Result<Vec<String>, KindError> {
+    let Source::Target { name, .. } = model else { return Ok(Vec::new()) };
+    let names: &[&str] = match (context.kind_of)(name.as_str()).as_deref() {
+        Some("lightgbm") => &["lightgbm"],
+        Some("xgboost") => &["xgboost"],
+        Some("ensemble") => &["lightgbm", "xgboost"],
+        Some(kind) if !MODEL_KINDS.contains(&kind) => return Err(body.error(path, format!("'{name}' is a {kind}, not a model"))),
+        _ => &[],
+    };
+    Ok(names.iter().map(|&name| name.to_owned()).collect())
 }
 
 /// A refused parameter, at its place.

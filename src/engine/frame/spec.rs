@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::frame::error::FrameError;
 use crate::engine::frame::splits::Splits;
-use crate::model::training::{DateRange, FrameRecord, Label, PriceColumn, Split};
+use crate::model::training::{FrameRecord, Label, PriceColumn, Split};
 
 /// What a frame is made from and how; the params of a `frame` action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,10 +56,4 @@ impl FrameSpec {
     fn record(&self, features: &[String], split: Split, weight: Option<String>) -> FrameRecord {
         FrameRecord { features: features.to_vec(), label: self.label, price: self.price.clone(), split, weight }
     }
-}
-
-/// A range as people write it, for messages.
-#[must_use]
-pub fn shown(range: &DateRange) -> String {
-    format!("{} to {}", range.from, range.to.as_deref().unwrap_or("the newest"))
 }
