@@ -44,10 +44,11 @@ pub fn frame(tally: &Tally, now_ms: u64, columns: usize, rows: usize, palette: &
 fn step_line(target: &str, step: &Running, now_ms: u64, name_width: usize, columns: usize, palette: &Palette) -> Drawn {
     let spent = now_ms.saturating_sub(step.since_ms);
     let time = match step.expected_ms {
+        _ if step.elsewhere => format!("{} in another build", elapsed(seconds(spent))),
         Some(expected) => format!("{} of about {}", elapsed(seconds(spent)), elapsed(expected)),
         None => elapsed(seconds(spent)),
     };
-    let kind = if step.elsewhere { "in another build" } else { &step.kind };
+    let kind = &step.kind;
     let name = cut(target, name_width);
     let rest = cut(&format!("  {kind:<9}  {time}"), columns.saturating_sub(2 + name_width));
     let name = cut(&format!("  {name:<name_width$}"), columns);
@@ -108,6 +109,7 @@ mod tests {
             (350, ran("wti.features", 340, false, &[])),
             (400, started("model/wti/lightgbm/1m", "lightgbm", "", Some(40_000))),
             (410, started("model/wti/xgboost/1m", "xgboost", "", None)),
+            (490, started("model/wti/lightgbm/3m", "lightgbm", "", Some(38_000))),
             (500, Event::Waiting { target: "model/wti/lightgbm/3m".into() }),
         ];
         for (at, event) in events {
@@ -125,7 +127,7 @@ mod tests {
         insta::assert_snapshot!(text(&frame(&training(), 12_700, 100, 24, &Palette::plain())), @r#"
           model/wti/lightgbm/1m  lightgbm   12.3s of about 40.0s
           model/wti/xgboost/1m   xgboost    12.3s
-          model/wti/lightgbm/3m  in another build  12.2s
+          model/wti/lightgbm/3m  lightgbm   12.2s in another build
         [=====================>                  ]  12/23  1 ran  11 reused  3 running  12.7s
         "#);
     }
@@ -135,7 +137,7 @@ mod tests {
         insta::assert_snapshot!(text(&frame(&training(), 12_700, 44, 24, &Palette::plain())), @r#"
           model/wti/lightgbm/1m  lightgbm   12.3s ..
           model/wti/xgboost/1m   xgboost    12.3s
-          model/wti/lightgbm/3m  in another build ..
+          model/wti/lightgbm/3m  lightgbm   12.2s ..
         12/23  1 ran  11 reused  3 running  12.7s
         "#);
     }
@@ -145,7 +147,7 @@ mod tests {
         insta::assert_snapshot!(text(&frame(&training(), 12_700, 80, 3, &Palette::plain())), @r#"
           model/wti/lightgbm/1m  lightgbm   12.3s of about 40.0s
           and 2 more
-        [==================>                ]  12/23  1 ran  11 reused  3 running  12.7s
+        [===================>               ]  12/23  1 ran  11 reused  3 running  12.7s
         "#);
     }
 

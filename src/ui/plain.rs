@@ -62,6 +62,7 @@ mod tests {
                 8,322 rows, 290 without a value
         [20/23] start   wti.daily (sql): input table:fred.dcoilwtico changed
         [21/23] ran     wti.daily in 340ms, same result as before
+        [21/23] start   model/wti/lightgbm/1m (lightgbm): its result is not in the store
         [21/23] waiting model/wti/lightgbm/1m: another build runs it
         [22/23] reused  model/wti/lightgbm/1m
         [22/23] start   forecast/wti/1m (forecast): input frame changed

@@ -19,7 +19,7 @@ pub struct Tally {
     pub failed: Vec<(String, String)>,
     /// Names of the targets not tried, with the failed one they need.
     pub blocked: Vec<(String, String)>,
-    /// Steps now running or waited for, by target.
+    /// Steps begun and not ended, by target.
     pub running: BTreeMap<String, Running>,
     /// How many steps have started, to keep `running` in the order they began.
     started: u64,
@@ -30,13 +30,13 @@ pub struct Tally {
 pub struct Running {
     /// Its place in the order of starts.
     pub order: u64,
-    /// Its kind; empty where another build runs it.
+    /// Its kind.
     pub kind: String,
     /// When it began, milliseconds since the reporter was made.
     pub since_ms: u64,
     /// How long it took last time.
     pub expected_ms: Option<u64>,
-    /// Whether another build runs it.
+    /// Whether another build runs it, and this one waits for its result.
     pub elsewhere: bool,
 }
 
@@ -49,8 +49,17 @@ impl Tally {
                 self.reused = *reused;
                 self.done = *reused;
             }
-            Event::Started { target, kind, expected_ms, .. } => self.begin(target, kind, now_ms, *expected_ms, false),
-            Event::Waiting { target } => self.begin(target, "", now_ms, None, true),
+            Event::Started { target, kind, expected_ms, .. } => {
+                let step =
+                    Running { order: self.started, kind: kind.clone(), since_ms: now_ms, expected_ms: *expected_ms, elsewhere: false };
+                self.started += 1;
+                self.running.insert(target.clone(), step);
+            }
+            Event::Waiting { target } => {
+                if let Some(step) = self.running.get_mut(target) {
+                    step.elsewhere = true;
+                }
+            }
             Event::Ran { target, .. } => {
                 self.ran += 1;
                 self.end(target);
@@ -84,12 +93,6 @@ impl Tally {
     pub fn position(&self) -> String {
         let width = self.total.to_string().len();
         format!("[{:>width$}/{}]", self.done, self.total)
-    }
-
-    fn begin(&mut self, target: &str, kind: &str, since_ms: u64, expected_ms: Option<u64>, elsewhere: bool) {
-        let step = Running { order: self.started, kind: kind.to_owned(), since_ms, expected_ms, elsewhere };
-        self.started += 1;
-        self.running.insert(target.to_owned(), step);
     }
 
     fn end(&mut self, target: &str) {
