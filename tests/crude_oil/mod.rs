@@ -1,0 +1,155 @@
+//! A frame of real prices for tests of learners: the committed crude oil series, with features made here in plain Rust.
+//! Invariant: the labels are returns to the price `HORIZON` rows later, and no row's outcome lies in the next part.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cbi::engine::frame_file::{RECORD_FILE, ROWS_FILE};
+use cbi::engine::table_columns::{Values, table};
+use cbi::engine::table_file;
+use cbi::kinds::context::{DeclareContext, KindError};
+use cbi::kinds::registry;
+use cbi::kinds::request::{Request, Response, RunError};
+use cbi::model::recipe::{Common, Declared, Place, Stanza};
+use cbi::model::training::{DateRange, FrameRecord, Horizon, Label, LabelKind, PriceColumn, Split};
+use chrono::{Datelike, NaiveDate};
+use serde_json::Value;
+
+/// Rows from a price to its outcome.
+pub const HORIZON: usize = 21;
+const TRAIN: (&str, &str) = ("1987-01-05", "2010-12-31");
+const VALID: (&str, &str) = ("2011-01-01", "2013-12-31");
+
+/// The published prices: 8,321 days.
+fn prices() -> Vec<(NaiveDate, f64)> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("warehouse/fred.dcoilwtico.csv");
+    let text = fs::read_to_string(file).unwrap();
+    let rows = text.lines().skip(1).filter_map(|line| line.trim().split_once(','));
+    let priced = rows.filter(|(_, price)| *price != ".");
+    priced.map(|(date, price)| (NaiveDate::parse_from_str(date, "%m/%d/%Y").unwrap(), price.parse().unwrap())).collect()
+}
+
+/// Features of the day with this index; `None` where the series is too short for them.
+fn features(prices: &[(NaiveDate, f64)], at: usize) -> Vec<(String, Option<f64>)> {
+    let price = |back: usize| at.checked_sub(back).map(|i| prices[i].1);
+    let change = |from: usize, to: usize| Some((price(to)? / price(from)?).ln());
+    let mut all = Vec::new();
+    for days in [1, 2, 3, 5, 10, 21, 42, 63, 126, 252] {
+        all.push((format!("ret_{days}"), change(days, 0)));
+    }
+    for days in [5, 10, 21, 63, 126, 252] {
+        #[allow(clippy::cast_precision_loss)]
+        let mean = |sum: f64| sum / days as f64;
+        let level = (0..days).map(price).sum::<Option<f64>>().map(mean);
+        all.push((format!("ma_{days}"), level.map(|mean| prices[at].1 / mean - 1.0)));
+        let moves = (0..days).map(|back| change(back + 1, back)).collect::<Option<Vec<f64>>>();
+        all.push((format!("vol_{days}"), moves.map(|moves| mean(moves.iter().map(|m| m * m).sum()).sqrt())));
+    }
+    let date = prices[at].0;
+    all.push(("month".into(), Some(f64::from(date.month()))));
+    all.push(("weekday".into(), Some(f64::from(date.weekday().num_days_from_monday()))));
+    all
+}
+
+fn day(date: NaiveDate) -> i32 {
+    i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).unwrap()
+}
+
+fn part(date: NaiveDate, outcome: NaiveDate) -> Option<&'static str> {
+    let (date, outcome) = (date.to_string(), outcome.to_string());
+    let within = |range: (&str, &str)| (range.0..=range.1).contains(&date.as_str());
+    match () {
+        () if within(TRAIN) && outcome.as_str() < VALID.0 => Some("train"),
+        () if within(VALID) && outcome.as_str() <= VALID.1 => Some("valid"),
+        () => None,
+    }
+}
+
+/// Writes the frame's `fit` artifact into `folder`.
+pub fn write_fit(folder: &Path, kind: LabelKind, weight: bool) {
+    let prices = prices();
+    let chosen = (0..prices.len() - HORIZON).filter_map(|at| Some((at, part(prices[at].0, prices[at + HORIZON].0)?)));
+    let rows: Vec<_> = chosen.collect();
+    let label = |at: usize| match kind {
+        LabelKind::Level => prices[at + HORIZON].1,
+        LabelKind::LogReturn => (prices[at + HORIZON].1 / prices[at].1).ln(),
+    };
+    let floats = |value: &dyn Fn(usize) -> f64| Values::Floats(rows.iter().map(|(at, _)| Some(value(*at))).collect());
+    let dates = |ahead: usize| Values::Dates(rows.iter().map(|(at, _)| Some(day(prices[at + ahead].0))).collect());
+    let mut columns = vec![
+        ("date".to_owned(), dates(0)),
+        ("outcome_date".to_owned(), dates(HORIZON)),
+        ("split".to_owned(), Values::Strings(rows.iter().map(|(_, part)| Some((*part).to_owned())).collect())),
+        ("price".to_owned(), floats(&|at| prices[at].1)),
+        ("label".to_owned(), floats(&label)),
+    ];
+    if weight {
+        columns.push(("weight".to_owned(), floats(&|at| if prices[at].0.year() < 2000 { 0.5 } else { 2.0 })));
+    }
+    let by_row: Vec<_> = rows.iter().map(|(at, _)| features(&prices, *at)).collect();
+    let names: Vec<String> = by_row[0].iter().map(|(name, _)| name.clone()).collect();
+    for (index, name) in names.iter().enumerate() {
+        columns.push((name.clone(), Values::Floats(by_row.iter().map(|row| row[index].1).collect())));
+    }
+    fs::create_dir_all(folder).unwrap();
+    table_file::write(&folder.join(ROWS_FILE), &table(columns).unwrap(), &["date".to_owned()]).unwrap();
+    fs::write(folder.join(RECORD_FILE), serde_json::to_string(&record(names, kind, weight)).unwrap()).unwrap();
+}
+
+fn record(features: Vec<String>, kind: LabelKind, weight: bool) -> FrameRecord {
+    let range = |(from, to): (&str, &str)| Some(DateRange { from: from.to_owned(), to: Some(to.to_owned()) });
+    FrameRecord {
+        features,
+        label: Label { kind, horizon: Horizon::Rows(21) },
+        price: PriceColumn { table: "wti.daily".into(), column: "price".into() },
+        split: Split { train: range(TRAIN), valid: range(VALID), test: None },
+        weight: weight.then(|| "weight".to_owned()),
+    }
+}
+
+/// What the stanza `[kind."model/x"]` with these keys declares.
+pub fn declare(kind: &str, threads: u32, body: &Value) -> Result<Declared, Vec<KindError>> {
+    let body: BTreeMap<String, Value> = serde_json::from_value(body.clone()).unwrap();
+    let places = body.keys().map(|key| (key.clone(), Place { file: Arc::from("recipes/x.toml"), span: 0..1 })).collect();
+    let stanza = Stanza {
+        kind: kind.to_owned(),
+        name: "model/x".parse().unwrap(),
+        body,
+        common: Common { threads, ..Common::default() },
+        place: Place::default(),
+        places,
+    };
+    let context = DeclareContext {
+        text: &|_| Err("no such file".into()),
+        files: &|_| Vec::new(),
+        env: &|_| None,
+        kind_of: &|name| Some(if name.starts_with("frame/") { "frame" } else { "lightgbm" }.to_owned()),
+        as_of: None,
+    };
+    registry::declare(&stanza, &context).map(|(_, declared)| declared)
+}
+
+/// Runs the action that such a stanza declares on the frame in `fit`; its `model` artifact and what it reported.
+pub fn train(kind: &str, body: &Value, fit: &Path, models: &[PathBuf], out: &Path) -> (PathBuf, Response) {
+    let declared = declare(kind, 1, body).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let response = run(kind, &declared, fit, models, out).unwrap_or_else(|error| panic!("{error}"));
+    (out.join("model"), response)
+}
+
+/// Runs a declared action.
+pub fn run(kind: &str, declared: &Declared, fit: &Path, models: &[PathBuf], out: &Path) -> Result<Response, RunError> {
+    let mut inputs = BTreeMap::from([("frame".to_owned(), fit.to_owned())]);
+    inputs.extend(models.iter().enumerate().map(|(index, folder)| (format!("model:{index}"), folder.clone())));
+    let request = Request {
+        kind: kind.to_owned(),
+        params: declared.params.clone(),
+        threads: 1,
+        inputs,
+        out: out.to_owned(),
+        response: out.join("response.json"),
+    };
+    cbi::kinds::dispatch::run(&request)
+}

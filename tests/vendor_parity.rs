@@ -1,0 +1,136 @@
+//! The vendors' own Python packages as judges: they load our model files and predict the same, and train the same from the same rows.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod crude_oil;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use cbi::engine::frame_file;
+use cbi::kinds::trained;
+use cbi::model::training::LabelKind;
+use crude_oil::{train, write_fit};
+use serde_json::{Value, json};
+
+/// A Python with the vendors' packages: `CBI_TEST_PYTHON`, as `./test.sh` sets it, else one made here, once.
+fn python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| std::env::var_os("CBI_TEST_PYTHON").map_or_else(make_python, PathBuf::from))
+}
+
+fn make_python() -> PathBuf {
+    let wanted = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/test-python.txt");
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let (program, done) = (home.join("bin/python3"), home.join("installed"));
+    // Tests of several processes make it one after the other.
+    let lock = fs::File::create(home.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
+    if fs::read(&done).ok() != fs::read(&wanted).ok() {
+        succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home));
+        succeed(Command::new(&program).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&wanted));
+        fs::copy(&wanted, &done).unwrap();
+    }
+    program
+}
+
+/// What the command prints; it must end well.
+fn succeed(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}\n{out}{err}");
+    out.into_owned()
+}
+
+struct Case {
+    label: LabelKind,
+    weight: bool,
+    params: Value,
+}
+
+fn case(label: LabelKind, weight: bool, params: Value) -> Case {
+    Case { label, weight, params }
+}
+
+/// Trains each case through cbi and asks the vendor's package.
+fn judged(kind: &str, cases: &[Case], tolerance: f64) {
+    let folder = tempfile::tempdir().unwrap();
+    for (index, case) in cases.iter().enumerate() {
+        let place = folder.path().join(index.to_string());
+        let fit = place.join("fit");
+        write_fit(&fit, case.label, case.weight);
+        let (model, _) = train(kind, &json!({"frame": "frame/x", "params": case.params}), &fit, &[], &place);
+        let frame = frame_file::read(&fit).unwrap();
+        let rows: Vec<usize> = (0..frame.len()).collect();
+        let predictions = place.join("predictions.json");
+        let levels = trained::read(&model).unwrap().predict(&frame, &rows).unwrap();
+        fs::write(&predictions, serde_json::to_string(&levels).unwrap()).unwrap();
+
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vendor/parity.py");
+        let mut command = Command::new(python());
+        command.args([script.as_path(), &fit, &model, &predictions]).env("OMP_NUM_THREADS", "1");
+        let answer = succeed(&mut command);
+        let verdict: Value = serde_json::from_str(answer.lines().last().unwrap()).unwrap();
+        let number = |name: &str| verdict[name].as_f64().unwrap();
+        let what = format!("{kind} {}: {verdict}", case.params);
+        assert!(number("rows") > 6000.0, "{what}");
+        assert!(number("largest_difference") <= tolerance, "{what}");
+        assert!((number("mae_cbi") - number("mae_vendor")).abs() <= tolerance * number("mae_vendor"), "{what}");
+        assert_eq!(verdict["same_trees"], true, "{what}");
+        let record: Value = serde_json::from_slice(&fs::read(model.join("model.json")).unwrap()).unwrap();
+        assert_eq!(verdict["rounds"], record["rounds"], "{what}");
+    }
+}
+
+#[test]
+fn lightgbm_reads_our_model_predicts_the_same_and_trains_the_same() {
+    let cases = [
+        case(
+            LabelKind::LogReturn,
+            false,
+            json!({"num_iterations": 500, "early_stopping_round": 30, "learning_rate": 0.03, "num_leaves": 31}),
+        ),
+        case(
+            LabelKind::LogReturn,
+            true,
+            json!({"objective": "mae", "metric": ["l1", "l2"], "num_iterations": 300, "early_stopping_round": 20, "bagging_fraction": 0.8,
+                   "bagging_freq": 1, "feature_fraction": 0.7, "lambda_l2": 5, "min_data_in_leaf": 100, "seed": 7}),
+        ),
+        case(LabelKind::Level, true, json!({"boosting": "dart", "num_iterations": 60, "max_depth": 6, "drop_rate": 0.2})),
+        case(
+            LabelKind::Level,
+            false,
+            json!({"objective": "quantile", "alpha": 0.9, "num_iterations": 80, "max_bin": 63, "categorical_feature": ["month", "weekday"]}),
+        ),
+        case(LabelKind::LogReturn, false, json!({"num_iterations": 100, "extra_trees": true, "path_smooth": 1.5, "linear_tree": true})),
+    ];
+    judged("lightgbm", &cases, 1e-12);
+}
+
+#[test]
+fn xgboost_reads_our_model_predicts_the_same_and_trains_the_same() {
+    let monotone: Vec<i32> = (0..24).map(|feature| [1, 0, -1][feature % 3]).collect();
+    let cases = [
+        case(LabelKind::LogReturn, false, json!({"num_boost_round": 500, "early_stopping_rounds": 30, "eta": 0.03, "max_depth": 5})),
+        case(
+            LabelKind::LogReturn,
+            true,
+            json!({"objective": "reg:absoluteerror", "eval_metric": ["rmse", "mae"], "num_boost_round": 300, "early_stopping_rounds": 20,
+                   "subsample": 0.8, "colsample_bytree": 0.7, "min_child_weight": 50, "lambda": 5, "seed": 7}),
+        ),
+        case(LabelKind::Level, true, json!({"booster": "dart", "num_boost_round": 60, "rate_drop": 0.2, "max_depth": 4})),
+        case(
+            LabelKind::Level,
+            false,
+            json!({"objective": "reg:quantileerror", "quantile_alpha": 0.9, "num_boost_round": 80, "max_bin": 63}),
+        ),
+        case(LabelKind::LogReturn, false, json!({"num_boost_round": 100, "tree_method": "exact", "monotone_constraints": monotone})),
+        case(
+            LabelKind::LogReturn,
+            false,
+            json!({"num_boost_round": 50, "booster": "gblinear", "updater": "coord_descent", "base_score": 0.1}),
+        ),
+    ];
+    judged("xgboost", &cases, 1e-6);
+}
