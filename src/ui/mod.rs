@@ -9,7 +9,7 @@ pub mod live;
 pub mod output;
 pub mod plain;
 #[cfg(test)]
-pub(crate) mod samples;
+mod samples;
 pub mod sink;
 pub mod table;
 pub mod tally;
