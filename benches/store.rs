@@ -15,7 +15,8 @@ use cbi::store::materialize::{capture, place};
 
 /// What all threads alive have used.
 fn cpu() -> Duration {
-    let nanoseconds = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok();
+    let nanoseconds =
+        |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok();
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     Duration::from_nanos(tasks.filter_map(|t| nanoseconds(t.unwrap())).sum())
 }
@@ -42,7 +43,8 @@ fn action(n: u64) -> Action {
     }
 }
 
-fn perform(session: &Session, n: u64) -> ActionKey {
+/// What an action leaves behind, short of recording it.
+fn perform(session: &Session, n: u64) -> (ActionResult, Batch) {
     let folder = session.root().scratch().unwrap();
     fs::create_folder(&folder).unwrap();
     fs::write(&folder.join("o"), format!("output {n}\n").as_bytes()).unwrap();
@@ -60,8 +62,7 @@ fn perform(session: &Session, n: u64) -> ActionKey {
         cost: Cost::default(),
         ended_ms: 0,
     };
-    session.record(&result, batch).unwrap();
-    result.key
+    (result, batch)
 }
 
 fn main() {
@@ -69,7 +70,15 @@ fn main() {
     let folder = tempfile::tempdir_in(env::var("CBI_BENCH_DIR").unwrap_or_else(|_| ".".to_owned())).unwrap();
     let path = folder.path().join("cache");
     let session = measure("make a cache", 1, || Session::open(&path).unwrap());
-    let keys: Vec<ActionKey> = measure("capture and record", count, || (0..count).map(|n| perform(&session, n)).collect());
+    let made: Vec<_> = measure("write and capture", count, || (0..count).map(|n| perform(&session, n)).collect());
+    let keys: Vec<ActionKey> = made.iter().map(|(r, _)| r.key).collect();
+    for (group, results) in [(1, &made[..made.len() / 4]), (10, &made[made.len() / 4..])] {
+        measure(&format!("record, {group} together"), results.len() as u64, || {
+            for some in results.chunks(group) {
+                session.record_all(&some.iter().map(|(r, b)| (r, b)).collect::<Vec<_>>()).unwrap();
+            }
+        });
+    }
     measure("release: index what was recorded", 1, || session.release().unwrap());
     measure("look up from memory", count, || assert!(keys.iter().all(|k| session.lookup(k).unwrap().is_some())));
     drop(session);

@@ -38,9 +38,9 @@ fn read_all(store: &dyn ContentStore, id: &BlobId) -> Vec<u8> {
 #[test]
 fn what_is_put_is_found_under_the_digest_of_its_bytes() {
     every_store(|store, folder| {
-        let mut batch = Batch::new();
         let contents: [&[u8]; 4] = [b"", b"x", b"two\nlines", &vec![7; 3 << 20]];
         for bytes in contents {
+            let mut batch = Batch::new();
             assert_eq!(store.size_of(&id(bytes)).unwrap(), None);
             assert!(store.open(&id(bytes)).unwrap().is_none());
             assert_eq!(store.read(&id(bytes)).unwrap(), None);
@@ -49,22 +49,23 @@ fn what_is_put_is_found_under_the_digest_of_its_bytes() {
             assert_eq!(store.put_file(&file, &mut batch).unwrap(), (id(bytes), bytes.len() as u64));
             assert_eq!(store.put_bytes(bytes, &mut batch).unwrap(), id(bytes));
             assert_eq!(fs::read(&file).unwrap(), bytes, "a file that is copied stays");
+            store.commit(&batch).unwrap();
             assert_eq!(store.size_of(&id(bytes)).unwrap(), Some(bytes.len() as u64));
             assert_eq!(read_all(store, &id(bytes)), bytes);
             assert_eq!(store.read(&id(bytes)).unwrap().unwrap(), bytes);
         }
-        store.commit(batch).unwrap();
     });
 }
 
 #[test]
 fn an_adopted_file_is_gone_whether_or_not_its_bytes_were_known() {
     every_store(|store, folder| {
-        let mut batch = Batch::new();
         for round in 0..2 {
+            let mut batch = Batch::new();
             let file = folder.join("file");
             fs::write(&file, b"made here").unwrap();
             assert_eq!(store.adopt_file(&file, &mut batch).unwrap(), (id(b"made here"), 9), "round {round}");
+            store.commit(&batch).unwrap();
             assert_eq!(fs::stat(&file).unwrap(), None);
         }
         assert_eq!(store.read(&id(b"made here")).unwrap().unwrap(), b"made here");
@@ -77,9 +78,33 @@ fn a_file_with_another_name_is_adopted_without_giving_that_name_a_way_in() {
         let (file, other) = (folder.join("file"), folder.join("other"));
         fs::write(&file, b"shared").unwrap();
         fs::hard_link(&file, &other).unwrap();
-        store.adopt_file(&file, &mut Batch::new()).unwrap();
+        let mut batch = Batch::new();
+        store.adopt_file(&file, &mut batch).unwrap();
+        store.commit(&batch).unwrap();
         fs::write(&other, b"change").unwrap();
         assert_eq!(store.read(&id(b"shared")).unwrap().unwrap(), b"shared");
+    });
+}
+
+#[test]
+fn batches_with_the_same_bytes_may_be_committed_together_and_again() {
+    every_store(|store, folder| {
+        let mut together = Batch::new();
+        for n in 0..3 {
+            let file = folder.join(n.to_string());
+            fs::write(&file, b"the same").unwrap();
+            let mut batch = Batch::new();
+            store.adopt_file(&file, &mut batch).unwrap();
+            store.put_bytes(n.to_string().as_bytes(), &mut batch).unwrap();
+            store.put_bytes(b"the same", &mut batch).unwrap();
+            together.merge(&batch);
+        }
+        store.commit(&together).unwrap();
+        store.commit(&together).unwrap();
+        assert_eq!(fs::list(folder).unwrap(), []);
+        for bytes in ["the same", "0", "1", "2"] {
+            assert_eq!(store.read(&id(bytes.as_bytes())).unwrap().unwrap(), bytes.as_bytes());
+        }
     });
 }
 
@@ -94,7 +119,7 @@ fn a_captured_folder_placed_again_has_the_same_manifest() {
         fs::set_mode(&made.join("deep/run.sh"), 0o700).unwrap();
         let mut batch = Batch::new();
         let manifest = capture(store, &made, &mut batch).unwrap();
-        store.commit(batch).unwrap();
+        store.commit(&batch).unwrap();
         assert_eq!(manifest.files.keys().collect::<Vec<_>>(), ["deep/copy.txt", "deep/run.sh", "model.txt"]);
         assert!(manifest.files["deep/run.sh"].executable);
 
@@ -142,7 +167,7 @@ fn several_threads_may_put_the_same_bytes() {
                     for n in 0..20_u32 {
                         let mut batch = Batch::new();
                         store.put_bytes(&n.to_le_bytes(), &mut batch).unwrap();
-                        store.commit(batch).unwrap();
+                        store.commit(&batch).unwrap();
                     }
                 });
             }

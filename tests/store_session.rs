@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cbi::base::digest::{BlobId, Digest};
@@ -15,12 +16,13 @@ use cbi::store::action_cache::Session;
 use cbi::store::content::{Batch, ContentStore};
 use cbi::store::error::StoreError;
 use cbi::store::index;
+use cbi::store::recorder::Recorder;
 
 /// Records a result that made `bytes`, for the action number `n`.
 fn record(session: &Session, n: u64, bytes: &[u8]) -> ActionResult {
     let mut batch = Batch::new();
     let result = result(session, n, bytes, &mut batch);
-    session.record(&result, batch).unwrap();
+    session.record(&result, &batch).unwrap();
     result
 }
 
@@ -80,6 +82,30 @@ fn a_result_is_found_by_this_session_and_by_the_next_however_the_index_stands() 
 }
 
 #[test]
+fn a_recorder_records_everything_submitted_and_names_what_it_could_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Arc::new(Session::open(&cache(&folder)).unwrap());
+    let (told, outcomes) = std::sync::mpsc::channel();
+    let recorder =
+        Recorder::start(Arc::clone(&session), move |submitted, recorded| told.send((submitted.result, recorded.is_ok())).unwrap());
+    for n in 0..100 {
+        let mut batch = Batch::new();
+        let mut result = result(&session, n, &(n / 2).to_le_bytes(), &mut batch);
+        if n == 50 {
+            result.metrics.insert("rmse".into(), f64::INFINITY);
+        }
+        recorder.submit(result, batch);
+    }
+    drop(recorder);
+    let outcomes: Vec<_> = outcomes.iter().collect();
+    assert_eq!(outcomes.len(), 100);
+    for (result, recorded) in outcomes {
+        assert_eq!(recorded, result.target != "t/50");
+        assert_eq!(session.lookup(&result.key).unwrap().is_some(), recorded, "{}", result.target);
+    }
+}
+
+#[test]
 fn the_newest_result_of_a_key_counts() {
     let folder = tempfile::tempdir().unwrap();
     let session = Session::open(&cache(&folder)).unwrap();
@@ -99,7 +125,9 @@ fn a_result_with_a_hole_is_a_miss_and_whole_again_when_the_blob_is_back() {
     fs::remove_file(&session.content().path_of(&blob)).unwrap();
     assert_eq!(session.lookup(&result.key).unwrap(), None);
     assert_eq!(session.hole(&result).unwrap(), Some(blob));
-    session.content().put_bytes(b"one", &mut Batch::new()).unwrap();
+    let mut batch = Batch::new();
+    session.content().put_bytes(b"one", &mut batch).unwrap();
+    session.content().commit(&batch).unwrap();
     assert_eq!(session.lookup(&result.key).unwrap(), Some(result));
 }
 
@@ -211,6 +239,6 @@ fn a_result_that_could_not_be_read_back_is_refused() {
     let mut batch = Batch::new();
     let mut odd = result(&session, 1, b"x", &mut batch);
     odd.metrics.insert("rmse".into(), f64::NAN);
-    let refused = session.record(&odd, batch).unwrap_err();
+    let refused = session.record(&odd, &batch).unwrap_err();
     assert!(refused.to_string().contains("metric 'rmse' is NaN"), "{refused}");
 }

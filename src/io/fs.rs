@@ -1,8 +1,8 @@
 //! Owns the files' door. Invariant: every call passes a failpoint, and every failure names its operation and its path.
 
 use std::fs as std_fs;
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -39,7 +39,7 @@ impl FsError {
 pub type FsResult<T> = Result<T, FsError>;
 
 /// Runs one operation behind its failpoint and names what failed.
-fn at<T>(operation: &'static str, path: &Path, run: impl FnOnce() -> io::Result<T>) -> FsResult<T> {
+pub(crate) fn at<T>(operation: &'static str, path: &Path, run: impl FnOnce() -> io::Result<T>) -> FsResult<T> {
     let done = failpoint::hit(operation, path).and_then(|()| run());
     done.map_err(|source| FsError { operation, path: path.to_owned(), source })
 }
@@ -53,7 +53,7 @@ pub fn step(name: &'static str, path: &Path) -> FsResult<()> {
 }
 
 /// A failure that says "there is none" becomes `None`.
-fn absent<T>(result: FsResult<T>) -> FsResult<Option<T>> {
+pub(crate) fn absent<T>(result: FsResult<T>) -> FsResult<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
@@ -128,178 +128,6 @@ fn what(kind: std_fs::FileType) -> What {
     }
 }
 
-/// An open file that remembers its path, so that what fails can be named.
-#[derive(Debug)]
-pub struct File {
-    inner: std_fs::File,
-    path: PathBuf,
-}
-
-impl File {
-    /// Opens for reading.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn open(path: &Path) -> FsResult<Self> {
-        at("open", path, || std_fs::File::open(path)).map(|inner| Self { inner, path: path.to_owned() })
-    }
-
-    /// Opens for reading, where there is such a file.
-    ///
-    /// # Errors
-    /// When the system refuses for another reason than absence.
-    pub fn open_if_any(path: &Path) -> FsResult<Option<Self>> {
-        absent(Self::open(path))
-    }
-
-    /// Makes a file that must not exist yet.
-    ///
-    /// # Errors
-    /// When it exists or the system refuses.
-    pub fn create_new(path: &Path) -> FsResult<Self> {
-        at("create", path, || std_fs::File::create_new(path)).map(|inner| Self { inner, path: path.to_owned() })
-    }
-
-    /// Opens for reading and writing, makes it where there is none, keeps what is in it.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn open_or_create(path: &Path) -> FsResult<Self> {
-        let mut options = std_fs::OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        at("open for writing", path, || options.open(path)).map(|inner| Self { inner, path: path.to_owned() })
-    }
-
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The system's own handle, for a library that wants one.
-    #[must_use]
-    pub fn into_std(self) -> std_fs::File {
-        self.inner
-    }
-
-    pub(crate) fn std(&self) -> &std_fs::File {
-        &self.inner
-    }
-
-    /// What the system knows of it.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn stat(&self) -> FsResult<Stat> {
-        at("inspect", &self.path, || self.inner.metadata()).map(|m| Stat::from(&m))
-    }
-
-    /// Reads what is at `offset` into `buffer`, as much as there is; returns how much.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
-        at("read", &self.path, || {
-            let mut filled = 0;
-            while filled < buffer.len() {
-                match self.inner.read_at(&mut buffer[filled..], offset + filled as u64) {
-                    Ok(0) => break,
-                    Ok(n) => filled += n,
-                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                    Err(e) => return Err(e),
-                }
-            }
-            Ok(filled)
-        })
-    }
-
-    /// Reads the next bytes, filling `buffer` unless the file ends; returns how many.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn read_block(&mut self, buffer: &mut [u8]) -> FsResult<usize> {
-        let Self { inner, path } = self;
-        at("read", path, || {
-            let mut filled = 0;
-            while filled < buffer.len() {
-                match inner.read(&mut buffer[filled..]) {
-                    Ok(0) => break,
-                    Ok(n) => filled += n,
-                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                    Err(e) => return Err(e),
-                }
-            }
-            Ok(filled)
-        })
-    }
-
-    /// Writes all of `bytes` at the file's position.
-    ///
-    /// # Errors
-    /// When the system refuses; part of it may have been written.
-    pub fn write(&mut self, bytes: &[u8]) -> FsResult<()> {
-        let Self { inner, path } = self;
-        let written = match failpoint::fault("write", path) {
-            None => inner.write_all(bytes),
-            // As a disk does: some of it arrives.
-            fault => inner.write_all(&bytes[..bytes.len() / 2]).and_then(|()| failpoint::strike(fault)),
-        };
-        written.map_err(|source| FsError { operation: "write", path: path.clone(), source })
-    }
-
-    /// Writes all of `bytes` at `offset`.
-    ///
-    /// # Errors
-    /// When the system refuses; part of it may have been written.
-    pub fn write_at(&self, bytes: &[u8], offset: u64) -> FsResult<()> {
-        let written = match failpoint::fault("write", &self.path) {
-            None => self.inner.write_all_at(bytes, offset),
-            fault => self.inner.write_all_at(&bytes[..bytes.len() / 2], offset).and_then(|()| failpoint::strike(fault)),
-        };
-        written.map_err(|source| FsError { operation: "write", path: self.path.clone(), source })
-    }
-
-    /// Returns when content and attributes are on the disk.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn sync(&self) -> FsResult<()> {
-        at("sync", &self.path, || self.inner.sync_all())
-    }
-
-    /// Returns when the content is on the disk.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn sync_content(&self) -> FsResult<()> {
-        at("sync", &self.path, || self.inner.sync_data())
-    }
-
-    /// Cuts or extends it to `size` bytes.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn set_size(&self, size: u64) -> FsResult<()> {
-        at("cut", &self.path, || self.inner.set_len(size))
-    }
-
-    /// Sets the permission bits, whatever the umask.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn set_mode(&self, mode: u32) -> FsResult<()> {
-        at("set the mode of", &self.path, || self.inner.set_permissions(PermissionsExt::from_mode(mode)))
-    }
-
-    /// Sets the time of the last change, in seconds since 1970 UTC.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn set_modified(&self, seconds: u64) -> FsResult<()> {
-        at("set the time of", &self.path, || self.inner.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))
-    }
-}
-
 /// What is at `path`, links followed; `None` where nothing is.
 ///
 /// # Errors
@@ -340,28 +168,22 @@ pub fn read_text(path: &Path) -> FsResult<String> {
     at("read", path, || std_fs::read_to_string(path))
 }
 
-/// Makes or overwrites a file. Not for what must survive a crash: see [`replace`].
+/// Makes or overwrites a file. Not for what must survive a crash: see [`crate::io::file::replace`].
 ///
 /// # Errors
-/// When the system refuses.
+/// When the system refuses; part of it may have been written.
 pub fn write(path: &Path, bytes: &[u8]) -> FsResult<()> {
-    let mut file = at("create", path, || std_fs::File::create(path)).map(|inner| File { inner, path: path.to_owned() })?;
-    file.write(bytes)
+    let mut file = at("create", path, || std_fs::File::create(path))?;
+    write_with(path, bytes, |bytes| file.write_all(bytes))
 }
 
-/// Puts `bytes` in place of what is at `path`: readers and crashes see the old or the new, whole. `scratch` is a free name in the same
-/// file system.
-///
-/// # Errors
-/// When the system refuses; the old content is still there.
-pub fn replace(path: &Path, bytes: &[u8], scratch: &Path) -> FsResult<()> {
-    let mut file = File::create_new(scratch)?;
-    let done = file.write(bytes).and_then(|()| file.sync()).and_then(|()| rename(scratch, path));
-    if done.is_err() {
-        let _ = remove_file(scratch);
-    }
-    done?;
-    path.parent().map_or(Ok(()), sync_folder)
+/// Writes behind a failpoint that, as a disk does, may let some of it arrive.
+pub(crate) fn write_with(path: &Path, bytes: &[u8], mut write: impl FnMut(&[u8]) -> io::Result<()>) -> FsResult<()> {
+    let written = match failpoint::fault("write", path) {
+        None => write(bytes),
+        fault => write(&bytes[..bytes.len() / 2]).and_then(|()| failpoint::strike(fault)),
+    };
+    written.map_err(|source| FsError { operation: "write", path: path.to_owned(), source })
 }
 
 /// Makes a folder and those above it; fine where it exists.
@@ -494,12 +316,51 @@ pub fn list_if_any(folder: &Path) -> FsResult<Vec<Entry>> {
     absent(list(folder)).map(Option::unwrap_or_default)
 }
 
-/// Returns when the folder's entries are on the disk.
+/// Returns when the file, or the folder's entries, are on the disk.
 ///
 /// # Errors
 /// When the system refuses.
-pub fn sync_folder(path: &Path) -> FsResult<()> {
+pub fn sync(path: &Path) -> FsResult<()> {
     at("sync", path, || std_fs::File::open(path)?.sync_all())
+}
+
+/// Returns when all these files and folders of one file system are on the disk: one wait for many, where the system can.
+///
+/// # Errors
+/// When the system refuses.
+pub fn sync_all(paths: &[PathBuf]) -> FsResult<()> {
+    let Some((last, others)) = paths.split_last() else { return Ok(()) };
+    if paths.len() >= MANY && sync_file_system(last).is_ok() {
+        return Ok(());
+    }
+    for path in others {
+        sync_before_last(path)?;
+    }
+    sync(last)
+}
+
+/// From this many files on, writing back everything the file system holds is cheaper than waiting for each.
+const MANY: usize = 4;
+
+#[cfg(target_os = "linux")]
+fn sync_file_system(path: &Path) -> FsResult<()> {
+    at("sync", path, || Ok(rustix::fs::syncfs(std_fs::File::open(path)?)?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_file_system(path: &Path) -> FsResult<()> {
+    Err(FsError { operation: "sync", path: path.to_owned(), source: ErrorKind::Unsupported.into() })
+}
+
+/// On macOS only a full sync empties the disk's own cache, and it empties it for all: plain ones may go before it.
+#[cfg(target_os = "macos")]
+fn sync_before_last(path: &Path) -> FsResult<()> {
+    at("sync", path, || Ok(rustix::fs::fsync(std_fs::File::open(path)?)?))
+}
+
+#[cfg(not(target_os = "macos"))]
+fn sync_before_last(path: &Path) -> FsResult<()> {
+    sync(path)
 }
 
 /// The absolute path with no links in it.
@@ -526,17 +387,7 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_operation_and_the_path() {
-        let error = File::open(Path::new("/nowhere/x")).unwrap_err();
-        assert_eq!(error.to_string(), "cannot open '/nowhere/x'");
-    }
-
-    #[test]
-    fn replacing_leaves_the_old_content_when_it_cannot_finish() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, scratch) = (folder.path().join("x"), folder.path().join("x.new"));
-        replace(&path, b"old", &scratch).unwrap();
-        create_folder(&scratch).unwrap();
-        assert!(replace(&path, b"new", &scratch).is_err());
-        assert_eq!(read(&path).unwrap(), b"old");
+        let error = list(Path::new("/nowhere/x")).unwrap_err();
+        assert_eq!(error.to_string(), "cannot list '/nowhere/x'");
     }
 }

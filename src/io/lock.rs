@@ -7,7 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::base::clock;
-use crate::io::fs::{self, File, FsError, FsResult};
+use crate::io::file::File;
+use crate::io::fs::{self, FsError, FsResult};
 
 /// How often a lock that is taken is tried again.
 const PAUSE: Duration = Duration::from_millis(5);

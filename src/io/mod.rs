@@ -1,6 +1,7 @@
 //! Floor 2: the only door to the operating system.
 
 pub mod failpoint;
+pub mod file;
 pub mod fs;
 pub mod lock;
 pub mod process;

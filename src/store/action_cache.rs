@@ -14,7 +14,7 @@ use crate::store::content::{Batch, ContentStore};
 use crate::store::error::{StoreError, StoreResult};
 use crate::store::index::{Index, Results};
 use crate::store::local::LocalStore;
-use crate::store::log::{Item, Log};
+use crate::store::log::{self, Item, Log};
 use crate::store::memo::{self, Memo};
 use crate::store::root::Root;
 
@@ -112,12 +112,28 @@ impl Session {
     ///
     /// # Errors
     /// When the disk refuses, or the result is not one that can be read back.
-    pub fn record(&self, result: &ActionResult, batch: Batch) -> StoreResult<()> {
-        let payload = encode(result)?;
-        self.content.commit(batch)?;
+    pub fn record(&self, result: &ActionResult, batch: &Batch) -> StoreResult<()> {
+        self.record_all(&[(result, batch)])
+    }
+
+    /// Records several results, waiting for the disk once for all of them. If it fails, some may have been recorded.
+    ///
+    /// # Errors
+    /// When the disk refuses, or a result is not one that can be read back.
+    pub fn record_all(&self, results: &[(&ActionResult, &Batch)]) -> StoreResult<()> {
+        let payloads = results.iter().map(|(result, _)| encode(result)).collect::<StoreResult<Vec<_>>>()?;
+        let mut together = Batch::new();
+        for (_, batch) in results {
+            together.merge(batch);
+        }
+        self.content.commit(&together)?;
         let mut state = self.state();
-        let offset = state.log.append(&payload).map_err(|e| self.root.explain(e))?;
-        state.recorded(result, offset, payload.len())
+        let mut offset = state.log.append_all(&payloads).map_err(|e| self.root.explain(e))?;
+        for ((result, _), payload) in results.iter().zip(&payloads) {
+            state.recorded(result, offset, payload.len())?;
+            offset += log::record_length(payload.len());
+        }
+        Ok(())
     }
 
     /// Takes in what other processes have recorded meanwhile. `lookup` does so by itself.
@@ -338,7 +354,7 @@ impl State {
         {
             results.offsets.insert(result.key, offset);
             results.costs.insert((result.action.kind.clone(), result.target.clone()), result.cost);
-            self.read_to = offset + crate::store::log::record_length(length);
+            self.read_to = offset + log::record_length(length);
             self.behind = true;
             return Ok(());
         }

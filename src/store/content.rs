@@ -1,5 +1,7 @@
 //! Owns the content store's promise. Invariant: what is read under an id has that digest, or is not there.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -14,19 +16,20 @@ pub trait ContentStore: Send + Sync {
     /// When the store cannot be asked.
     fn size_of(&self, id: &BlobId) -> StoreResult<Option<u64>>;
 
-    /// Keeps `bytes`. Durable after [`commit`](Self::commit) of the batch.
+    /// Keeps `bytes`, once the batch is committed.
     ///
     /// # Errors
     /// When they cannot be kept.
     fn put_bytes(&self, bytes: &[u8], batch: &mut Batch) -> StoreResult<BlobId>;
 
-    /// Keeps a copy of the file's bytes, hashed as they are copied, and returns its id and size.
+    /// Keeps a copy of the file's bytes, hashed as they are copied, once the batch is committed; returns its id and size.
     ///
     /// # Errors
     /// When it cannot be read or kept.
     fn put_file(&self, path: &Path, batch: &mut Batch) -> StoreResult<(BlobId, u64)>;
 
-    /// Takes over a file that is ours alone, without copying where that can be; `path` is gone afterwards.
+    /// Takes over a file that is ours alone, without copying where that can be. It must stay where it is until the batch is committed;
+    /// it is gone then, if not before.
     ///
     /// # Errors
     /// When it cannot be read or kept.
@@ -47,18 +50,34 @@ pub trait ContentStore: Send + Sync {
     /// The read-only file that holds the blob, for stores that have one.
     fn local_path(&self, id: &BlobId) -> Option<PathBuf>;
 
-    /// Returns when everything put with this batch survives a crash. Only then may a record name it.
+    /// Makes everything put with this batch readable, and returns when it survives a crash. Only then may a record name it. A batch may
+    /// be committed again after a failure.
     ///
     /// # Errors
     /// When the disk refuses.
-    fn commit(&self, batch: Batch) -> StoreResult<()>;
+    fn commit(&self, batch: &Batch) -> StoreResult<()>;
 }
 
-/// The folders whose new entries are not yet known to be on the disk: each is synced once for all blobs put with the batch.
+/// Blobs on their way into the store. The disk is waited for once for all of them, not once for each.
 #[derive(Debug, Default)]
-#[must_use = "what was put survives a crash only after the batch is committed"]
+#[must_use = "what was put is kept only when the batch is committed"]
 pub struct Batch {
-    shards: std::collections::BTreeSet<u8>,
+    /// Finished files that wait for their name.
+    waiting: BTreeMap<BlobId, Waiting>,
+    /// First bytes of the ids put or found: folders with entries that may not be on the disk yet. A blob found may have been put a
+    /// moment ago by somebody who has not come to that.
+    shards: BTreeSet<u8>,
+    /// Finished files of bytes that another file already waits with.
+    surplus: Vec<PathBuf>,
+}
+
+/// A finished file that waits for its name.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// Where it is now.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub size: u64,
 }
 
 impl Batch {
@@ -67,13 +86,48 @@ impl Batch {
         Self::default()
     }
 
-    /// Notes that `id` was put, or found, by this batch. A blob found may have been put a moment ago by somebody who has not synced yet.
+    /// Notes that `id` was put, or found, by this batch.
     pub fn touch(&mut self, id: &BlobId) {
         self.shards.insert(id.0.as_bytes()[0]);
     }
 
-    /// First bytes of the ids touched.
+    /// Takes in a finished file.
+    pub fn wait(&mut self, id: BlobId, path: PathBuf, size: u64) {
+        self.touch(&id);
+        self.waiting.insert(id, Waiting { path, size });
+    }
+
+    /// Whether a finished file of these bytes is in the batch.
+    #[must_use]
+    pub fn holds(&self, id: &BlobId) -> bool {
+        self.waiting.contains_key(id)
+    }
+
+    /// The finished files.
+    pub fn waiting(&self) -> impl Iterator<Item = (&BlobId, &Waiting)> {
+        self.waiting.iter()
+    }
+
+    /// First bytes of the ids put or found.
     pub fn shards(&self) -> impl Iterator<Item = u8> + '_ {
         self.shards.iter().copied()
+    }
+
+    /// Puts two batches together, to be committed at once.
+    pub fn merge(&mut self, other: &Self) {
+        self.shards.extend(&other.shards);
+        self.surplus.extend_from_slice(&other.surplus);
+        for (id, waiting) in &other.waiting {
+            match self.waiting.entry(*id) {
+                Entry::Vacant(entry) => _ = entry.insert(waiting.clone()),
+                Entry::Occupied(_) => self.surplus.push(waiting.path.clone()),
+            }
+        }
+    }
+
+    /// Files that can be removed once the batch is committed.
+    #[must_use]
+    pub fn surplus(&self) -> &[PathBuf] {
+        &self.surplus
     }
 }

@@ -1,7 +1,8 @@
 //! Owns reading a file for its digest. Invariant: memory stays the same whatever the file's size.
 
 use crate::base::digest::{BlobId, Digest};
-use crate::io::fs::{File, FsResult};
+use crate::io::file::File;
+use crate::io::fs::FsResult;
 
 /// What is read at a time: large enough for several threads, small enough for a processor's cache.
 const BLOCK: usize = 1 << 20;

@@ -260,12 +260,11 @@ fn seal_of(root: &Root) -> StoreResult<String> {
     while let Some(folder) = folders.pop() {
         for entry in fs::list_if_any(&folder)? {
             let path = folder.join(entry.name);
-            match entry.what {
-                fs::What::Folder => folders.push(path),
-                _ => {
-                    let Some(stat) = fs::link_stat(&path)? else { continue };
-                    let _ = writeln!(seal, "{} {} {}", path.strip_prefix(root.path()).unwrap_or(&path).display(), stat.size, stat.mtime_ns);
-                }
+            if entry.what == fs::What::Folder {
+                folders.push(path);
+            } else if let Some(stat) = fs::link_stat(&path)? {
+                let name = path.strip_prefix(root.path()).unwrap_or(&path).display();
+                let _ = writeln!(seal, "{name} {} {}", stat.size, stat.mtime_ns);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Owns blobs on disk. Invariant: `blobs/ab/<64 hex>` gets its name only after its bytes are hashed, read-only and synced.
+//! Owns blobs on disk. Invariant: `blobs/ab/<64 hex>` gets its name only after its bytes are hashed, read-only and on the disk.
 //!
 //! Every blob carries one fixed time of change. Whoever writes to a blob (through a hard link, say) gives it another, so a look at its
 //! attributes, which is needed for its size anyway, tells that it must be hashed again before it is believed. What a disk does behind
@@ -8,8 +8,9 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use crate::base::digest::{BlobId, Digest};
-use crate::io::fs::{self, File, FsError, Stat, What};
-use crate::store::content::{Batch, ContentStore};
+use crate::io::file::File;
+use crate::io::fs::{self, FsError, Stat, What};
+use crate::store::content::{Batch, ContentStore, Waiting};
 use crate::store::error::{StoreError, StoreResult};
 use crate::store::hash::{hash, hash_blocks};
 use crate::store::root::Root;
@@ -21,13 +22,17 @@ pub const STAMP: u64 = 946_684_800;
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     root: Root,
+    /// The file system's number.
+    device: Option<u64>,
 }
 
 impl LocalStore {
     /// The store in `root`.
     #[must_use]
     pub fn new(root: Root) -> Self {
-        Self { root }
+        // Unknown, every file is copied.
+        let device = fs::stat(&root.blobs()).ok().flatten().map(|s| s.device);
+        Self { root, device }
     }
 
     /// Where a blob is, or would be.
@@ -70,21 +75,24 @@ impl LocalStore {
         Ok(None)
     }
 
-    /// Gives the finished file at `scratch` its name.
-    fn settle(&self, scratch: &Path, id: &BlobId) -> StoreResult<()> {
+    /// Gives a finished file its name.
+    fn settle(&self, id: &BlobId, waiting: &Waiting) -> StoreResult<()> {
         let path = self.path_of(id);
-        fs::step("blob.synced", scratch)?;
-        match fs::rename(scratch, &path) {
+        match fs::rename(&waiting.path, &path) {
+            // Its folder is missing, or it was given its name by a commit that failed later.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                if self.size_of(id)? == Some(waiting.size) {
+                    return Ok(());
+                }
                 if let Some(shard) = path.parent() {
                     fs::create_folders(shard)?;
-                    fs::sync_folder(&self.root.blobs())?;
+                    fs::sync(&self.root.blobs())?;
                 }
-                fs::rename(scratch, &path)?;
+                fs::rename(&waiting.path, &path)?;
             }
-            Err(error) if matches!(error.kind(), ErrorKind::IsADirectory) => {
+            Err(error) if error.kind() == ErrorKind::IsADirectory => {
                 self.quarantine(id)?;
-                fs::rename(scratch, &path)?;
+                fs::rename(&waiting.path, &path)?;
             }
             done => done?,
         }
@@ -92,6 +100,7 @@ impl LocalStore {
         Ok(())
     }
 
+    /// Writes a file that waits for its name. Not on the disk yet when this returns.
     fn write_scratch(&self, write: impl FnOnce(&mut File) -> Result<(), FsError>) -> StoreResult<PathBuf> {
         let scratch = self.root.scratch()?;
         let mut file = File::create_new(&scratch)?;
@@ -101,6 +110,11 @@ impl LocalStore {
             return Err(error.into());
         }
         Ok(scratch)
+    }
+
+    /// Whether these bytes need not be put again.
+    fn is_there(&self, id: &BlobId, size: u64, batch: &Batch) -> StoreResult<bool> {
+        Ok(batch.holds(id) || self.size_of(id)? == Some(size))
     }
 }
 
@@ -116,9 +130,9 @@ impl ContentStore for LocalStore {
     fn put_bytes(&self, bytes: &[u8], batch: &mut Batch) -> StoreResult<BlobId> {
         let id = BlobId(Digest::of(bytes));
         batch.touch(&id);
-        if self.size_of(&id)? != Some(bytes.len() as u64) {
+        if !self.is_there(&id, bytes.len() as u64, batch)? {
             let scratch = self.write_scratch(|file| file.write(bytes))?;
-            self.settle(&scratch, &id)?;
+            batch.wait(id, scratch, bytes.len() as u64);
         }
         Ok(id)
     }
@@ -132,10 +146,10 @@ impl ContentStore for LocalStore {
         })?;
         let Some((id, size)) = put else { return Err(StoreError::Changing { path: path.to_owned() }) };
         batch.touch(&id);
-        if self.size_of(&id)? == Some(size) {
+        if self.is_there(&id, size, batch)? {
             fs::remove_file(&scratch)?;
         } else {
-            self.settle(&scratch, &id)?;
+            batch.wait(id, scratch, size);
         }
         Ok((id, size))
     }
@@ -145,18 +159,17 @@ impl ContentStore for LocalStore {
         let before = file.stat()?;
         let (id, size) = hash(&mut file)?;
         batch.touch(&id);
-        if self.size_of(&id)? == Some(size) {
+        if self.is_there(&id, size, batch)? {
             fs::remove_file(path)?;
             return Ok((id, size));
         }
-        // A file with another name, or that somebody still writes to, is not ours alone.
+        // A file with another name, or that somebody still writes to, is not ours alone; one elsewhere cannot be renamed.
         let after = file.stat()?;
-        if before.links == 1 && same_content(&before, &after) && after.size == size {
+        let ours = before.links == 1 && same_content(&before, &after) && after.size == size;
+        if ours && Some(before.device) == self.device {
             seal(&file)?;
-            match self.settle(path, &id) {
-                Err(StoreError::Fs(error)) if error.kind() == ErrorKind::CrossesDevices => {}
-                done => return done.map(|()| (id, size)),
-            }
+            batch.wait(id, path.to_owned(), size);
+            return Ok((id, size));
         }
         let put = self.put_file(path, batch)?;
         fs::remove_file(path)?;
@@ -180,20 +193,31 @@ impl ContentStore for LocalStore {
         Some(self.path_of(id))
     }
 
-    fn commit(&self, batch: Batch) -> StoreResult<()> {
-        for shard in batch.shards() {
-            fs::sync_folder(&self.root.blobs().join(hex::encode([shard])))?;
+    fn commit(&self, batch: &Batch) -> StoreResult<()> {
+        let mut files = Vec::new();
+        for (_, waiting) in batch.waiting() {
+            // One that is not there any more got its name in a commit that failed later.
+            if fs::link_stat(&waiting.path)?.is_some() {
+                files.push(waiting.path.clone());
+            }
         }
-        fs::step("batch.synced", self.root.path())?;
-        Ok(())
+        fs::step("blobs.written", self.root.path())?;
+        fs::sync_all(&files)?;
+        fs::step("blobs.synced", self.root.path())?;
+        for (id, waiting) in batch.waiting() {
+            self.settle(id, waiting)?;
+        }
+        let shards: Vec<PathBuf> = batch.shards().map(|s| self.root.blobs().join(hex::encode([s]))).collect();
+        fs::sync_all(&shards)?;
+        fs::step("shards.synced", self.root.path())?;
+        Ok(batch.surplus().iter().try_for_each(|path| fs::remove_file(path))?)
     }
 }
 
-/// Makes a written file read-only, gives it the blobs' time and waits until it is on the disk.
+/// Makes a finished file read-only and gives it the blobs' time.
 fn seal(file: &File) -> Result<(), FsError> {
     file.set_mode(0o444)?;
-    file.set_modified(STAMP)?;
-    file.sync()
+    file.set_modified(STAMP)
 }
 
 /// Whether the attributes are those that a blob was given when it was put.

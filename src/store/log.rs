@@ -8,7 +8,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::io::fs::{self, File, FsError};
+use crate::io::file::File;
+use crate::io::fs::{self, FsError};
 use crate::io::lock::{self, Mode};
 use crate::store::error::{StoreError, StoreResult};
 
@@ -27,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Log {
     path: PathBuf,
     file: Option<File>,
+    writable: bool,
     /// Records are known to be whole and complete up to here.
     whole_to: u64,
 }
@@ -65,7 +67,7 @@ impl Log {
     /// # Errors
     /// When it is there and cannot be opened.
     pub fn open(path: &Path) -> StoreResult<Self> {
-        Ok(Self { path: path.to_owned(), file: File::open_if_any(path)?, whole_to: 0 })
+        Ok(Self { path: path.to_owned(), file: File::open_if_any(path)?, writable: false, whole_to: 0 })
     }
 
     /// Where it is.
@@ -102,6 +104,7 @@ impl Log {
         }
         let was_open = self.file.is_some();
         self.file = File::open_if_any(&self.path)?;
+        self.writable = false;
         self.whole_to = 0;
         Ok(was_open)
     }
@@ -138,13 +141,22 @@ impl Log {
     /// Appends one record and returns where it begins. It survives a crash when this returns.
     ///
     /// # Errors
-    /// When the disk refuses, or another process holds the log's lock and does not move. Nothing is appended then.
+    /// As [`append_all`](Self::append_all).
     pub fn append(&mut self, payload: &[u8]) -> StoreResult<u64> {
-        if payload.len() > LONGEST {
-            return Err(StoreError::Record { why: format!("{} bytes are more than a record may have", payload.len()) });
+        self.append_all(&[payload])
+    }
+
+    /// Appends records one after the other and returns where the first begins. They survive a crash when this returns.
+    ///
+    /// # Errors
+    /// When the disk refuses, or another process holds the log's lock and does not move. Nothing is appended then.
+    pub fn append_all(&mut self, payloads: &[impl AsRef<[u8]>]) -> StoreResult<u64> {
+        let mut records = Vec::new();
+        for payload in payloads {
+            encode(payload.as_ref(), &mut records)?;
         }
         self.lock()?;
-        let done = self.append_locked(payload);
+        let done = self.append_locked(&records);
         if let Some(file) = &self.file {
             lock::unlock(file);
         }
@@ -154,36 +166,36 @@ impl Log {
     /// Locks the file that has the name now, making it where there is none.
     fn lock(&mut self) -> StoreResult<()> {
         loop {
-            self.reopen()?;
-            let fresh = self.file.is_none();
-            // Also turns a file that was opened for reading into one that can be written.
-            let file = File::open_or_create(&self.path)?;
-            if fresh && let Some(folder) = self.path.parent() {
-                fs::sync_folder(folder)?;
+            if !self.writable || self.file.is_none() {
+                self.reopen()?;
+                let fresh = self.file.is_none();
+                self.file = Some(File::open_or_create(&self.path)?);
+                self.writable = true;
+                if fresh && let Some(folder) = self.path.parent() {
+                    fs::sync(folder)?;
+                }
             }
-            lock::lock_file(&file, Mode::Exclusive, PATIENCE).map_err(|e| StoreError::lock("the log", e))?;
-            let replaced = fs::stat(&self.path)?.map(|s| s.inode) != Some(file.stat()?.inode);
-            self.file = Some(file);
-            if !replaced {
+            let Some(file) = &self.file else { continue };
+            lock::lock_file(file, Mode::Exclusive, PATIENCE).map_err(|e| StoreError::lock("the log", e))?;
+            if !self.reopen()? && self.file.is_some() {
                 return Ok(());
             }
         }
     }
 
-    fn append_locked(&mut self, payload: &[u8]) -> StoreResult<u64> {
+    fn append_locked(&mut self, records: &[u8]) -> StoreResult<u64> {
         let start = self.cut_torn_tail()?;
         let Some(file) = &self.file else { return Ok(0) };
-        let record = encode(payload);
-        fs::step("record.before", &self.path)?;
+        fs::step("records.before", &self.path)?;
         let written =
-            file.write_at(&record, start).and_then(|()| fs::step("record.written", &self.path)).and_then(|()| file.sync_content());
+            file.write_at(records, start).and_then(|()| fs::step("records.written", &self.path)).and_then(|()| file.sync_content());
         if let Err(error) = written {
-            // If even this fails, the next writer cuts it.
+            // If even this fails, the next writer cuts what is torn.
             let _ = file.set_size(start);
             return Err(error.into());
         }
-        fs::step("record.synced", &self.path)?;
-        self.whole_to = start + record.len() as u64;
+        fs::step("records.synced", &self.path)?;
+        self.whole_to = start + records.len() as u64;
         Ok(start)
     }
 
@@ -214,11 +226,13 @@ impl Log {
 pub fn rewrite(path: &Path, payloads: impl Iterator<Item = StoreResult<Vec<u8>>>, scratch: &Path) -> StoreResult<()> {
     let mut file = File::create_new(scratch)?;
     for payload in payloads {
-        file.write(&encode(&payload?))?;
+        let mut record = Vec::new();
+        encode(&payload?, &mut record)?;
+        file.write(&record)?;
     }
     file.sync()?;
     fs::rename(scratch, path)?;
-    path.parent().map_or(Ok(()), fs::sync_folder)?;
+    path.parent().map_or(Ok(()), fs::sync)?;
     Ok(())
 }
 
@@ -228,14 +242,14 @@ pub fn record_length(payload: usize) -> u64 {
     (HEADER + payload) as u64
 }
 
-fn encode(payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes();
-    let mut record = Vec::with_capacity(HEADER + payload.len());
-    record.extend_from_slice(&MAGIC);
-    record.extend_from_slice(&length);
-    record.extend_from_slice(&checksum(length, payload));
-    record.extend_from_slice(payload);
-    record
+fn encode(payload: &[u8], records: &mut Vec<u8>) -> StoreResult<()> {
+    let too_long = || StoreError::Record { why: format!("{} bytes are more than a record may have", payload.len()) };
+    let length = u32::try_from(payload.len()).ok().filter(|_| payload.len() <= LONGEST).ok_or_else(too_long)?.to_le_bytes();
+    records.extend_from_slice(&MAGIC);
+    records.extend_from_slice(&length);
+    records.extend_from_slice(&checksum(length, payload));
+    records.extend_from_slice(payload);
+    Ok(())
 }
 
 fn checksum(length: [u8; 4], payload: &[u8]) -> [u8; 16] {
@@ -384,10 +398,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut log = Log::open(&folder.path().join("x.log")).unwrap();
         assert_eq!(log.read_from(0).count(), 0);
-        let long = "y".repeat(CHUNK * 2);
-        let offsets: Vec<u64> = ["a", &long, "", "b"].iter().map(|t| log.append(t.as_bytes()).unwrap()).collect();
-        assert_eq!(texts(&log), ["a", long.as_str(), "", "b"]);
-        assert_eq!(log.read_at(offsets[1]).unwrap(), Some(long.into_bytes()));
+        let big = "y".repeat(CHUNK * 2);
+        let offsets: Vec<u64> = ["a", &big, "", "b"].iter().map(|t| log.append(t.as_bytes()).unwrap()).collect();
+        assert_eq!(texts(&log), ["a", big.as_str(), "", "b"]);
+        assert_eq!(log.read_at(offsets[1]).unwrap(), Some(big.into_bytes()));
         assert_eq!(log.read_at(offsets[1] + 1).unwrap(), None);
     }
 

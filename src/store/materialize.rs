@@ -3,7 +3,8 @@
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use crate::io::fs::{self, File, What};
+use crate::io::file::File;
+use crate::io::fs::{self, What};
 use crate::model::manifest::{FileEntry, Manifest};
 use crate::store::content::{Batch, ContentStore};
 use crate::store::error::{StoreError, StoreResult};
@@ -79,7 +80,8 @@ fn finish(path: &Path, executable: bool) -> StoreResult<()> {
     Ok(())
 }
 
-/// Takes all files below `folder` into the store and returns their manifest. The files are gone from the folder afterwards.
+/// Takes all files below `folder` into the store, once the batch is committed, and returns their manifest. The folder must stay until then;
+/// the files are gone from it afterwards.
 ///
 /// # Errors
 /// When something in it is not a plain file, a name is not text, or the disk refuses.

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::base::clock;
 use crate::base::digest::{BlobId, Digest};
-use crate::io::fs::{self, File, Stat, What};
+use crate::io::file::File;
+use crate::io::fs::{self, Stat, What};
 use crate::store::error::{StoreError, StoreResult};
 use crate::store::hash::hash;
 

@@ -57,7 +57,7 @@ impl ContentStore for MemoryStore {
         None
     }
 
-    fn commit(&self, _batch: Batch) -> StoreResult<()> {
+    fn commit(&self, _batch: &Batch) -> StoreResult<()> {
         Ok(())
     }
 }

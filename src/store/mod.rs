@@ -10,4 +10,5 @@ pub mod log;
 pub mod materialize;
 pub mod memo;
 pub mod memory;
+pub mod recorder;
 pub mod root;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::clock;
+use crate::io::file;
 use crate::io::fs::{self, What};
 use crate::io::lock::{Lock, Mode};
 use crate::store::error::{StoreError, StoreResult};
@@ -163,11 +164,11 @@ impl Root {
         for shard in 0..=255_u8 {
             fs::create_folders(&self.blobs().join(hex::encode([shard])))?;
         }
-        fs::sync_folder(&self.blobs())?;
+        fs::sync(&self.blobs())?;
         let scratch = self.path().join("tmp").join(format!("format-{}-{}", std::process::id(), clock::now_ns()));
-        fs::replace(&self.format_file(), format!("cbi-cache {FORMAT}\n").as_bytes(), &scratch)?;
+        file::replace(&self.format_file(), format!("cbi-cache {FORMAT}\n").as_bytes(), &scratch)?;
         if let Some(parent) = self.path().parent() {
-            fs::sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+            fs::sync(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
         }
         Ok(())
     }
@@ -205,9 +206,8 @@ fn remove_stale(tmp: &Path) -> StoreResult<()> {
         let mut lock = folder.clone().into_os_string();
         lock.push(".lock");
         // A folder is made after its lock and removed before it, so one without is nobody's.
-        match Lock::try_take(Path::new(&lock), Mode::Exclusive)? {
-            Some(lock) => fs::remove_tree(&folder).and_then(|()| lock.remove())?,
-            None => continue,
+        if let Some(lock) = Lock::try_take(Path::new(&lock), Mode::Exclusive)? {
+            fs::remove_tree(&folder).and_then(|()| lock.remove())?;
         }
     }
     for entry in entries.iter().filter(|e| e.what != What::Folder) {
