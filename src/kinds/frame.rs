@@ -177,11 +177,13 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
     make(&request.params()?, features, prices, &request.out).map_err(|error| failure(&error))
 }
 
+/// A column that is not there is the recipe's mistake; rows that can't be learnt from are a data check's refusal.
 fn failure(error: &FrameError) -> RunError {
+    use FrameError as E;
     let failure = match error {
-        FrameError::UnknownColumn { .. } | FrameError::NoMatch { .. } | FrameError::BadPattern { .. } => RunError::invalid(error),
-        error if error.is_data_check() => RunError::refused(error),
-        _ => RunError::failed(error),
+        E::UnknownColumn { .. } | E::NoMatch { .. } | E::BadPattern { .. } | E::BadDate { .. } => RunError::invalid(error),
+        E::Table(_) | E::Arrow(_) | E::Files(_) | E::Json(_) => RunError::failed(error),
+        _ => RunError::refused(error),
     };
     match error.hint() {
         Some(hint) => failure.hint(hint),

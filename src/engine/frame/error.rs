@@ -214,21 +214,6 @@ impl FrameError {
             _ => None,
         }
     }
-
-    /// Whether the data is to blame, rather than the recipe or the machine.
-    #[must_use]
-    pub fn is_data_check(&self) -> bool {
-        !matches!(
-            self,
-            Self::UnknownColumn { .. }
-                | Self::BadPattern { .. }
-                | Self::BadDate { .. }
-                | Self::Table(_)
-                | Self::Arrow(_)
-                | Self::Files(_)
-                | Self::Json(_)
-        )
-    }
 }
 
 /// The first few of `items`, and how many more there are.
