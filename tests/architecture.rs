@@ -60,14 +60,14 @@ fn files() -> Vec<File> {
     let mut open: Vec<PathBuf> = vec![root.clone()];
     let mut files = Vec::new();
     while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for entry in std::fs::read_dir(folder).expect("src can be listed") {
+            let path = entry.expect("src can be listed").path();
             if path.is_dir() {
                 open.push(path);
             } else if path.extension().is_some_and(|e| e == "rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
+                let text = std::fs::read_to_string(&path).expect("a source can be read");
                 let code = without_comments_and_literals(&text);
-                let path = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+                let path = path.strip_prefix(&root).expect("a path below src").to_string_lossy().replace('\\', "/");
                 files.push(File { path, text, code });
             }
         }

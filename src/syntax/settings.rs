@@ -67,8 +67,8 @@ pub fn parse(path: &str, text: &str, profile: Option<&str>) -> Result<Settings, 
     let profile_lets = profile.map(|name| profile_lets(&mut root, name)).unwrap_or_default();
     let (lets, body, places) = resolve(&source, &root, &profile_lets, &mut errors);
     let place = |path: &str| {
-        let paths = std::iter::successors(Some(path), |path| path.rsplit_once('.').map(|(outer, _)| outer));
-        paths.filter_map(|path| places.get(path)).next().cloned().unwrap_or_else(|| source.place(0..0))
+        let mut paths = std::iter::successors(Some(path), |path| path.rsplit_once('.').map(|(outer, _)| outer));
+        paths.find_map(|path| places.get(path)).cloned().unwrap_or_else(|| source.place(0..0))
     };
     errors.extend(shape::check(path, &body, SECTIONS, &place));
     let empty = Value::Null;
