@@ -3,12 +3,16 @@
 
 mod crude_oil;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 use cbi::engine::frame_file;
+use cbi::engine::gbdt::vocabulary::lightgbm::LIGHTGBM;
+use cbi::engine::gbdt::vocabulary::words::Form;
+use cbi::engine::gbdt::vocabulary::xgboost::XGBOOST;
 use cbi::kinds::trained;
 use cbi::model::training::LabelKind;
 use crude_oil::{train, write_fit};
@@ -133,4 +137,61 @@ fn xgboost_reads_our_model_predicts_the_same_and_trains_the_same() {
         ),
     ];
     judged("xgboost", &cases, 1e-6);
+}
+
+#[test]
+fn our_list_of_lightgbms_parameters_is_the_librarys_own() {
+    let script = "import ctypes, lightgbm.basic as b\n\
+        room = ctypes.create_string_buffer(1 << 20); size = ctypes.c_int64(0)\n\
+        b._LIB.LGBM_DumpParamAliases(ctypes.c_int64(1 << 20), ctypes.byref(size), room); print(room.value.decode())";
+    let printed = succeed(Command::new(python()).args(["-c", script]));
+    let theirs: BTreeMap<String, BTreeSet<String>> = serde_json::from_str(&printed).unwrap();
+    let owned: BTreeSet<&str> = LIGHTGBM.owned.iter().flat_map(|owned| owned.names).copied().collect();
+    for (name, aliases) in &theirs {
+        match LIGHTGBM.parameters.iter().find(|parameter| parameter.name == name) {
+            Some(ours) => assert_eq!(ours.aliases.iter().map(|&a| a.to_owned()).collect::<BTreeSet<_>>(), *aliases, "{name}"),
+            None => assert!(aliases.iter().chain([name]).all(|n| owned.contains(n.as_str())), "{name} is not in our list"),
+        }
+    }
+    let all: BTreeSet<&str> = theirs.iter().flat_map(|(name, aliases)| aliases.iter().chain([name])).map(String::as_str).collect();
+    let given = LIGHTGBM.parameters.iter().flat_map(|parameter| parameter.aliases.iter().chain([&parameter.name]));
+    assert_eq!(given.chain(&owned).copied().filter(|name| !all.contains(name)).collect::<Vec<_>>(), [""; 0]);
+}
+
+/// A value that the parameter can hold.
+fn sample(name: &str, form: Form) -> Value {
+    match form {
+        _ if name == "tweedie_variance_power" => json!(1.5),
+        Form::Int => json!(2),
+        Form::Number => json!(0.5),
+        Form::Bool => json!(true),
+        Form::Word(words) | Form::Words(words) => json!(words[0]),
+        Form::Numbers => json!("(1,0)"),
+        Form::Groups => json!("[[0,1]]"),
+        Form::Features => json!([0]),
+    }
+}
+
+#[test]
+fn xgboost_knows_every_parameter_that_we_let_through() {
+    let of_the_loop = ["num_boost_round", "early_stopping_rounds"];
+    let parameters = XGBOOST.parameters.iter().filter(|parameter| !of_the_loop.contains(&parameter.name));
+    let given = parameters.map(|parameter| {
+        let name = parameter.name;
+        let beside = match name {
+            "sample_type" | "normalize_type" | "rate_drop" | "one_drop" | "skip_drop" => json!({"booster": "dart"}),
+            "updater" => json!({"booster": "gblinear"}),
+            "feature_selector" | "top_k" => json!({"booster": "gblinear", "updater": "coord_descent"}),
+            "tweedie_variance_power" => json!({"objective": "reg:tweedie"}),
+            "huber_slope" => json!({"objective": "reg:pseudohubererror"}),
+            "quantile_alpha" => json!({"objective": "reg:quantileerror"}),
+            _ => json!({}),
+        };
+        let names: Vec<&str> = parameter.aliases.iter().copied().chain([name]).collect();
+        json!({"names": names, "value": sample(name, parameter.form), "beside": beside})
+    });
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vendor/known.py");
+    let given = serde_json::to_string(&given.collect::<Vec<_>>()).unwrap();
+    let printed = succeed(Command::new(python()).arg(script).arg(given));
+    assert_eq!(printed.lines().last().unwrap(), "[]", "parameters that the library does not use");
 }

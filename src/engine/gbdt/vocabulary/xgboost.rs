@@ -17,8 +17,7 @@ const OBJECTIVES: &[&str] = &[
 ];
 
 /// Metrics of a number, all of them errors: less is better.
-const METRICS: &[&str] =
-    &["rmse", "rmsle", "mae", "mape", "mphe", "quantile", "poisson-nloglik", "gamma-nloglik", "gamma-deviance", "tweedie-nloglik"];
+const METRICS: &[&str] = &["rmse", "rmsle", "mae", "mape", "mphe", "quantile", "poisson-nloglik", "gamma-nloglik", "gamma-deviance"];
 
 const fn parameter(name: &'static str, aliases: &'static [&'static str], form: Form) -> Parameter {
     Parameter { name, aliases, form }
@@ -43,7 +42,7 @@ pub static XGBOOST: Vocabulary = Vocabulary {
         parameter("min_child_weight", &[], Number),
         parameter("max_delta_step", &[], Number),
         parameter("subsample", &[], Number),
-        parameter("sampling_method", &[], Word(&["uniform", "gradient_based"])),
+        parameter("sampling_method", &[], Word(&["uniform"])),
         parameter("colsample_bytree", &[], Number),
         parameter("colsample_bylevel", &[], Number),
         parameter("colsample_bynode", &[], Number),
