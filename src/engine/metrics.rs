@@ -190,8 +190,9 @@ mod tests {
             let perfect: Vec<_> = rows.iter().map(|r| Outcome { predicted: r.actual, ..*r }).collect();
             let s = summarise(&perfect);
             prop_assert_eq!((s.model.mae, s.model.rmse, s.model.mape), (Some(0.0), Some(0.0), Some(0.0)));
-            prop_assert!(s.model.r2.is_none_or(|r| r == 1.0) && s.model.direction.is_none_or(|d| d == 1.0));
-            prop_assert!(s.skill.is_none_or(|k| k == 1.0));
+            for perfect in [s.model.r2, s.model.direction, s.skill] {
+                prop_assert!(perfect.is_none() || perfect == Some(1.0));
+            }
         }
 
         #[test]
