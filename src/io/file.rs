@@ -1,7 +1,7 @@
 //! Owns open files. Invariant: what happens to an open file passes the same failpoints as what happens to a path.
 
 use std::fs as std_fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -83,26 +83,6 @@ impl File {
             let mut filled = 0;
             while filled < buffer.len() {
                 match self.inner.read_at(&mut buffer[filled..], offset + filled as u64) {
-                    Ok(0) => break,
-                    Ok(n) => filled += n,
-                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                    Err(e) => return Err(e),
-                }
-            }
-            Ok(filled)
-        })
-    }
-
-    /// Reads the next bytes, filling `buffer` unless the file ends; returns how many.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn read_block(&mut self, buffer: &mut [u8]) -> FsResult<usize> {
-        let Self { inner, path } = self;
-        at("read", path, || {
-            let mut filled = 0;
-            while filled < buffer.len() {
-                match inner.read(&mut buffer[filled..]) {
                     Ok(0) => break,
                     Ok(n) => filled += n,
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}

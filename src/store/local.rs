@@ -61,11 +61,11 @@ impl LocalStore {
     /// Hashes a blob whose attributes are not a blob's: an innocent one gets them back, any other is quarantined.
     fn recheck(&self, id: &BlobId) -> StoreResult<Option<u64>> {
         let path = self.path_of(id);
-        let Some(mut file) = File::open_if_any(&path)? else { return Ok(None) };
+        let Some(file) = File::open_if_any(&path)? else { return Ok(None) };
         if file.stat()?.what != What::File {
             return self.quarantine(id).map(|()| None);
         }
-        let (found, size) = hash(&mut file)?;
+        let (found, size) = hash(&file)?;
         if found == *id {
             // In a read-only cache it stays as it is, and is hashed each time.
             let _ = file.set_mode(0o444).and_then(|()| file.set_modified(STAMP));
@@ -138,10 +138,10 @@ impl ContentStore for LocalStore {
     }
 
     fn put_file(&self, path: &Path, batch: &mut Batch) -> StoreResult<(BlobId, u64)> {
-        let mut from = File::open(path)?;
+        let from = File::open(path)?;
         let mut put = None;
         let scratch = self.write_scratch(|file| {
-            put = Some(hash_blocks(&mut from, |block| file.write(block))?);
+            put = Some(hash_blocks(&from, |block| file.write(block))?);
             Ok(())
         })?;
         let Some((id, size)) = put else { return Err(StoreError::Changing { path: path.to_owned() }) };
@@ -155,9 +155,9 @@ impl ContentStore for LocalStore {
     }
 
     fn adopt_file(&self, path: &Path, batch: &mut Batch) -> StoreResult<(BlobId, u64)> {
-        let mut file = File::open(path)?;
+        let file = File::open(path)?;
         let before = file.stat()?;
-        let (id, size) = hash(&mut file)?;
+        let (id, size) = hash(&file)?;
         batch.touch(&id);
         if self.is_there(&id, size, batch)? {
             fs::remove_file(path)?;

@@ -77,12 +77,12 @@ pub struct Hashed {
 /// When it cannot be read, is no file, or keeps changing.
 pub fn hash_file(path: &Path) -> StoreResult<Hashed> {
     for _ in 0..3 {
-        let mut file = File::open(path)?;
+        let file = File::open(path)?;
         let before = file.stat()?;
         if before.what != What::File {
             return Err(StoreError::Special { path: path.to_owned() });
         }
-        let (blob, size) = hash(&mut file)?;
+        let (blob, size) = hash(&file)?;
         // By its name: it may have been replaced by another.
         let after = fs::stat(path)?;
         if after == Some(before) && size == before.size {
