@@ -24,7 +24,7 @@ const TRAIN: (&str, &str) = ("1987-01-05", "2010-12-31");
 const VALID: (&str, &str) = ("2011-01-01", "2013-12-31");
 
 /// The published prices: 8,321 days.
-fn prices() -> Vec<(NaiveDate, f64)> {
+pub fn prices() -> Vec<(NaiveDate, f64)> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("warehouse/fred.dcoilwtico.csv");
     let text = fs::read_to_string(file).unwrap();
     let rows = text.lines().skip(1).filter_map(|line| line.trim().split_once(','));
@@ -33,7 +33,7 @@ fn prices() -> Vec<(NaiveDate, f64)> {
 }
 
 /// Features of the day with this index; `None` where the series is too short for them.
-fn features(prices: &[(NaiveDate, f64)], at: usize) -> Vec<(String, Option<f64>)> {
+pub fn features(prices: &[(NaiveDate, f64)], at: usize) -> Vec<(String, Option<f64>)> {
     let price = |back: usize| at.checked_sub(back).map(|i| prices[i].1);
     let change = |from: usize, to: usize| Some((price(to)? / price(from)?).ln());
     let mut all = Vec::new();
