@@ -211,6 +211,38 @@ proptest! {
     }
 }
 
+/// Recipe text with a mistake somewhere: a piece cut out, or another put in.
+fn broken() -> impl Strategy<Value = String> {
+    let whole = "[let]\nh = [{ name = \"1w\", rows = 5 }]\n[command.\"o/{x.name}/{y}\"]\nfor = { x = \"h\", y = [1, 'é'] }\nwhere = \"x.rows > 1 and y in ['a']\"\n\
+        shell = \"awk '{{print}}' {x.rows}\"\noutputs = ['o/{y}']\nneeds = [\"a.b\"]\nthreads = 2\ntimeout = \"3m\"\nenv = { A = \"{y}\" }\n[command.a.b]\n[frame.c]\nsplit = { train = [2001-01-01] }\n";
+    let pieces = prop::sample::select(vec![
+        "", "{", "}", "\"", "'", "[", "]", "=", "\n", "é", "..", "command", "[let]\n", "x", "-1", "#", ", ", "1e999", "0x",
+    ]);
+    (0..whole.len(), 0..9usize, pieces).prop_map(move |(at, cut, piece)| {
+        let bytes = [&whole.as_bytes()[..at], piece.as_bytes(), &whole.as_bytes()[(at + cut).min(whole.len())..]].concat();
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn a_mistake_is_an_error_in_the_text_and_never_a_panic(text in broken()) {
+        let (recipe, mut errors) = parse("a.toml", &text);
+        let mut stanzas = Vec::new();
+        expand(recipe, &Lets::default(), &mut stanzas, &mut errors);
+        let places = errors.iter().map(|error| error.place.clone());
+        let refused = build(stanzas, &BTreeSet::new(), declare).err().unwrap_or_default();
+        let refused = refused.iter().filter_map(|error| match error {
+            BuildError::Graph(error) => error.place().cloned(),
+            BuildError::Declare(error) => Some(error.place.clone()),
+        });
+        for place in places.chain(refused) {
+            prop_assert!(text.get(place.span.clone()).is_some(), "{:?} is no part of the text", place);
+        }
+    }
+}
+
 /// `cargo test --release --test graph -- --ignored --nocapture a_hundred_thousand`: time and memory of a large workspace.
 #[test]
 #[ignore = "a measurement, not a check"]

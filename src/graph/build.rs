@@ -163,7 +163,11 @@ fn declare_one<E>(
 ) {
     match declare(&stanza) {
         Ok((version, mut declared)) => {
-            let places = declared.inputs.keys().map(|slot| place_of(&stanza, &declared, slot).clone()).collect();
+            let places = declared.inputs.iter().map(|(slot, source)| match source {
+                Source::File(_) => stanza.place.clone(),
+                _ => place_of(&stanza, &declared, slot).clone(),
+            });
+            let places = places.collect();
             stanza.body = BTreeMap::new();
             stanza.places = BTreeMap::new();
             declared.places = BTreeMap::new();

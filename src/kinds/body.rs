@@ -111,6 +111,9 @@ impl<'a> Body<'a> {
     /// When the key is missing or the file cannot be read; the hint names the nearest file beside it.
     pub fn file(self, key: &str, context: &DeclareContext) -> Result<(&'a str, Arc<str>), KindError> {
         let path = self.required_text(key)?;
+        if !stays_inside(path) {
+            return Err(self.error(key, format!("'{path}' is not a path inside the workspace")));
+        }
         let read = (context.text)(path);
         read.map(|text| (path, text)).map_err(|why| {
             let error = self.error(key, format!("the file '{path}' cannot be read: {why}"));
@@ -140,4 +143,10 @@ impl<'a> Body<'a> {
     pub fn error(self, path: &str, message: impl Into<String>) -> KindError {
         KindError::new(self.place(path), message)
     }
+}
+
+/// Whether a path or glob is relative and never leaves the folder it starts from.
+#[must_use]
+pub fn stays_inside(path: &str) -> bool {
+    !path.contains(['\\', '\0']) && path.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
 }

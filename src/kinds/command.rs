@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::base::name::{is_table_name, nearest};
-use crate::kinds::body::Body;
+use crate::kinds::body::{Body, stays_inside};
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
 use crate::model::recipe::{Declared, Source, Stanza};
@@ -152,10 +152,6 @@ fn missing_file(error: KindError, pattern: &str, context: &DeclareContext) -> Ki
         Some(near) => error.hint(format!("did you mean '{near}'?")),
         None => error,
     }
-}
-
-fn stays_inside(path: &str) -> bool {
-    !path.contains(['\\', '\0']) && path.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
 }
 
 /// Where a needed artifact stands in the program's folder.

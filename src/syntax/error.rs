@@ -21,6 +21,16 @@ pub enum Fault {
         /// The parser's words.
         message: String,
     },
+    /// A key, or a stanza's header, given twice in one file.
+    #[error("{} is given twice", if *header { format!("the stanza {key}") } else { format!("the key '{key}'") })]
+    Twice {
+        /// The key, or the header.
+        key: String,
+        /// Whether it is a header.
+        header: bool,
+        /// The line of the first one.
+        first_line: Option<usize>,
+    },
     /// A key that means nothing here.
     #[error("unknown key '{key}' in {owner}")]
     UnknownKey {
@@ -168,7 +178,7 @@ impl Fault {
             Self::BadName { .. } => {
                 Some("a name is 'dataset.table' or segments of letters, digits, '.', '_' and '-' with '/' between".into())
             }
-            Self::Toml { message } if message.contains("duplicate key") => Some("each target may have one stanza".into()),
+            Self::Twice { first_line: Some(line), .. } => Some(format!("the first is on line {line}")),
             _ => None,
         }
     }

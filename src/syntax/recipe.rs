@@ -92,12 +92,15 @@ impl SourceText<'_> {
     }
 }
 
-/// Reads one recipe file; what can be read is given back beside everything that is wrong.
+/// Reads one recipe file, which is empty where the text is not TOML; beside it, everything that is wrong.
 #[must_use]
 pub fn parse<'a>(path: &str, text: &'a str) -> (RawRecipe<'a>, Vec<SyntaxError>) {
     let source = SourceText { path: path.into(), text };
     let (root, mut errors) = document(&source);
     let mut recipe = RawRecipe { source, lets: DeTable::new(), stanzas: Vec::new() };
+    if !errors.is_empty() {
+        return (recipe, errors); // What was recovered may not be what was meant.
+    }
     for (key, value) in root {
         match (key.get_ref().as_ref(), value.into_inner()) {
             ("let", DeValue::Table(table)) => recipe.lets = table,
@@ -111,14 +114,34 @@ pub fn parse<'a>(path: &str, text: &'a str) -> (RawRecipe<'a>, Vec<SyntaxError>)
     (recipe, errors)
 }
 
-/// The parsed document, and what the parser found wrong in it.
+/// The parsed document, and the first faults that the parser found in it.
 pub(super) fn document<'a>(source: &SourceText<'a>) -> (DeTable<'a>, Vec<SyntaxError>) {
+    const MOST: usize = 10;
     let (root, faults) = DeTable::parse_recoverable(source.text);
-    let errors = faults.into_iter().map(|fault| {
+    let errors = faults.into_iter().take(MOST).map(|fault| {
+        let span = fault.span().unwrap_or(0..0);
         let message = fault.message().trim().replace('\n', ", ");
-        Fault::Toml { message }.at(source.place(fault.span().unwrap_or(0..0)))
+        let fault = if message == "duplicate key" { twice(source, &span) } else { Fault::Toml { message } };
+        fault.at(source.place(span))
     });
-    (root.into_inner(), errors.collect())
+    let errors = errors.collect();
+    (root.into_inner(), errors)
+}
+
+/// The key or header at `span`, which the file has before.
+fn twice(source: &SourceText, span: &Range<usize>) -> Fault {
+    let text = source.text;
+    let header = source.header(span);
+    let is_header = header != *span;
+    let key = text.get(header.clone()).unwrap_or_default().to_owned();
+    let starts = |line: &str| {
+        let rest = line.trim_start().strip_prefix(&key);
+        rest.is_some_and(|rest| is_header || rest.trim_start().starts_with(['=', '.']))
+    };
+    let above = text.get(..header.start).unwrap_or_default();
+    let first = above.lines().enumerate().filter(|(_, line)| starts(line)).map(|(index, _)| index + 1);
+    let first_line = if is_header { first.min() } else { first.max() };
+    Fault::Twice { key, header: is_header, first_line }
 }
 
 /// The stanzas of one kind.
@@ -155,13 +178,44 @@ mod tests {
         assert_eq!(recipe.lets.len(), 1);
     }
 
-    #[test]
-    fn broken_text_is_reported_with_its_place_and_the_rest_is_read() {
-        let text = "x = 1\n[sql.\"a.b\"]\nfile = \n[sql.\"c.d\"]\nfile = \"y\"\n";
+    fn said(text: &str) -> Vec<String> {
         let (recipe, errors) = parse("a.toml", text);
-        let lines: Vec<_> = errors.iter().map(|e| (text[..e.place.span.start].matches('\n').count() + 1, e.to_string())).collect();
-        assert_eq!(lines.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [3, 1], "{lines:?}");
-        assert!(recipe.stanzas.iter().any(|s| s.name == "c.d"));
+        assert!(errors.is_empty() || recipe.stanzas.is_empty());
+        let line = |at: usize| text[..at].matches('\n').count() + 1;
+        errors
+            .iter()
+            .map(|e| format!("{}: {e}{}", line(e.place.span.start), e.fault.hint().map_or(String::new(), |h| format!(" [{h}]"))))
+            .collect()
+    }
+
+    #[test]
+    fn every_fault_of_a_broken_text_is_reported_at_its_place() {
+        assert_eq!(
+            said("[sql.\"a.b\"]\nfile = \n[sql.\"c.d\"\nfile = \"y\"\n"),
+            ["3: not valid TOML: unclosed table, expected `]`", "2: not valid TOML: string values must be quoted, expected literal string"]
+        );
+        assert_eq!(said(&format!("x = {}", "[".repeat(100_000))).len(), 10);
+    }
+
+    #[test]
+    fn what_is_given_twice_says_where_the_first_is() {
+        let text = "[sql.\"a.b\"]\nx = 1\ny = 2\nx = 3\n[sql.c]\nx = 5\n\n[sql.\"a.b\"]\nz = 1\n";
+        assert_eq!(
+            said(text),
+            [
+                "4: the key 'x' is given twice [the first is on line 2]",
+                "8: the stanza [sql.\"a.b\"] is given twice [the first is on line 1]"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_stanza_is_refused() {
+        let found = said("a = 1\n[[sql]]\nx = 1\n[frame]\ny = 1\n");
+        assert_eq!(
+            found.iter().map(|f| f.split(" [").next().unwrap()).collect::<Vec<_>>(),
+            ["1: 'a' is not a stanza", "5: 'frame.y' is not a stanza", "2: 'sql' is not a stanza"]
+        );
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Checker<'_> {
     fn value(&mut self, path: &str, value: &Value, want: &Want) {
         match (want, value) {
             (Want::List(inner, _), Value::Array(items)) if fits_shallow(value, want) => {
-                for (index, item) in items.iter().enumerate() {
+                for (index, item) in items.iter().enumerate().filter(|(_, item)| !(is_plain(inner) && fits_shallow(item, inner))) {
                     self.value(&format!("{path}.{index}"), item, inner);
                 }
             }
@@ -146,6 +146,11 @@ impl Checker<'_> {
     fn fault(&mut self, path: &str, fault: Fault) {
         self.errors.push(fault.at((self.place)(path)));
     }
+}
+
+/// Whether there is nothing to look at inside a value of this form.
+fn is_plain(want: &Want) -> bool {
+    !matches!(want, Want::List(..) | Want::Table(_) | Want::Choice(_) | Want::Map(_) | Want::Either(_))
 }
 
 /// Whether a value has the outer form of `want`; what it holds inside is not looked at.

@@ -1,0 +1,110 @@
+//! Promises about `docs/recipes.md`: it tells every kind and key, and its examples are true.
+
+use std::collections::BTreeMap;
+
+use cbi::graph::expand::expand;
+use cbi::kinds::context::DeclareContext;
+use cbi::kinds::registry::{self, KINDS};
+use cbi::model::recipe::Stanza;
+use cbi::syntax::lets::Lets;
+use cbi::syntax::recipe::{COMMON_KEYS, parse};
+use cbi::syntax::settings::{self, SECTIONS};
+use cbi::syntax::shape::{Key, Want};
+
+const DOC: &str = include_str!("../docs/recipes.md");
+
+/// The part of the page under `## heading`.
+fn section(heading: &str) -> &'static str {
+    let start = DOC.find(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("docs/recipes.md has no section '{heading}'"));
+    let body = &DOC[start + 4..];
+    body.find("\n## ").map_or(body, |end| &body[..end])
+}
+
+/// Keys, those of tables inside included, by the path they have in the page.
+fn names(keys: &[Key]) -> Vec<&'static str> {
+    let inside = |key: &Key| match key.want {
+        Want::Table(inner) | Want::Choice(inner) => names(inner),
+        Want::Map(Want::Table(inner)) => names(inner),
+        _ => Vec::new(),
+    };
+    keys.iter().flat_map(|key| std::iter::once(key.name).chain(inside(key))).collect()
+}
+
+fn assert_told(text: &str, name: &str, whose: &str) {
+    let told = text.match_indices(name).any(|(at, _)| {
+        let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
+        edge(text[..at].chars().next_back()) && edge(text[at + name.len()..].chars().next())
+    });
+    assert!(told, "docs/recipes.md does not tell the key '{name}' of {whose}");
+}
+
+#[test]
+fn every_kind_and_key_is_told() {
+    for kind in KINDS {
+        let section = section(&format!("`{}`", kind.name));
+        for key in kind.keys {
+            assert!(
+                section.contains(&format!("| `{}` |", key.name)),
+                "docs/recipes.md does not tell the key '{}' of {}",
+                key.name,
+                kind.name
+            );
+        }
+        names(kind.keys).into_iter().for_each(|name| assert_told(section, name, kind.name));
+    }
+    let common = section("Keys of every stanza");
+    names(COMMON_KEYS).into_iter().for_each(|name| assert_told(common, name, "every stanza"));
+    let settings = section("The settings, `cbi.toml`");
+    names(SECTIONS).into_iter().for_each(|name| assert_told(settings, name, "cbi.toml"));
+}
+
+#[test]
+fn no_kind_is_told_that_is_not_there() {
+    let told = DOC.lines().filter_map(|line| line.strip_prefix("## `")?.strip_suffix('`'));
+    for name in told {
+        assert!(registry::find(name).is_some(), "docs/recipes.md tells a kind '{name}'");
+    }
+}
+
+/// The TOML examples of the page.
+fn examples() -> Vec<&'static str> {
+    DOC.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[test]
+fn the_examples_are_true() {
+    let (settings, recipes): (Vec<&str>, Vec<&str>) = examples().into_iter().partition(|text| text.starts_with("# cbi.toml"));
+    for text in settings {
+        assert!(settings::parse("cbi.toml", text, Some("zl")).is_ok(), "{text}");
+    }
+    let all: Vec<(&str, Vec<Stanza>)> = recipes.into_iter().map(|text| (text, stanzas(text))).collect();
+    let kinds: BTreeMap<&str, &str> = all.iter().flat_map(|(_, all)| all).map(|s| (s.name.as_str(), s.kind.as_str())).collect();
+    let context = DeclareContext {
+        text: &|_| Ok("SELECT date, price FROM wti.daily".into()),
+        files: &|glob| vec![glob.replace('*', "x")],
+        env: &|_| None,
+        kind_of: &|name| kinds.get(name).map(|&kind| kind.to_owned()),
+        as_of: Some("2019-01-03"),
+    };
+    for (text, stanzas) in &all {
+        for stanza in stanzas {
+            let errors = registry::declare(stanza, &context).err().unwrap_or_default();
+            assert!(errors.is_empty(), "{text}\n{errors:#?}");
+        }
+    }
+}
+
+fn stanzas(text: &str) -> Vec<Stanza> {
+    let (recipe, mut errors) = parse("example.toml", text);
+    let mut stanzas = Vec::new();
+    expand(recipe, &Lets::default(), &mut stanzas, &mut errors);
+    assert!(errors.is_empty() && !stanzas.is_empty(), "{text}\n{errors:#?}");
+    stanzas
+}
+
+#[test]
+fn the_example_of_for_makes_as_many_targets_as_the_page_says() {
+    let text = examples().into_iter().find(|text| text.contains("where =")).expect("an example with where");
+    let names: Vec<String> = stanzas(text).iter().map(|s| s.name.to_string()).collect();
+    assert_eq!(names, ["ensemble/wti/1m", "ensemble/wti/3m", "ensemble/zl/1w", "ensemble/zl/1m", "ensemble/zl/3m"]);
+}
