@@ -12,7 +12,7 @@ use cbi::base::diagnostic::ExitCode;
 use cbi::engine::frame_file::{self, Part};
 use cbi::kinds::trained;
 use cbi::model::training::{LabelKind, ModelRecord};
-use crude_oil::{declare, run, train, write_fit};
+use crude_oil::{declare, run, train, train_on, write_fit};
 use serde_json::{Value, json};
 
 fn lightgbm() -> Value {
@@ -46,6 +46,9 @@ fn the_same_rows_and_parameters_give_the_same_bytes() {
         let (one, _) = train(kind, &body, &fit, &[], &folder.path().join(kind).join("1"));
         let (two, _) = train(kind, &body, &fit, &[], &folder.path().join(kind).join("2"));
         assert!(files(&one) == files(&two), "{kind} gave other bytes the second time");
+        let (three, _) = train_on(2, kind, &body, &fit, &[], &folder.path().join(kind).join("3"));
+        let (four, _) = train_on(2, kind, &body, &fit, &[], &folder.path().join(kind).join("4"));
+        assert!(files(&three) == files(&four), "{kind} on two threads gave other bytes the second time");
     }
 }
 
@@ -197,6 +200,17 @@ fn a_wrong_parameter_is_refused_before_anything_runs() {
     assert_eq!(refusal("xgboost", json!({"max_dept": 3})), "xgboost 3.2.0 has no parameter 'max_dept' | did you mean 'max_depth'?");
     assert!(refusal("xgboost", json!({"device": "cuda"})).contains("trained on the CPU"));
     assert!(refusal("xgboost", json!({"eta": 0.1, "learning_rate": 0.1})).contains("one parameter, given twice"));
+}
+
+#[test]
+fn a_parameter_that_the_library_would_ignore_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let fit = folder.path().join("fit");
+    write_fit(&fit, LabelKind::LogReturn, false);
+    let body = json!({"frame": "frame/x", "params": {"rate_drop": 0.1, "skip_drop": 0.5}});
+    let error = run("xgboost", &declare("xgboost", 1, &body).unwrap(), &fit, &[], &folder.path().join("m")).unwrap_err();
+    let expected = "xgboost has no use for 'rate_drop', 'skip_drop' with this booster and objective";
+    assert_eq!((error.code, error.message.as_str()), (ExitCode::Invalid, expected));
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub struct Fitted {
     pub seen: Vec<Part>,
     /// The library that trained it.
     pub engine: Option<Engine>,
+    /// What the library warned of.
+    pub warnings: Vec<String>,
 }
 
 /// Runs a learner's action.
@@ -106,6 +108,14 @@ pub enum LearnError {
     /// A frame without rows to learn from.
     #[error("the frame has no {0} rows")]
     NoRows(&'static str),
+    /// Forecasts that are no numbers.
+    #[error("the model's forecast is not a finite number on {rows} of {of} valid rows")]
+    NotFinite {
+        /// How many.
+        rows: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// Members of an ensemble that answer different questions.
     #[error("member {member} cannot take part: {why}")]
     Member {
@@ -123,9 +133,9 @@ impl LearnError {
         match self {
             Self::NoRows(part) => RunError::refused(self).hint(format!("widen the frame's `split.{part}`")),
             Self::Gbdt(GbdtError::NoValidRows) => RunError::refused(self).hint("give the frame's `split` a `valid` range that holds rows"),
-            Self::Gbdt(GbdtError::Categorical { .. }) => RunError::invalid(self),
+            Self::Gbdt(GbdtError::Categorical { .. } | GbdtError::Unused { .. }) => RunError::invalid(self),
             Self::Gbdt(GbdtError::FeatureName { .. }) => RunError::invalid(self).hint("name the column otherwise in the SQL that makes it"),
-            Self::Member { .. } => RunError::refused(self),
+            Self::Member { .. } | Self::NotFinite { .. } => RunError::refused(self),
             _ => RunError::failed(self),
         }
     }
@@ -154,7 +164,9 @@ pub fn learn(learner: &dyn Learner, fit: &Path, settings: &Settings, out: &Path)
         fs::write(&out.join(name), bytes)?;
     }
     write_record(out, &record)?;
-    report(&trained::read(out)?, &frame)
+    let mut report = report(&trained::read(out)?, &frame)?;
+    report.notes.extend(fitted.warnings);
+    Ok(report)
 }
 
 /// Writes `model.json`.
@@ -185,6 +197,10 @@ pub fn report(model: &TrainedModel, frame: &FrameData) -> Result<Response, Learn
     let actual: Vec<f64> = rows.iter().map(|&row| outcomes[row]).collect();
     let naive: Vec<f64> = rows.iter().map(|&row| frame.price[row]).collect();
     let forecast = model.predict(frame, &rows)?;
+    let wrong = forecast.iter().filter(|level| !level.is_finite()).count();
+    if wrong > 0 {
+        return Err(LearnError::NotFinite { rows: wrong, of: rows.len() });
+    }
     let measured = [("valid_", &forecast), ("valid_naive_", &naive)];
     for (prefix, levels) in measured {
         report.metrics.insert(format!("{prefix}mae"), mean_error(levels, &actual, f64::abs));

@@ -53,6 +53,10 @@ fn parameters(given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, Par
     whole("num_iterations", 1)?;
     whole("early_stopping_round", 0)?;
     whole("seed", 0)?;
+    if let Some(delta) = params.get("early_stopping_min_delta").filter(|delta| delta.as_f64().is_none_or(|d| d < 0.0)) {
+        let (name, want) = ("early_stopping_min_delta".to_owned(), "0 or more".to_owned());
+        return Err(ParameterError::Value { name, want, found: delta.to_string() });
+    }
     if params.get("early_stopping_round") == Some(&json!(0)) {
         params.remove("early_stopping_round");
     }
@@ -110,6 +114,7 @@ impl Learner for LightGbm {
             rounds: Some(kept),
             seen,
             engine: Some(library("lightgbm", version)?),
+            warnings: Vec::new(),
         })
     }
 }

@@ -101,6 +101,7 @@ impl Learner for XgBoost {
             rounds: Some(trained.rounds),
             seen,
             engine: Some(library("xgboost", trained.version)?),
+            warnings: trained.warnings,
         })
     }
 }

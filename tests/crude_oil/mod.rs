@@ -134,19 +134,28 @@ pub fn declare(kind: &str, threads: u32, body: &Value) -> Result<Declared, Vec<K
 
 /// Runs the action that such a stanza declares on the frame in `fit`; its `model` artifact and what it reported.
 pub fn train(kind: &str, body: &Value, fit: &Path, models: &[PathBuf], out: &Path) -> (PathBuf, Response) {
-    let declared = declare(kind, 1, body).unwrap_or_else(|errors| panic!("{errors:?}"));
-    let response = run(kind, &declared, fit, models, out).unwrap_or_else(|error| panic!("{error}"));
+    train_on(1, kind, body, fit, models, out)
+}
+
+/// The same with so many threads.
+pub fn train_on(threads: u32, kind: &str, body: &Value, fit: &Path, models: &[PathBuf], out: &Path) -> (PathBuf, Response) {
+    let declared = declare(kind, threads, body).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let response = run_on(threads, kind, &declared, fit, models, out).unwrap_or_else(|error| panic!("{error}"));
     (out.join("model"), response)
 }
 
-/// Runs a declared action.
+/// Runs a declared action on one thread.
 pub fn run(kind: &str, declared: &Declared, fit: &Path, models: &[PathBuf], out: &Path) -> Result<Response, RunError> {
+    run_on(1, kind, declared, fit, models, out)
+}
+
+fn run_on(threads: u32, kind: &str, declared: &Declared, fit: &Path, models: &[PathBuf], out: &Path) -> Result<Response, RunError> {
     let mut inputs = BTreeMap::from([("frame".to_owned(), fit.to_owned())]);
     inputs.extend(models.iter().enumerate().map(|(index, folder)| (format!("model:{index}"), folder.clone())));
     let request = Request {
         kind: kind.to_owned(),
         params: declared.params.clone(),
-        threads: 1,
+        threads,
         inputs,
         out: out.to_owned(),
         response: out.join("response.json"),

@@ -47,6 +47,14 @@ pub enum GbdtError {
         /// Columns given.
         columns: usize,
     },
+    /// Parameters that have no meaning beside the others.
+    #[error("{library} has no use for {parameters} with this booster and objective")]
+    Unused {
+        /// `lightgbm` or `xgboost`.
+        library: &'static str,
+        /// Their names.
+        parameters: String,
+    },
     /// Early stopping without rows to judge by.
     #[error("early stopping needs valid rows, and the frame has none")]
     NoValidRows,

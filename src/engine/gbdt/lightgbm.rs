@@ -33,30 +33,31 @@ pub fn train(
     let params = parameters(params, &data.features)?;
     let library = library()?;
     let train = load(library, &data.train, data, &params, None)?;
-    let Some(stopping) = stopping else {
-        let mut booster = library.booster(train, &params)?;
-        for _ in 0..rounds {
-            booster.update()?;
+    let valid = match &stopping {
+        None => None,
+        Some(_) => {
+            let sample = data.valid.as_ref().ok_or(GbdtError::NoValidRows)?;
+            Some(load(library, sample, data, &params, Some(&train))?)
         }
-        return Ok((booster.text(None)?, rounds));
     };
-    let sample = data.valid.as_ref().ok_or(GbdtError::NoValidRows)?;
-    let valid = load(library, sample, data, &params, Some(&train))?;
     let mut booster = library.booster(train, &params)?;
-    booster.add_valid(valid)?;
-    let kept = update_until(&mut booster, rounds, stopping)? + 1;
-    Ok((booster.text(Some(kept))?, kept))
+    if let Some(valid) = valid {
+        booster.add_valid(valid)?;
+    }
+    let kept = boost(&mut booster, rounds, stopping)?;
+    Ok((booster.text(kept)?, kept))
 }
 
-/// Runs rounds until the valid scores stand still; the round to keep, counted from 0.
-fn update_until(booster: &mut LightGbmBooster, rounds: u32, mut stopping: EarlyStopping) -> Result<u32, GbdtError> {
+/// Runs rounds, until the metrics on the valid rows stand still where that is asked for; how many to keep.
+fn boost(booster: &mut LightGbmBooster, rounds: u32, mut stopping: Option<EarlyStopping>) -> Result<u32, GbdtError> {
     for round in 0..rounds {
         booster.update()?;
-        if let Some(best) = stopping.observe(round, &booster.valid_scores()?) {
-            return Ok(best);
+        let Some(watch) = &mut stopping else { continue };
+        if let Some(best) = watch.observe(round, &booster.valid_scores()?) {
+            return Ok(best + 1);
         }
     }
-    Ok(stopping.best_round())
+    Ok(stopping.map_or(rounds, |watch| watch.best_round() + 1))
 }
 
 fn load(
@@ -143,6 +144,6 @@ impl Model {
         if values.is_empty() {
             return Ok(Vec::new());
         }
-        self.0.predict(Rows::new(values, columns), "num_threads=1")
+        self.0.predict(Rows::new(values, columns), "num_threads=1 verbosity=-1")
     }
 }

@@ -28,6 +28,8 @@ pub struct Trained {
     pub rounds: u32,
     /// The library's version.
     pub version: Option<String>,
+    /// What the library warned of.
+    pub warnings: Vec<String>,
 }
 
 /// Trains `rounds` rounds, or fewer where `stopping` says so.
@@ -45,6 +47,7 @@ pub fn train(
         return Err(GbdtError::FeatureName { library: "xgboost", name: name.clone(), why: "it holds one of [ ] <" });
     }
     let library = library()?;
+    library.keep_warnings()?;
     let columns = data.features.len();
     let mut samples = vec![load(library, &data.train, columns, threads)?];
     if stopping.is_some() {
@@ -56,18 +59,39 @@ pub fn train(
     }
     booster.set_names(&data.names())?;
     let version = version(&booster.config()?);
-    match stopping {
-        None => {
-            for round in 0..rounds {
-                booster.update(round)?;
-            }
-            Ok(Trained { ubj: booster.ubj()?, rounds, version })
+    let kept = boost(library, &mut booster, rounds, stopping)?;
+    let model = if kept < booster.rounds()? { booster.first_rounds(kept)? } else { booster };
+    Ok(Trained { ubj: model.ubj()?, rounds: kept, version, warnings: library.warnings() })
+}
+
+/// Runs rounds, until the last metric on the valid rows stands still where that is asked for; how many to keep.
+fn boost(library: &XgBoost, booster: &mut XgBoostBooster, rounds: u32, mut stopping: Option<EarlyStopping>) -> Result<u32, GbdtError> {
+    for round in 0..rounds {
+        booster.update(round)?;
+        if round == 0 {
+            refuse_unused(library)?;
         }
-        Some(stopping) => {
-            let kept = update_until(&mut booster, rounds, stopping)? + 1;
-            Ok(Trained { ubj: booster.first_rounds(kept)?.ubj()?, rounds: kept, version })
+        let Some(watch) = &mut stopping else { continue };
+        if let Some(best) = watch.observe(round, &[last_score(&booster.valid_scores(round)?)?]) {
+            return Ok(best + 1);
         }
     }
+    Ok(stopping.map_or(rounds, |watch| watch.best_round() + 1))
+}
+
+/// After its first round the library says which parameters this booster and objective have no use for: they are refused, not ignored.
+fn refuse_unused(library: &XgBoost) -> Result<(), GbdtError> {
+    match library.warnings().iter().find_map(|message| unused(message)) {
+        Some(parameters) => Err(GbdtError::Unused { library: "xgboost", parameters }),
+        None => Ok(()),
+    }
+}
+
+/// The names in `Parameters: { "rate_drop" } are not used.`
+fn unused(message: &str) -> Option<String> {
+    let (_, after) = message.split_once("Parameters: {")?;
+    let (names, _) = after.split_once("} are not used")?;
+    Some(names.trim().replace('"', "'"))
 }
 
 /// The library's version, as its settings tell it.
@@ -75,17 +99,6 @@ fn version(config: &str) -> Option<String> {
     let config: Value = serde_json::from_str(config).ok()?;
     let numbers: Option<Vec<String>> = config["version"].as_array()?.iter().map(|n| n.as_u64().map(|n| n.to_string())).collect();
     numbers.map(|numbers| numbers.join("."))
-}
-
-/// Runs rounds until the last metric on the valid rows stands still; the round to keep, counted from 0.
-fn update_until(booster: &mut XgBoostBooster, rounds: u32, mut stopping: EarlyStopping) -> Result<u32, GbdtError> {
-    for round in 0..rounds {
-        booster.update(round)?;
-        if let Some(best) = stopping.observe(round, &[last_score(&booster.valid_scores(round)?)?]) {
-            return Ok(best);
-        }
-    }
-    Ok(stopping.best_round())
 }
 
 /// The last number of `[3]\tvalid-mae:0.5\tvalid-rmse:0.25`.
@@ -175,6 +188,13 @@ mod tests {
         assert!((last_score("[3]\tvalid-mae:0.5\tvalid-rmse:0.25").unwrap() - 0.25).abs() < 1e-15);
         assert!(last_score("[3]\tvalid-rmse:nan").unwrap().is_nan());
         assert!(last_score("nothing").is_err());
+    }
+
+    #[test]
+    fn parameters_without_a_use_are_found_in_the_librarys_words() {
+        let said = "[00:51:42] WARNING: /workspace/src/learner.cc:738: \nParameters: { \"rate_drop\", \"top_k\" } are not used.\n";
+        assert_eq!(unused(said).unwrap(), "'rate_drop', 'top_k'");
+        assert_eq!(unused("[00:51:42] WARNING: something else"), None);
     }
 
     #[test]

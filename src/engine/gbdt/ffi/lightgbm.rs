@@ -151,12 +151,12 @@ impl LightGbmBooster {
         Ok(scores)
     }
 
-    /// The model's text with its first `rounds` rounds, or all.
+    /// The model's text with its first `rounds` rounds.
     ///
     /// # Errors
     /// What the library says.
-    pub fn text(&self, rounds: Option<u32>) -> Result<String, GbdtError> {
-        let rounds = rounds.map_or(-1, |r| c_int::try_from(r).unwrap_or(-1));
+    pub fn text(&self, rounds: u32) -> Result<String, GbdtError> {
+        let rounds = c_int::try_from(rounds).unwrap_or(c_int::MAX);
         let mut buffer: Vec<u8> = vec![0; 1 << 20];
         loop {
             let mut length = 0;

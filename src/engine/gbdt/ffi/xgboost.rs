@@ -1,5 +1,6 @@
 //! Owns the calls into `libxgboost`. Invariant: a booster keeps the rows it points to.
 
+use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::{ptr, slice};
 
@@ -25,8 +26,20 @@ library!(
         XGBoosterGetNumFeature(Handle, *mut u64);
         XGBoosterPredictFromDMatrix(Handle, Handle, *const c_char, *mut *const u64, *mut u64, *mut *const f32);
         XGBoosterFree(Handle);
+        XGBRegisterLogCallback(extern "C" fn(*const c_char));
     }
 );
+
+thread_local! {
+    /// What the library has said on this thread.
+    static SAID: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+extern "C" fn listen(message: *const c_char) {
+    // SAFETY: the library hands over a text that ends with a zero and keeps it during the call.
+    let message = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+    SAID.with_borrow_mut(|said| said.push(message));
+}
 
 /// Rows in `XGBoost`'s own form.
 pub struct XgBoostData {
@@ -36,6 +49,22 @@ pub struct XgBoostData {
 }
 
 impl XgBoost {
+    /// From now on keeps the library's warnings for [`XgBoost::warnings`], instead of printing them.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn keep_warnings(&'static self) -> Result<(), GbdtError> {
+        SAID.with_borrow_mut(Vec::clear);
+        // SAFETY: `listen` lives as long as the process.
+        self.check(unsafe { (self.XGBRegisterLogCallback)(listen) })
+    }
+
+    /// The warnings kept on this thread.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        SAID.with_borrow(Clone::clone)
+    }
+
     /// Takes the rows in; NaN is missing.
     ///
     /// # Errors
