@@ -134,6 +134,7 @@ impl LearnError {
             Self::NoRows(part) => RunError::refused(self).hint(format!("widen the frame's `split.{part}`")),
             Self::Gbdt(GbdtError::NoValidRows) => RunError::refused(self).hint("give the frame's `split` a `valid` range that holds rows"),
             Self::Gbdt(GbdtError::Categorical { .. } | GbdtError::Unused { .. }) => RunError::invalid(self),
+            Self::Gbdt(GbdtError::Load { .. }) => RunError::failed(self).hint("cbi doctor"),
             Self::Gbdt(GbdtError::FeatureName { .. }) => RunError::invalid(self).hint("name the column otherwise in the SQL that makes it"),
             Self::Member { .. } | Self::NotFinite { .. } => RunError::refused(self),
             _ => RunError::failed(self),

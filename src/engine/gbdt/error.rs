@@ -1,16 +1,12 @@
 //! Owns what can go wrong in a boosting library. Invariant: the vendor's own message is passed on as it is.
 
-use std::path::PathBuf;
-
 /// Why a boosting library could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum GbdtError {
     /// The library could not be loaded.
-    #[error("cannot load {}: {reason}", path.display())]
+    #[error("cannot load a learner's library: {reason}")]
     Load {
-        /// The library's file.
-        path: PathBuf,
-        /// The loader's words.
+        /// The loader's words, which name the file.
         reason: String,
     },
     /// The library refused a call.

@@ -33,12 +33,11 @@ pub fn train(
     let params = parameters(params, &data.features)?;
     let library = library()?;
     let train = load(library, &data.train, data, &params, None)?;
-    let valid = match &stopping {
-        None => None,
-        Some(_) => {
-            let sample = data.valid.as_ref().ok_or(GbdtError::NoValidRows)?;
-            Some(load(library, sample, data, &params, Some(&train))?)
-        }
+    let valid = if stopping.is_some() {
+        let sample = data.valid.as_ref().ok_or(GbdtError::NoValidRows)?;
+        Some(load(library, sample, data, &params, Some(&train))?)
+    } else {
+        None
     };
     let mut booster = library.booster(train, &params)?;
     if let Some(valid) = valid {

@@ -25,7 +25,7 @@ macro_rules! library {
             /// # Errors
             /// When there is no such library, or it lacks a function.
             pub fn load(path: &std::path::Path) -> Result<&'static Self, crate::engine::gbdt::error::GbdtError> {
-                let refuse = |e: libloading::Error| crate::engine::gbdt::error::GbdtError::Load { path: path.to_owned(), reason: e.to_string() };
+                let refuse = |e: libloading::Error| crate::engine::gbdt::error::GbdtError::Load { reason: e.to_string() };
                 // SAFETY: the file is the vendor's library; its initialisers ask nothing of us.
                 let library: &'static libloading::Library = Box::leak(Box::new(unsafe { libloading::Library::new(path) }.map_err(refuse)?));
                 Ok(Box::leak(Box::new(Self {
