@@ -1,12 +1,16 @@
 //! Floor 3: outside engines (DuckDB, LightGBM, XGBoost) and the arithmetic of frames and metrics. Knows nothing of builds.
 
 pub mod calendar;
+pub mod duck;
 pub mod evaluation;
 pub mod frame;
 pub mod frame_file;
 pub mod gbdt;
 pub mod metrics;
 pub mod native;
+pub mod sql;
+pub mod table_cells;
 pub mod table_columns;
 pub mod table_file;
 pub mod table_types;
+pub mod table_view;

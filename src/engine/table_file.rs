@@ -80,6 +80,16 @@ pub fn read(path: &Path) -> Result<RecordBatch, TableFileError> {
     Ok(canonical(&all)?)
 }
 
+/// The columns of the Parquet file at `path`, as it has them.
+///
+/// # Errors
+/// When the file cannot be read or is no Parquet file.
+pub fn schema(path: &Path) -> Result<Arc<Schema>, TableFileError> {
+    let parquet = |source| TableFileError::Parquet { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(|source| TableFileError::Io { path: path.to_owned(), source })?;
+    Ok(ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?.schema().clone())
+}
+
 /// Writes the rows in canonical types and order: by the `key` columns, then by all columns, NULLs first.
 ///
 /// # Errors

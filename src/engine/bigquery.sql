@@ -1,0 +1,144 @@
+-- What DuckDB does otherwise than BigQuery, put right. The translation in syntax/duck uses these by name.
+--
+-- A failure is a cast that cannot work, of a text that starts with 'cbi: ': unlike error() it is no volatile function, so TRY takes it, and
+-- like any other expression it is computed only for the rows whose CASE branch it is. A parameter that stands twice in a macro is computed
+-- twice, or once where DuckDB sees that both are the same.
+
+-- Arithmetic
+CREATE MACRO bq_divide(a, b) AS
+  CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN b = 0 THEN CAST('cbi: division by zero' AS DOUBLE) ELSE CAST(a AS DOUBLE) / CAST(b AS DOUBLE) END;
+CREATE MACRO bq_safe_divide(a, b) AS CASE WHEN b = 0 THEN NULL ELSE CAST(a AS DOUBLE) / CAST(b AS DOUBLE) END;
+CREATE MACRO bq_div(a, b) AS
+  CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN b = 0 THEN CAST('cbi: division by zero in DIV' AS BIGINT) ELSE a // b END;
+CREATE MACRO bq_mod(a, b) AS
+  CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN b = 0 THEN CAST('cbi: division by zero in MOD' AS BIGINT) ELSE a % b END;
+CREATE MACRO bq_floor_divide(a, b) AS (a - ((a % b) + b) % b) // b;
+CREATE MACRO bq_exp(x) AS
+  CASE WHEN isinf(exp(CAST(x AS DOUBLE))) AND NOT isinf(CAST(x AS DOUBLE)) THEN CAST('cbi: EXP is beyond FLOAT64' AS DOUBLE) ELSE exp(CAST(x AS DOUBLE)) END;
+CREATE MACRO bq_pow(x, y) AS
+  CASE WHEN isfinite(CAST(x AS DOUBLE)) AND isfinite(CAST(y AS DOUBLE)) AND NOT isfinite(pow(CAST(x AS DOUBLE), CAST(y AS DOUBLE)))
+    THEN CAST('cbi: POW(' || x || ', ' || y || ') has no FLOAT64 value' AS DOUBLE) ELSE pow(CAST(x AS DOUBLE), CAST(y AS DOUBLE)) END;
+CREATE MACRO bq_greatest(list) AS
+  list_reduce(list, lambda x, y: CASE WHEN x IS NULL OR y IS NULL THEN NULL WHEN y > x THEN y ELSE x END);
+CREATE MACRO bq_least(list) AS
+  list_reduce(list, lambda x, y: CASE WHEN x IS NULL OR y IS NULL THEN NULL WHEN y < x THEN y ELSE x END);
+
+-- Strings
+CREATE MACRO bq_blanks() AS
+  chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(32) || chr(133) || chr(160) || chr(5760) || chr(8192) || chr(8193) || chr(8194)
+  || chr(8195) || chr(8196) || chr(8197) || chr(8198) || chr(8199) || chr(8200) || chr(8201) || chr(8202) || chr(8232) || chr(8233)
+  || chr(8239) || chr(8287) || chr(12288);
+CREATE MACRO bq_length(x) AS CASE typeof(x) WHEN 'BLOB' THEN octet_length(CAST(x AS BLOB)) ELSE length(CAST(x AS VARCHAR)) END;
+CREATE MACRO bq_byte_length(x) AS CASE typeof(x) WHEN 'BLOB' THEN octet_length(CAST(x AS BLOB)) ELSE strlen(CAST(x AS VARCHAR)) END;
+CREATE MACRO bq_split(x, delimiter) AS string_split(x, delimiter);
+CREATE MACRO bq_left(x, n) AS CASE WHEN n < 0 THEN CAST(CAST('cbi: LEFT with a negative length' AS BIGINT) AS VARCHAR) ELSE "left"(x, n) END;
+CREATE MACRO bq_right(x, n) AS CASE WHEN n < 0 THEN CAST(CAST('cbi: RIGHT with a negative length' AS BIGINT) AS VARCHAR) ELSE "right"(x, n) END;
+CREATE MACRO bq_repeat(x, n) AS CASE WHEN n < 0 THEN CAST(CAST('cbi: REPEAT with a negative count' AS BIGINT) AS VARCHAR) ELSE repeat(x, n) END;
+CREATE MACRO bq_lpad(x, n, pattern) AS
+  CASE WHEN n < 0 OR pattern = '' THEN CAST(CAST('cbi: LPAD with a negative length or an empty pattern' AS BIGINT) AS VARCHAR) ELSE lpad(x, CAST(n AS INTEGER), pattern) END;
+CREATE MACRO bq_rpad(x, n, pattern) AS
+  CASE WHEN n < 0 OR pattern = '' THEN CAST(CAST('cbi: RPAD with a negative length or an empty pattern' AS BIGINT) AS VARCHAR) ELSE rpad(x, CAST(n AS INTEGER), pattern) END;
+CREATE MACRO bq_start(x, p) AS CASE WHEN p > 0 THEN p WHEN p = 0 THEN 1 WHEN -p > length(x) THEN 1 ELSE length(x) + p + 1 END;
+CREATE MACRO bq_substr(x, p) AS substring(x, bq_start(x, p));
+CREATE MACRO bq_substr_length(x, p, n) AS
+  CASE WHEN n < 0 THEN CAST(CAST('cbi: SUBSTR with a negative length' AS BIGINT) AS VARCHAR) ELSE substring(x, bq_start(x, p), n) END;
+CREATE MACRO bq_regexp_extract(x, pattern, group_number) AS CASE WHEN regexp_matches(x, pattern) THEN regexp_extract(x, pattern, group_number) END;
+
+-- Arrays
+CREATE MACRO bq_offset(list, i) AS
+  list[CASE WHEN i < 0 OR i >= len(list) THEN CAST('cbi: array index ' || i || ' is out of bounds' AS BIGINT) ELSE i + 1 END];
+CREATE MACRO bq_ordinal(list, i) AS
+  list[CASE WHEN i < 1 OR i > len(list) THEN CAST('cbi: array index ' || i || ' is out of bounds' AS BIGINT) ELSE i END];
+CREATE MACRO bq_safe_offset(list, i) AS list[CASE WHEN i < 0 THEN NULL ELSE i + 1 END];
+CREATE MACRO bq_safe_ordinal(list, i) AS list[CASE WHEN i < 1 THEN NULL ELSE i END];
+CREATE MACRO bq_generate_array(a, b, step) AS
+  CASE WHEN a IS NULL OR b IS NULL OR step IS NULL THEN NULL
+    ELSE generate_series(a, b, CASE WHEN step = 0 THEN CAST('cbi: a step of 0' AS BIGINT) ELSE step END) END;
+
+-- Conversions
+CREATE MACRO bq_cast_int64(x) AS
+  CASE
+    WHEN typeof(x) IN ('DOUBLE', 'FLOAT') THEN CAST(round(CAST(x AS DOUBLE)) AS BIGINT)
+    WHEN typeof(x) = 'VARCHAR' THEN
+      CASE WHEN regexp_full_match(CAST(x AS VARCHAR), '\s*[+-]?[0-9]+\s*') THEN CAST(x AS BIGINT) ELSE CAST('cbi: bad INT64 value: ' || CAST(x AS VARCHAR) AS BIGINT) END
+    ELSE CAST(x AS BIGINT)
+  END;
+CREATE MACRO bq_cast_float64(x) AS
+  CASE
+    WHEN typeof(x) = 'VARCHAR' THEN
+      CASE
+        WHEN regexp_full_match(lower(CAST(x AS VARCHAR)), '\s*[+-]?([0-9]+\.?[0-9]*(e[+-]?[0-9]+)?|\.[0-9]+(e[+-]?[0-9]+)?|inf|infinity|nan)\s*') THEN CAST(x AS DOUBLE)
+        ELSE CAST('cbi: bad FLOAT64 value: ' || CAST(x AS VARCHAR) AS DOUBLE)
+      END
+    ELSE CAST(x AS DOUBLE)
+  END;
+CREATE MACRO bq_double_string(d) AS
+  CASE WHEN d = 0 THEN '0' WHEN CAST(printf('%.15g', d) AS DOUBLE) = d THEN printf('%.15g', d) ELSE printf('%.17g', d) END;
+CREATE MACRO bq_moment_string(s) AS
+  CASE
+    WHEN regexp_matches(s, '\.[0-9]([^0-9]|$)') THEN regexp_replace(s, '\.([0-9])', '.\100')
+    WHEN regexp_matches(s, '\.[0-9]{2}([^0-9]|$)') THEN regexp_replace(s, '\.([0-9]{2})', '.\10')
+    WHEN regexp_matches(s, '\.[0-9]{4}([^0-9]|$)') THEN regexp_replace(s, '\.([0-9]{4})', '.\100')
+    WHEN regexp_matches(s, '\.[0-9]{5}([^0-9]|$)') THEN regexp_replace(s, '\.([0-9]{5})', '.\10')
+    ELSE s
+  END;
+CREATE MACRO bq_cast_string(x) AS
+  CASE typeof(x)
+    WHEN 'DOUBLE' THEN bq_double_string(CAST(CAST(x AS VARCHAR) AS DOUBLE))
+    WHEN 'BLOB' THEN decode(CAST(CAST(x AS VARCHAR) AS BLOB))
+    WHEN 'TIMESTAMP' THEN bq_moment_string(CAST(x AS VARCHAR))
+    WHEN 'TIMESTAMP WITH TIME ZONE' THEN bq_moment_string(CAST(x AS VARCHAR))
+    WHEN 'TIME' THEN bq_moment_string(CAST(x AS VARCHAR))
+    ELSE CAST(x AS VARCHAR)
+  END;
+CREATE MACRO bq_concat_part(x) AS
+  CASE typeof(x) WHEN 'BLOB' THEN CAST(CAST('cbi: CONCAT of BYTES is not supported; use ||' AS BIGINT) AS VARCHAR) ELSE bq_cast_string(x) END;
+CREATE MACRO bq_cast_bool(x) AS
+  CASE
+    WHEN typeof(x) = 'VARCHAR' THEN
+      CASE lower(CAST(x AS VARCHAR)) WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE ELSE CAST('cbi: bad BOOL value: ' || CAST(x AS VARCHAR) AS BOOLEAN) END
+    ELSE CAST(x AS BOOLEAN)
+  END;
+CREATE MACRO bq_cast_bytes(x) AS CASE typeof(x) WHEN 'VARCHAR' THEN encode(CAST(x AS VARCHAR)) ELSE CAST(x AS BLOB) END;
+CREATE MACRO bq_cast_date(x) AS
+  CASE
+    WHEN typeof(x) = 'VARCHAR' THEN
+      CASE WHEN regexp_full_match(CAST(x AS VARCHAR), '\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}\s*') THEN CAST(x AS DATE) ELSE CAST('cbi: bad DATE value: ' || CAST(x AS VARCHAR) AS DATE) END
+    ELSE CAST(x AS DATE)
+  END;
+CREATE MACRO bq_is_moment(s) AS regexp_full_match(s, '\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([ Tt].*)?');
+CREATE MACRO bq_cast_datetime(x) AS
+  CASE
+    WHEN typeof(x) = 'VARCHAR' THEN
+      CASE WHEN regexp_full_match(CAST(x AS VARCHAR), '\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([ Tt][0-9:.]+)?\s*') THEN CAST(x AS TIMESTAMP) ELSE CAST('cbi: bad DATETIME value: ' || CAST(x AS VARCHAR) AS TIMESTAMP) END
+    ELSE CAST(x AS TIMESTAMP)
+  END;
+CREATE MACRO bq_cast_timestamp(x) AS
+  CASE
+    WHEN typeof(x) = 'VARCHAR' THEN
+      CASE WHEN bq_is_moment(CAST(x AS VARCHAR)) THEN CAST(x AS TIMESTAMPTZ) ELSE CAST('cbi: bad TIMESTAMP value: ' || CAST(x AS VARCHAR) AS TIMESTAMPTZ) END
+    ELSE CAST(x AS TIMESTAMPTZ)
+  END;
+CREATE MACRO bq_cast_time(x) AS CAST(x AS TIME);
+
+-- Dates and times
+CREATE MACRO bq_date(x) AS
+  CASE WHEN typeof(x) IN ('DATE', 'VARCHAR', '"NULL"') THEN CAST(x AS DATE) ELSE CAST('cbi: a DATE is wanted here, not ' || typeof(x) || '; write DATE(x)' AS DATE) END;
+CREATE MACRO bq_datetime(x) AS
+  CASE WHEN typeof(x) IN ('TIMESTAMP', 'DATE', 'VARCHAR', '"NULL"') THEN CAST(x AS TIMESTAMP) ELSE CAST('cbi: a DATETIME is wanted here, not ' || typeof(x) || '; write DATETIME(x)' AS TIMESTAMP) END;
+CREATE MACRO bq_timestamp(x) AS
+  CASE WHEN typeof(x) IN ('TIMESTAMP WITH TIME ZONE', 'VARCHAR', '"NULL"') THEN CAST(x AS TIMESTAMPTZ) ELSE CAST('cbi: a TIMESTAMP is wanted here, not ' || typeof(x) || '; write TIMESTAMP(x)' AS TIMESTAMPTZ) END;
+CREATE MACRO bq_trunc(unit, x) AS cast_to_type(date_trunc(unit, x), x);
+CREATE MACRO bq_week_trunc(x, shift) AS cast_to_type(date_trunc('week', x + to_days(shift)) - to_days(shift), x);
+CREATE MACRO bq_week_diff(a, b, shift) AS (bq_week_trunc(CAST(a AS DATE), shift) - bq_week_trunc(CAST(b AS DATE), shift)) // 7;
+CREATE MACRO bq_isoyear_trunc(x) AS cast_to_type(date_trunc('week', make_date(isoyear(x), 1, 4)), x);
+CREATE MACRO bq_week_number(x, shift) AS (dayofyear(x) + 6 - (isodow(x) - 1 + shift) % 7) // 7;
+CREATE MACRO bq_step(step) AS CASE WHEN step = 0 THEN CAST('cbi: a step of 0' AS BIGINT) ELSE step END;
+CREATE MACRO bq_date_array_days(a, b, step) AS
+  CASE WHEN a IS NULL OR b IS NULL OR step IS NULL THEN NULL
+    ELSE list_transform(generate_series(0::BIGINT, bq_date(b) - bq_date(a), bq_step(step)), lambda i: bq_date(a) + CAST(i AS INTEGER)) END;
+CREATE MACRO bq_date_array_months(a, b, step) AS
+  CASE WHEN a IS NULL OR b IS NULL OR step IS NULL THEN NULL
+    ELSE list_filter(
+      list_transform(generate_series(0::BIGINT, date_diff('month', bq_date(a), bq_date(b)) + sign(step), bq_step(step)), lambda i: CAST(bq_date(a) + to_months(CAST(i AS INTEGER)) AS DATE)),
+      lambda d: CASE WHEN step > 0 THEN d <= bq_date(b) ELSE d >= bq_date(b) END) END;

@@ -1,0 +1,154 @@
+//! Owns the SQL engine: one DuckDB connection an action. Invariant: every connection has the same settings, one thread and no way to fetch
+//! anything, so the same query over the same files gives the same rows.
+
+use std::path::Path;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::error::ArrowError;
+use duckdb::{Config, Connection};
+
+/// BigQuery's functions where DuckDB's differ.
+const MACROS: &str = include_str!("bigquery.sql");
+
+/// Sums of floats depend on how many threads share them; NULLs stand where BigQuery puts them.
+const SETTINGS: &str = "SET threads = 1; SET TimeZone = 'UTC'; SET default_null_order = 'nulls_first_on_asc_last_on_desc';
+    SET preserve_insertion_order = true; SET enable_progress_bar = false; SET autoinstall_known_extensions = false;
+    SET autoload_known_extensions = false; SET allow_community_extensions = false;";
+
+/// What DuckDB says against a query.
+#[derive(Debug, thiserror::Error)]
+pub enum DuckError {
+    /// A name, a type or the grammar: the query cannot run on any rows.
+    #[error("{message}")]
+    Query {
+        /// DuckDB's words, without their kind.
+        message: String,
+    },
+    /// A value: the query cannot run on these rows.
+    #[error("{message}")]
+    Value {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The engine itself.
+    #[error("DuckDB: {message}")]
+    Engine {
+        /// Its words.
+        message: String,
+    },
+    /// Rows cannot be put together.
+    #[error(transparent)]
+    Rows(#[from] ArrowError),
+}
+
+impl From<duckdb::Error> for DuckError {
+    fn from(error: duckdb::Error) -> Self {
+        let text = match &error {
+            duckdb::Error::DuckDBFailure(_, Some(text)) => text.clone(),
+            other => other.to_string(),
+        };
+        sort(&text)
+    }
+}
+
+/// Tells errors of the query from errors of its values.
+fn sort(text: &str) -> DuckError {
+    if let Some((_, ours)) = text.split_once("cbi: ") {
+        let end = ours.find("\" ").or_else(|| ours.find("', ")).or_else(|| ours.rfind("' to ")).unwrap_or(ours.len());
+        let end = ours[..end].find(['\n', '"']).unwrap_or(end);
+        return DuckError::Value { message: ours[..end].trim_end_matches('\'').to_owned() };
+    }
+    let (kind, message) = text.split_once(": ").unwrap_or(("", text));
+    let message = message.lines().take_while(|line| !line.starts_with("LINE ")).collect::<Vec<_>>().join(" ").trim().to_owned();
+    match kind {
+        "Binder Error" | "Catalog Error" | "Parser Error" => DuckError::Query { message },
+        "Conversion Error" | "Out of Range Error" | "Invalid Input Error" | "Constraint Error" => DuckError::Value { message },
+        _ => DuckError::Engine { message: text.to_owned() },
+    }
+}
+
+/// A connection with its settings and macros.
+pub struct Duck(Connection);
+
+impl Duck {
+    /// A database in memory.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub fn open() -> Result<Self, DuckError> {
+        let connection = Connection::open_in_memory_with_flags(Config::default())?;
+        connection.execute_batch(SETTINGS)?;
+        connection.execute_batch(MACROS)?;
+        Ok(Self(connection))
+    }
+
+    /// Makes the Parquet file readable as the table `dataset.table`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn table(&self, name: &str, file: &Path) -> Result<(), DuckError> {
+        let (dataset, table) = name.split_once('.').unwrap_or(("main", name));
+        let file = text(&file.to_string_lossy());
+        let statement = format!(
+            "CREATE SCHEMA IF NOT EXISTS \"{dataset}\"; CREATE VIEW \"{dataset}\".\"{table}\" AS SELECT * FROM read_parquet({file});"
+        );
+        Ok(self.0.execute_batch(&statement)?)
+    }
+
+    /// Runs statements that give no rows.
+    ///
+    /// # Errors
+    /// When one fails.
+    pub fn execute(&self, sql: &str) -> Result<(), DuckError> {
+        Ok(self.0.execute_batch(sql)?)
+    }
+
+    /// All rows of a query.
+    ///
+    /// # Errors
+    /// When it cannot run.
+    pub fn rows(&self, sql: &str) -> Result<RecordBatch, DuckError> {
+        let mut statement = self.0.prepare(sql)?;
+        let arrow = statement.query_arrow([])?;
+        let schema = arrow.get_schema();
+        let batches: Vec<RecordBatch> = arrow.collect();
+        Ok(concat_batches(&schema, &batches)?)
+    }
+}
+
+/// A string literal.
+#[must_use]
+pub fn text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A name in quotes.
+#[must_use]
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_macro_is_told_in_its_own_words() {
+        for (said, ours) in [
+            ("Conversion Error: Could not convert string 'cbi: division by zero' to DOUBLE", "division by zero"),
+            ("Conversion Error: invalid date field format: \"cbi: bad DATE value: x\", expected format is (YYYY-MM-DD)", "bad DATE value: x"),
+            ("Conversion Error: Could not convert string 'cbi: bad INT64 value: it's' to INT64\n\nLINE 1: SELECT", "bad INT64 value: it's"),
+        ] {
+            let DuckError::Value { message } = sort(said) else { panic!("{said}") };
+            assert_eq!(message, ours);
+        }
+    }
+
+    #[test]
+    fn errors_of_the_query_are_told_from_errors_of_values() {
+        assert!(matches!(sort("Binder Error: Referenced column \"x\" not found"), DuckError::Query { .. }));
+        assert!(matches!(sort("Out of Range Error: Overflow in addition of INT64"), DuckError::Value { .. }));
+        assert!(matches!(sort("IO Error: disk"), DuckError::Engine { .. }));
+    }
+}

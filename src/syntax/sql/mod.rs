@@ -1,0 +1,13 @@
+//! BigQuery SQL as values: tokens, a tree, and what a query reads. Pure.
+
+pub mod ast;
+pub mod error;
+pub mod lex;
+mod literal;
+mod parse;
+mod parse_call;
+mod parse_expr;
+mod parse_from;
+mod parse_query;
+pub mod read;
+pub mod walk;
