@@ -137,7 +137,10 @@ mod tests {
     fn a_failed_macro_is_told_in_its_own_words() {
         for (said, ours) in [
             ("Conversion Error: Could not convert string 'cbi: division by zero' to DOUBLE", "division by zero"),
-            ("Conversion Error: invalid date field format: \"cbi: bad DATE value: x\", expected format is (YYYY-MM-DD)", "bad DATE value: x"),
+            (
+                "Conversion Error: invalid date field format: \"cbi: bad DATE value: x\", expected format is (YYYY-MM-DD)",
+                "bad DATE value: x",
+            ),
             ("Conversion Error: Could not convert string 'cbi: bad INT64 value: it's' to INT64\n\nLINE 1: SELECT", "bad INT64 value: it's"),
         ] {
             let DuckError::Value { message } = sort(said) else { panic!("{said}") };

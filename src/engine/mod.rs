@@ -12,5 +12,7 @@ pub mod sql;
 pub mod table_cells;
 pub mod table_columns;
 pub mod table_file;
+pub mod table_import;
 pub mod table_types;
 pub mod table_view;
+pub mod warehouse;

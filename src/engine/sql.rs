@@ -2,7 +2,7 @@
 //! promised is an error.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
@@ -77,7 +77,10 @@ impl SqlRunError {
     /// Whether the query is at fault, not the rows or the machine.
     #[must_use]
     pub fn is_the_querys(&self) -> bool {
-        !matches!(self, Self::Duck(DuckError::Value { .. } | DuckError::Engine { .. } | DuckError::Rows(_)) | Self::Table(_) | Self::Overflow { .. })
+        !matches!(
+            self,
+            Self::Duck(DuckError::Value { .. } | DuckError::Engine { .. } | DuckError::Rows(_)) | Self::Table(_) | Self::Overflow { .. }
+        )
     }
 
     /// The way out, where one is known.
@@ -112,22 +115,6 @@ pub fn run(text: &str, params: &Map<String, Value>, tables: &BTreeMap<String, Pa
     let rows = duck.rows(&translated).map_err(|error| explained(error, &columns))?;
     same_names(&rows)?;
     Ok(canonical(&sums_as_int64(&rows)?)?)
-}
-
-/// Runs a query and writes its rows as a table; gives their number, which may be 0.
-///
-/// # Errors
-/// As `run`, and when the file cannot be written.
-pub fn run_to(
-    text: &str,
-    params: &Map<String, Value>,
-    tables: &BTreeMap<String, PathBuf>,
-    key: &[String],
-    path: &Path,
-) -> Result<usize, SqlRunError> {
-    let rows = run(text, params, tables)?;
-    table_file::write(path, &rows, key)?;
-    Ok(rows.num_rows())
 }
 
 /// A NUMERIC may pass through, but a query that names it computes with it.

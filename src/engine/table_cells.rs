@@ -1,9 +1,7 @@
 //! Owns how a table's values are shown as JSON. Invariant: what is shown is what is stored; a float that JSON has no number for is a string.
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType,
-};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType};
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use serde_json::{Map, Value, json};
 

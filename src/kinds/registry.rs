@@ -11,12 +11,24 @@ use crate::kinds::frame;
 use crate::kinds::kind::Kind;
 use crate::kinds::lightgbm;
 use crate::kinds::naive;
+use crate::kinds::sql;
+use crate::kinds::table;
 use crate::kinds::xgboost;
 use crate::model::recipe::{Declared, Stanza};
 
 /// Every kind, in the order the documentation lists them.
-pub static KINDS: &[&Kind] =
-    &[&frame::KIND, &naive::KIND, &lightgbm::KIND, &xgboost::KIND, &ensemble::KIND, &evaluate::KIND, &forecast::KIND, &command::KIND];
+pub static KINDS: &[&Kind] = &[
+    &table::KIND,
+    &sql::KIND,
+    &frame::KIND,
+    &naive::KIND,
+    &lightgbm::KIND,
+    &xgboost::KIND,
+    &ensemble::KIND,
+    &evaluate::KIND,
+    &forecast::KIND,
+    &command::KIND,
+];
 
 /// The kind with this name.
 #[must_use]

@@ -28,8 +28,18 @@ const PLAIN: &[(&str, usize, &str)] = &[
 ];
 
 /// Aggregates with a form of their own.
-const OWN: &[&str] =
-    &["APPROX_COUNT_DISTINCT", "APPROX_QUANTILES", "ARRAY_AGG", "CORR", "COUNT", "COUNTIF", "PERCENTILE_CONT", "PERCENTILE_DISC", "STRING_AGG", "SUM"];
+const OWN: &[&str] = &[
+    "APPROX_COUNT_DISTINCT",
+    "APPROX_QUANTILES",
+    "ARRAY_AGG",
+    "CORR",
+    "COUNT",
+    "COUNTIF",
+    "PERCENTILE_CONT",
+    "PERCENTILE_DISC",
+    "STRING_AGG",
+    "SUM",
+];
 
 /// Functions of a window: name, least and most arguments.
 const WINDOW: &[(&str, usize, usize)] = &[
@@ -154,7 +164,8 @@ impl Printer<'_> {
             _ => None,
         };
         let (Some(count), false) = (count, call.ignore_nulls == Some(false)) else {
-            return Err(unsupported("this form of APPROX_QUANTILES", Some("its second argument is a number from 1 to 10000")).at(whole.span.clone()));
+            return Err(unsupported("this form of APPROX_QUANTILES", Some("its second argument is a number from 1 to 10000"))
+                .at(whole.span.clone()));
         };
         let fractions: Vec<_> = (0..=count).map(|step| format!("{:e}", f64::from(step) / f64::from(count))).collect();
         self.aggregated(call, "quantile_disc", &format!("{}, [{}]", self.expr(&call.args[0])?, fractions.join(", ")), None)
@@ -202,4 +213,3 @@ impl Printer<'_> {
         }
     }
 }
-

@@ -164,7 +164,8 @@ impl Printer<'_> {
             let of = literal::type_name(&Type::Struct(fields.to_vec()), &whole.span)?;
             return Ok(format!("CAST(row({}) AS {of})", values.join(", ")));
         }
-        let names: Vec<Option<&str>> = items.iter().map(|(item, name)| name.as_ref().or_else(|| own_name(item)).map(|n| n.text.as_str())).collect();
+        let names: Vec<Option<&str>> =
+            items.iter().map(|(item, name)| name.as_ref().or_else(|| own_name(item)).map(|n| n.text.as_str())).collect();
         if names.iter().all(Option::is_none) {
             return Ok(format!("row({})", values.join(", ")));
         }

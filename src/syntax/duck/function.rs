@@ -119,7 +119,9 @@ impl Printer<'_> {
         }
         let plain = !call.star && !call.distinct && call.ignore_nulls.is_none() && call.order_by.is_empty() && call.limit.is_none();
         if !plain || call.over.is_some() {
-            return Err(self.unknown(call).unwrap_or_else(|| unsupported(format!("this form of {}", call.name), None).at(whole.span.clone())));
+            return Err(self
+                .unknown(call)
+                .unwrap_or_else(|| unsupported(format!("this form of {}", call.name), None).at(whole.span.clone())));
         }
         let scalar = self.scalar(call, whole)?;
         Ok(if call.safe { format!("TRY({scalar})") } else { scalar })

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::syntax::sql::error::{Fault, SqlError, unsupported};
 use crate::syntax::sql::ast::{Span, Type};
+use crate::syntax::sql::error::{Fault, SqlError, unsupported};
 
 /// A name in double quotes.
 pub(super) fn name(name: &str) -> String {
@@ -25,7 +25,11 @@ pub(super) fn int(digits: &str, span: &Span) -> Result<String, SqlError> {
 
 /// With an exponent, or else DuckDB takes it for a DECIMAL.
 pub(super) fn float(value: f64, span: &Span) -> Result<String, SqlError> {
-    if value.is_finite() { Ok(format!("{value:e}")) } else { Err(Fault::Literal { problem: "the number is beyond FLOAT64".into() }.at(span.clone())) }
+    if value.is_finite() {
+        Ok(format!("{value:e}"))
+    } else {
+        Err(Fault::Literal { problem: "the number is beyond FLOAT64".into() }.at(span.clone()))
+    }
 }
 
 pub(super) fn bytes(bytes: &[u8]) -> String {

@@ -51,7 +51,9 @@ impl Printer<'_> {
         let args = call.args.as_slice();
         let (family, verb) = name.rsplit_once('_').unwrap_or((name, ""));
         Some(match (verb, args) {
-            ("ADD" | "SUB", [moment, Expr { kind: ExprKind::Interval { value, part }, .. }]) => self.shift(family, verb, moment, value, part),
+            ("ADD" | "SUB", [moment, Expr { kind: ExprKind::Interval { value, part }, .. }]) => {
+                self.shift(family, verb, moment, value, part)
+            }
             ("DIFF", [a, b, part]) => self.difference(family, a, b, part),
             ("TRUNC", [moment, part]) => self.truncate(moment, part),
             ("DATE" | "DATETIME" | "TIMESTAMP", [format, value]) if matches!(family, "FORMAT" | "PARSE") => {
@@ -109,7 +111,9 @@ impl Printer<'_> {
                 "MINUTE" => 60_000_000,
                 "HOUR" => 3_600_000_000,
                 "DAY" => 86_400_000_000,
-                other => return Err(unsupported(format!("{other} in TIMESTAMP_DIFF"), Some("use DATE_DIFF on DATE(x)")).at(part.span.clone())),
+                other => {
+                    return Err(unsupported(format!("{other} in TIMESTAMP_DIFF"), Some("use DATE_DIFF on DATE(x)")).at(part.span.clone()));
+                }
             };
             return Ok(format!("((epoch_us(bq_timestamp({a})) - epoch_us(bq_timestamp({b}))) // {micros})"));
         }
@@ -212,7 +216,8 @@ fn date_part(arg: &Expr) -> Result<Part, SqlError> {
         ExprKind::Call(call) if call.args.len() == 1 => word(&call.args[0]).map(|day| (call.name.clone(), Some(day))),
         _ => word(arg).map(|name| (name, None)),
     };
-    let (name, weekday) = part.ok_or_else(|| unsupported("a part of a date that is not a word such as MONTH", None).at(arg.span.clone()))?;
+    let (name, weekday) =
+        part.ok_or_else(|| unsupported("a part of a date that is not a word such as MONTH", None).at(arg.span.clone()))?;
     Ok(Part { name, weekday, span: arg.span.clone() })
 }
 

@@ -30,8 +30,10 @@ pub(super) fn string(rest: &str, start: usize) -> Result<Option<(Kind, usize)>, 
     let inner = &body[quote.len()..at];
     let length = letters + at + quote.len();
     let bytes = prefix.contains('b');
-    let value = if prefix.contains('r') { inner.as_bytes().to_vec() } else { unescape(inner, bytes).map_err(|p| refuse(&p, start + length))? };
-    let kind = if bytes { Kind::Bytes(value) } else { Kind::Text(String::from_utf8(value).map_err(|_| refuse("not UTF-8", start + length))?) };
+    let value =
+        if prefix.contains('r') { inner.as_bytes().to_vec() } else { unescape(inner, bytes).map_err(|p| refuse(&p, start + length))? };
+    let kind =
+        if bytes { Kind::Bytes(value) } else { Kind::Text(String::from_utf8(value).map_err(|_| refuse("not UTF-8", start + length))?) };
     Ok(Some((kind, length)))
 }
 

@@ -8,10 +8,28 @@ use crate::syntax::sql::parse::Parser;
 
 /// Types by every name they go by.
 const TYPES: &[(&str, &str)] = &[
-    ("INT64", "INT64"), ("INT", "INT64"), ("SMALLINT", "INT64"), ("INTEGER", "INT64"), ("BIGINT", "INT64"), ("TINYINT", "INT64"),
-    ("BYTEINT", "INT64"), ("FLOAT64", "FLOAT64"), ("NUMERIC", "NUMERIC"), ("DECIMAL", "NUMERIC"), ("BIGNUMERIC", "BIGNUMERIC"),
-    ("BIGDECIMAL", "BIGNUMERIC"), ("BOOL", "BOOL"), ("BOOLEAN", "BOOL"), ("STRING", "STRING"), ("BYTES", "BYTES"), ("DATE", "DATE"),
-    ("DATETIME", "DATETIME"), ("TIME", "TIME"), ("TIMESTAMP", "TIMESTAMP"), ("JSON", "JSON"), ("GEOGRAPHY", "GEOGRAPHY"),
+    ("INT64", "INT64"),
+    ("INT", "INT64"),
+    ("SMALLINT", "INT64"),
+    ("INTEGER", "INT64"),
+    ("BIGINT", "INT64"),
+    ("TINYINT", "INT64"),
+    ("BYTEINT", "INT64"),
+    ("FLOAT64", "FLOAT64"),
+    ("NUMERIC", "NUMERIC"),
+    ("DECIMAL", "NUMERIC"),
+    ("BIGNUMERIC", "BIGNUMERIC"),
+    ("BIGDECIMAL", "BIGNUMERIC"),
+    ("BOOL", "BOOL"),
+    ("BOOLEAN", "BOOL"),
+    ("STRING", "STRING"),
+    ("BYTES", "BYTES"),
+    ("DATE", "DATE"),
+    ("DATETIME", "DATETIME"),
+    ("TIME", "TIME"),
+    ("TIMESTAMP", "TIMESTAMP"),
+    ("JSON", "JSON"),
+    ("GEOGRAPHY", "GEOGRAPHY"),
     ("INTERVAL", "INTERVAL"),
 ];
 

@@ -154,7 +154,11 @@ impl Parser<'_> {
             let token = self.next();
             match token.kind {
                 Kind::Word(part) | Kind::Int(part) => name.text = format!("{}-{part}", name.text),
-                _ => return Err(Fault::Syntax { wanted: "the rest of a project's name".into(), found: token.describe(self.text) }.at(token.span)),
+                _ => {
+                    return Err(
+                        Fault::Syntax { wanted: "the rest of a project's name".into(), found: token.describe(self.text) }.at(token.span)
+                    );
+                }
             }
             name.span.end = token.span.end;
         }
@@ -186,9 +190,7 @@ fn split(name: &Name) -> Vec<Name> {
 /// What a relation's parts are called.
 fn names(relation: &Relation) -> Vec<&str> {
     match relation {
-        Relation::Table { path, alias, .. } => {
-            alias.as_ref().or_else(|| path.last()).map(|n| n.text.as_str()).into_iter().collect()
-        }
+        Relation::Table { path, alias, .. } => alias.as_ref().or_else(|| path.last()).map(|n| n.text.as_str()).into_iter().collect(),
         Relation::Query { alias, .. } | Relation::Unnest { alias, .. } => alias.iter().map(|n| n.text.as_str()).collect(),
         Relation::Nested(inner) => names(inner),
         Relation::Join { left, right, .. } => [names(left), names(right)].concat(),

@@ -140,7 +140,8 @@ impl Parser<'_> {
             return Ok(GroupBy::All);
         }
         if self.is("CUBE") || self.is("GROUPING") {
-            return Err(unsupported("GROUP BY CUBE or GROUPING SETS", Some("write the groupings as queries with UNION ALL between")).at(self.span()));
+            return Err(unsupported("GROUP BY CUBE or GROUPING SETS", Some("write the groupings as queries with UNION ALL between"))
+                .at(self.span()));
         }
         if self.accept(&["ROLLUP"]) {
             self.expect_symbol("(")?;

@@ -1,7 +1,7 @@
 //! Owns what a query needs: tables and parameters, each with its place. Invariant: a query that read accepts depends on nothing but its
 //! text, its parameters and the tables listed.
 
-use crate::syntax::sql::ast::{ExprKind, Expr, Query, Relation, Span};
+use crate::syntax::sql::ast::{Expr, ExprKind, Query, Relation, Span};
 use crate::syntax::sql::error::{Fault, SqlError, unsupported};
 use crate::syntax::sql::lex;
 use crate::syntax::sql::parse::{closest, parse};

@@ -1,0 +1,154 @@
+//! Owns how a stanza asks for a query: its text, its parameters, the tables it reads. Invariant: what enters the key is the query's canonical
+//! text and the parameters it uses; layout, comments and the workspace's date where it is not used do not.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use serde_json::{Map, Value, json};
+
+use crate::base::name::nearest;
+use crate::engine::sql::{self, SqlRunError};
+use crate::engine::table_file::{self, TableFileError};
+use crate::kinds::body::Body;
+use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::request::{Request, Response, RunError};
+use crate::model::recipe::{Declared, Place, Source};
+use crate::syntax::duck::translate::translate;
+use crate::syntax::sql::error::SqlError;
+use crate::syntax::sql::read::{Sql, read};
+
+/// The artifact that holds a table.
+pub const ARTIFACT: &str = "table";
+
+/// The key by which rows are sorted where a stanza names none and the table has it.
+const DEFAULT_KEY: &str = "date";
+
+/// Before a table's name in a slot.
+const SLOT: &str = "table:";
+
+/// A table that must not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// A table without rows is somebody's mistake.
+    #[error("{what} has no rows")]
+    Empty {
+        /// The query or the table.
+        what: String,
+    },
+    /// The file cannot be written, or not in that order.
+    #[error(transparent)]
+    File(#[from] TableFileError),
+}
+
+/// What the query `text` asks for. `at` tells where a place of the text stands.
+///
+/// # Errors
+/// When the text is no query that can be run, or a parameter is missing or not used.
+pub fn declare(body: Body, text: &str, at: &dyn Fn(Range<usize>) -> Place, context: &DeclareContext) -> Result<Declared, KindError> {
+    let refused = |error: &SqlError| refusal(error, at);
+    let query = read(text).map_err(|error| refused(&error))?;
+    let params = params(body, &query, at, context)?;
+    translate(&query.query, &params).map_err(|error| refused(&error))?;
+    let mut declared = Declared {
+        params: json!({ "query": query.canonical, "params": params, "key": body.value("key") }),
+        outputs: [ARTIFACT.to_owned()].into(),
+        engines: ["duckdb", "parquet"].map(str::to_owned).into(),
+        ..Declared::default()
+    };
+    for (name, span) in &query.tables {
+        let place = at(span.clone());
+        let name = name.parse().map_err(|error| KindError::new(place.clone(), format!("{error}")))?;
+        let slot = format!("{SLOT}{name}");
+        declared.places.insert(slot.clone(), place);
+        declared.inputs.insert(slot, Source::Target { name, artifact: ARTIFACT.to_owned() });
+    }
+    Ok(declared)
+}
+
+fn refusal(error: &SqlError, at: &dyn Fn(Range<usize>) -> Place) -> KindError {
+    KindError { place: at(error.span.clone()), message: error.to_string(), hint: error.fault.hint() }
+}
+
+/// The values of the parameters that the query uses.
+fn params(body: Body, query: &Sql, at: &dyn Fn(Range<usize>) -> Place, context: &DeclareContext) -> Result<Map<String, Value>, KindError> {
+    let given = body.table("params").cloned().unwrap_or_default();
+    let used = || query.params.iter().map(|(name, _)| name.as_str());
+    if let Some(name) = given.keys().find(|name| !used().any(|used| used == *name)) {
+        let error = body.error(&format!("params.{name}"), format!("the query does not use @{name}"));
+        return Err(match nearest(name, used()) {
+            Some(near) => error.hint(format!("did you mean '{near}'?")),
+            None => error,
+        });
+    }
+    let mut values = Map::new();
+    for (name, span) in &query.params {
+        let value = given.get(name).cloned().or_else(|| (name == "as_of").then(|| context.as_of.map(Value::from)).flatten());
+        let Some(value) = value else {
+            let error = KindError::new(at(span.clone()), format!("the query uses @{name}, which has no value"));
+            return Err(error.hint(match name.as_str() {
+                "as_of" => "set as_of = \"YYYY-MM-DD\" in the [workspace] of cbi.toml".to_owned(),
+                _ => format!("add to the stanza: params = {{ {name} = … }}"),
+            }));
+        };
+        values.insert(name.clone(), value);
+    }
+    Ok(values)
+}
+
+/// Runs the query of a request and writes its table.
+///
+/// # Errors
+/// When it cannot run, or gives no rows.
+pub fn run(request: &Request) -> Result<Response, RunError> {
+    let query = request.params.get("query").and_then(Value::as_str).unwrap_or_default();
+    let params = request.params.get("params").and_then(Value::as_object).cloned().unwrap_or_default();
+    let tables: BTreeMap<String, PathBuf> = request
+        .inputs
+        .iter()
+        .filter_map(|(slot, folder)| Some((slot.strip_prefix(SLOT)?.to_owned(), folder.join(table_file::FILE_NAME))))
+        .collect();
+    let rows = sql::run(query, &params, &tables).map_err(|error| failure(&error))?;
+    keep(request, &rows, "the query's result")
+}
+
+fn failure(error: &SqlRunError) -> RunError {
+    let failure = if error.is_the_querys() { RunError::invalid(error) } else { RunError::failed(error) };
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// Writes a table as the request's artifact, sorted by the request's key.
+///
+/// # Errors
+/// When it has no rows, not the columns of the key, or cannot be written.
+pub fn keep(request: &Request, rows: &RecordBatch, what: &str) -> Result<Response, RunError> {
+    if rows.num_rows() == 0 {
+        let empty = TableError::Empty { what: what.to_owned() };
+        return Err(RunError::refused(&empty).hint("look at what it reads: cbi cat TABLE"));
+    }
+    let path = request.output(ARTIFACT)?.join(table_file::FILE_NAME);
+    write(&path, rows, request.params.get("key")).map_err(|error| match &error {
+        TableError::File(TableFileError::Key { nearest, .. }) => {
+            let failure = RunError::invalid(&error);
+            match nearest {
+                Some(near) => failure.hint(format!("did you mean '{near}'?")),
+                None => failure.hint("name the columns to sort by: key = [\"…\"]"),
+            }
+        }
+        _ => RunError::failed(&error),
+    })?;
+    #[expect(clippy::cast_precision_loss, reason = "fewer rows than a double counts exactly")]
+    let count = rows.num_rows() as f64;
+    Ok(Response { metrics: BTreeMap::from([("rows".to_owned(), count)]), notes: Vec::new() })
+}
+
+fn write(path: &Path, rows: &RecordBatch, key: Option<&Value>) -> Result<(), TableError> {
+    let named: Option<Vec<String>> =
+        key.and_then(Value::as_array).map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+    let key = named.unwrap_or_else(|| rows.column_by_name(DEFAULT_KEY).map(|_| DEFAULT_KEY.to_owned()).into_iter().collect());
+    Ok(table_file::write(path, rows, &key)?)
+}

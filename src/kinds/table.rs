@@ -1,0 +1,190 @@
+//! Kind `table`: a table of the warehouse, pinned. Invariant: its content is the rows of the columns kept, in canonical order, so what is left
+//! out and how the warehouse ordered it change nothing above.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::base::name::{is_table_name, nearest};
+use crate::engine::table_import::{self, ImportError, TYPES, Wanted};
+use crate::engine::warehouse;
+use crate::kinds::body::Body;
+use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::kind::Kind;
+use crate::kinds::query::{self, ARTIFACT, keep};
+use crate::kinds::request::{Request, Response, RunError};
+use crate::model::recipe::{Declared, Source, Stanza};
+use crate::syntax::shape::{Key, Want};
+
+/// The slot that takes the warehouse table's file.
+const SLOT: &str = "source";
+
+/// Kind `table`.
+pub const KIND: Kind = Kind {
+    name: "table",
+    version: 1,
+    about: "A table of the warehouse, pinned: these columns, in canonical order.",
+    keys: &[
+        Key::optional("from", Want::TableName, "The warehouse table; the target's own name where it is not said."),
+        Key::optional("query", Want::Text, "Instead of `from`: a query over warehouse tables, whose result is pinned."),
+        Key::optional(
+            "key",
+            Want::List(&Want::Text, true),
+            "The columns that rows are sorted by first; `[\"date\"]` where it is not said.",
+        ),
+        Key::optional("columns", Want::List(&Want::Text, true), "Keep only these columns; all where it is not said."),
+        Key::optional("types", Want::Map(&Want::Text), "Types of columns; a CSV column that is not listed is `STRING`."),
+    ],
+    declare,
+};
+
+/// What the action needs to know.
+#[derive(Debug, Deserialize)]
+struct Spec {
+    #[serde(default)]
+    from: Option<String>,
+    #[serde(default)]
+    columns: Vec<String>,
+    #[serde(default)]
+    types: BTreeMap<String, String>,
+}
+
+fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
+    let body = Body(stanza);
+    if let Some(text) = body.text("query") {
+        if let Some(key) = ["from", "columns", "types"].into_iter().find(|key| body.value(key).is_some()) {
+            return Err(body.error(key, format!("'{key}' and 'query' do not go together; let the query say it")));
+        }
+        return query::declare(body, text, &|_| body.place("query"), context);
+    }
+    let from = body.text("from").unwrap_or(stanza.name.as_str());
+    if !is_table_name(from) {
+        let error = body.error("", format!("table '{from}' has no name of a warehouse table, dataset.table"));
+        return Err(error.hint("say which table it is: from = \"dataset.table\""));
+    }
+    let columns = columns(body)?;
+    let types = types(body, &columns)?;
+    Ok(Declared {
+        params: json!({ "from": from, "columns": columns, "types": types, "key": body.value("key") }),
+        inputs: BTreeMap::from([(SLOT.to_owned(), Source::WarehouseTable(from.to_owned()))]),
+        places: BTreeMap::from([(SLOT.to_owned(), body.place("from"))]),
+        outputs: BTreeSet::from([ARTIFACT.to_owned()]),
+        // A CSV, or types of a Parquet file's columns, are read by the engine.
+        engines: ["duckdb", "parquet"].map(str::to_owned).into(),
+        ..Declared::default()
+    })
+}
+
+fn columns<'a>(body: Body<'a>) -> Result<Vec<&'a str>, KindError> {
+    let columns: Vec<&'a str> = body.texts("columns");
+    for (index, column) in columns.iter().enumerate() {
+        if columns[..index].contains(column) {
+            return Err(body.error(&format!("columns.{index}"), format!("'{column}' is listed twice")));
+        }
+    }
+    let missing = body.texts("key").into_iter().enumerate().find(|(_, column)| !columns.is_empty() && !columns.contains(column));
+    if let Some((index, column)) = missing {
+        return Err(body.error(&format!("key.{index}"), format!("the key's column '{column}' is not among 'columns'")));
+    }
+    Ok(columns)
+}
+
+fn types<'a>(body: Body<'a>, columns: &[&str]) -> Result<BTreeMap<&'a str, &'a str>, KindError> {
+    let mut types = BTreeMap::new();
+    for (column, name) in body.table("types").into_iter().flatten() {
+        let path = format!("types.{column}");
+        let name = name.as_str().unwrap_or_default();
+        let names = || TYPES.iter().map(|(known, _)| *known);
+        if !names().any(|known| known == name) {
+            let error = body.error(&path, format!("'{name}' is not a type"));
+            return Err(error.hint(match nearest(&name.to_ascii_uppercase(), names()) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => format!("the types are: {}", names().collect::<Vec<_>>().join(", ")),
+            }));
+        }
+        if !columns.is_empty() && !columns.contains(&column.as_str()) {
+            return Err(body.error(&path, format!("'{column}' is not among 'columns'")));
+        }
+        types.insert(column.as_str(), name);
+    }
+    Ok(types)
+}
+
+/// Runs the action.
+///
+/// # Errors
+/// When the table cannot be read, has not the columns wanted, or no rows.
+pub fn run(request: &Request) -> Result<Response, RunError> {
+    let spec: Spec = request.params()?;
+    let Some(from) = spec.from else { return query::run(request) };
+    let (path, format) = warehouse::only_file(request.input(SLOT)?).map_err(|error| RunError::failed(&error))?;
+    let rows =
+        table_import::import(&path, format, &Wanted { columns: spec.columns, types: spec.types }).map_err(|error| failure(&error))?;
+    keep(request, &rows, &format!("the warehouse table '{from}'"))
+}
+
+fn failure(error: &ImportError) -> RunError {
+    let failure = match error {
+        ImportError::Missing { .. } | ImportError::Type { .. } => RunError::invalid(error),
+        _ => RunError::failed(error),
+    };
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::kinds::body;
+    use crate::model::recipe::{Common, Place};
+
+    fn declared(name: &str, stanza: Value) -> Result<Declared, String> {
+        let Value::Object(map) = stanza else { panic!("a table") };
+        let stanza = Stanza {
+            kind: "table".into(),
+            name: name.parse().unwrap(),
+            body: map.into_iter().collect(),
+            common: Common::default(),
+            place: Place { file: "recipes/x.toml".into(), span: 0..5 },
+            places: [].into(),
+        };
+        assert_eq!(body::check(&stanza, KIND.keys), []);
+        let nothing = |_: &str| Err("no such file".to_owned());
+        let context = DeclareContext { text: &nothing, files: &|_| Vec::new(), env: &|_| None, kind_of: &|_| None, as_of: None };
+        declare(&stanza, &context).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn a_table_without_a_word_is_the_warehouse_table_of_its_name() {
+        let table = declared("fred.cpi", json!({})).unwrap();
+        assert_eq!(table.inputs["source"], Source::WarehouseTable("fred.cpi".into()));
+        let other = declared("a.b", json!({"from": "fred.cpi", "columns": ["x"], "types": {"x": "FLOAT64"}})).unwrap();
+        assert_eq!(other.inputs["source"], Source::WarehouseTable("fred.cpi".into()));
+        assert_eq!(other.params["types"], json!({"x": "FLOAT64"}));
+    }
+
+    #[test]
+    fn a_query_takes_the_place_of_from() {
+        let table = declared("a.b", json!({"query": "SELECT x FROM fred.cpi", "key": ["x"]})).unwrap();
+        assert_eq!(table.inputs.keys().collect::<Vec<_>>(), ["table:fred.cpi"]);
+        assert!(declared("a.b", json!({"query": "SELECT 1", "columns": ["x"]})).unwrap_err().contains("do not go together"));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (stanza, part) in [
+            (json!({"types": {"x": "FLOAT"}}), "'FLOAT' is not a type"),
+            (json!({"columns": ["x", "x"]}), "'x' is listed twice"),
+            (json!({"columns": ["x"], "key": ["y"]}), "the key's column 'y' is not among 'columns'"),
+            (json!({"columns": ["x"], "types": {"y": "INT64"}}), "'y' is not among 'columns'"),
+        ] {
+            let error = declared("a.b", stanza).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
