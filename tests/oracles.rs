@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use cbi::engine::table_columns::{dates, floats, strings};
-use cbi::engine::{sql, table_file};
+use cbi::engine::table_file;
+use cbi::kinds::query;
 use serde_json::Map;
 
-fn query(file: &str) -> String {
+fn text_of(file: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
 }
 
 /// Runs a query over the real warehouse.
 fn run(text: &str, shared: &Path) -> RecordBatch {
     let tables: BTreeMap<String, PathBuf> = cbi::engine::warehouse::tables(&shared.join("warehouse")).unwrap();
-    sql::run(text, &Map::new(), &tables).unwrap()
+    query::rows(text, &Map::new(), &tables).unwrap()
 }
 
 /// Date → value of a column.
@@ -45,7 +46,7 @@ fn agreeing(wanted: &BTreeMap<i32, Option<f64>>, made: &BTreeMap<i32, Option<f64
 fn the_crush_margin_of_every_day_is_made_again() {
     let Some(shared) = common::shared() else { return };
     let golden = golden(&shared, "curated.vw_crush_margins_daily");
-    let made = run(&query("sql/zl/crush_margins.sql"), &shared);
+    let made = run(&text_of("sql/zl/crush_margins.sql"), &shared);
     assert_eq!((golden.num_rows(), made.num_rows()), (5_969, 5_969));
     for column in ["oil_price_lb", "bean_price_bu", "meal_price_ton", "crush_margin_usd_per_bu"] {
         let agreeing = agreeing(&by_date(&golden, column), &by_date(&made, column), 1e-9);
@@ -63,7 +64,7 @@ fn the_crush_margin_of_every_day_is_made_again() {
 fn the_exchange_rates_are_made_again() {
     let Some(shared) = common::shared() else { return };
     let golden = golden(&shared, "models_v4.currency_complete");
-    let made = run(&query("sql/zl/currency.sql"), &shared);
+    let made = run(&text_of("sql/zl/currency.sql"), &shared);
     assert_eq!(golden.num_rows(), 6_287);
     for (column, days) in [("usd_cny_rate", 6_286), ("usd_brl_rate", 6_286), ("usd_myr_rate", 6_266)] {
         assert_eq!(agreeing(&by_date(&golden, column), &by_date(&made, column), 1e-9), days, "{column}");

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use cbi::engine::sql::{self, SqlRunError};
 use cbi::engine::table_view;
+use cbi::kinds::query::{QueryError, rows};
 use serde_json::{Map, Value, json};
 
-fn run(query: &str) -> Result<Value, SqlRunError> {
+fn run(query: &str) -> Result<Value, QueryError> {
     let params = json!({ "n": 3, "x": 1.5, "s": "2020-01-31", "list": [1, 2], "as_of": "2019-01-03" });
     let Value::Object(params) = params else { unreachable!() };
-    let table = sql::run(query, &params, &BTreeMap::new())?;
+    let table = rows(query, &params, &BTreeMap::new())?;
     Ok(json!(table_view::show(&table, 0, 100).rows))
 }
 
@@ -456,7 +456,7 @@ fn queries() {
 #[test]
 fn columns_are_named_as_bigquery_names_them() {
     let names = |query: &str| {
-        let table = sql::run(query, &Map::new(), &BTreeMap::new()).unwrap();
+        let table = rows(query, &Map::new(), &BTreeMap::new()).unwrap();
         table.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>()
     };
     assert_eq!(names("SELECT 1, 2 AS x, 3"), ["f0_", "x", "f1_"]);

@@ -1,7 +1,7 @@
-//! Owns the run of a BigQuery query over Parquet files. Invariant: the rows are those BigQuery would give, in canonical types; what cannot be
-//! promised is an error.
+//! Owns the run of a translated query over Parquet files. Invariant: the rows come in BigQuery's types with BigQuery's errors; what cannot be
+//! promised is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,29 +9,15 @@ use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
-use serde_json::{Map, Value};
 
 use crate::base::name::nearest;
 use crate::engine::duck::{Duck, DuckError};
 use crate::engine::table_file::{self, TableFileError};
 use crate::engine::table_types::{TypeError, canonical};
-use crate::syntax::duck::translate::translate;
-use crate::syntax::sql::error::SqlError;
-use crate::syntax::sql::lex::{self, Kind};
-use crate::syntax::sql::read::read;
 
 /// Why a query gave no table.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlRunError {
-    /// The text is no query that can be run.
-    #[error(transparent)]
-    Sql(#[from] SqlError),
-    /// A table that the query reads was not given.
-    #[error("the query reads '{table}', which was not given to it")]
-    Missing {
-        /// The table.
-        table: String,
-    },
     /// A column that no table has.
     #[error("no column '{column}' in what the query reads")]
     UnknownColumn {
@@ -87,7 +73,6 @@ impl SqlRunError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Sql(error) => error.fault.hint(),
             Self::UnknownColumn { nearest: Some(near), .. } => Some(format!("did you mean '{near}'?")),
             Self::SameName { .. } => Some("give each its own name with AS, or leave one out with * EXCEPT (…)".into()),
             Self::Numeric { table, column } => Some(format!("in the stanza [table.\"{table}\"] say: types = {{ {column} = \"FLOAT64\" }}")),
@@ -96,43 +81,37 @@ impl SqlRunError {
     }
 }
 
-/// Runs a query: `tables` are Parquet files by `dataset.table`.
+/// Runs a query in DuckDB's dialect. `tables` are the tables it reads, `dataset.table`, with their Parquet files; `words` are the words and
+/// names in the query as BigQuery has it, in small letters.
 ///
 /// # Errors
 /// When the query or its rows are at fault, or a file cannot be read.
-pub fn run(text: &str, params: &Map<String, Value>, tables: &BTreeMap<String, PathBuf>) -> Result<RecordBatch, SqlRunError> {
-    let sql = read(text)?;
-    let translated = translate(&sql.query, params)?;
+pub fn run(translated: &str, tables: &BTreeMap<&str, PathBuf>, words: &BTreeSet<String>) -> Result<RecordBatch, SqlRunError> {
     let duck = Duck::open()?;
     let mut columns = Vec::new();
-    for (name, _) in &sql.tables {
-        let file = tables.get(name).ok_or_else(|| SqlRunError::Missing { table: name.clone() })?;
+    for (name, file) in tables {
         let schema = table_file::schema(file)?;
-        refuse_numeric(name, &schema, text)?;
+        refuse_numeric(name, &schema, words)?;
         columns.extend(schema.fields().iter().map(|field| field.name().clone()));
         duck.table(name, file)?;
     }
-    let rows = duck.rows(&translated).map_err(|error| explained(error, &columns))?;
+    let rows = duck.rows(translated).map_err(|error| explained(error, &columns))?;
     same_names(&rows)?;
     Ok(canonical(&sums_as_int64(&rows)?)?)
 }
 
 /// A NUMERIC may pass through, but a query that names it computes with it.
-fn refuse_numeric(table: &str, schema: &Schema, text: &str) -> Result<(), SqlRunError> {
-    let numeric = schema.fields().iter().find(|field| matches!(field.data_type(), DataType::Decimal128(..)) && names(text, field.name()));
-    match numeric {
+fn refuse_numeric(table: &str, schema: &Schema, words: &BTreeSet<String>) -> Result<(), SqlRunError> {
+    let is_named =
+        |field: &&Arc<Field>| matches!(field.data_type(), DataType::Decimal128(..)) && words.contains(&field.name().to_lowercase());
+    match schema.fields().iter().find(is_named) {
         Some(field) => Err(SqlRunError::Numeric { table: table.to_owned(), column: field.name().clone() }),
         None => Ok(()),
     }
 }
 
-fn names(text: &str, column: &str) -> bool {
-    let tokens = lex::tokens(text).unwrap_or_default();
-    tokens.iter().any(|token| matches!(&token.kind, Kind::Word(word) | Kind::Quoted(word) if word.eq_ignore_ascii_case(column)))
-}
-
 fn same_names(rows: &RecordBatch) -> Result<(), SqlRunError> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for field in rows.schema().fields() {
         if !seen.insert(field.name().to_lowercase()) {
             return Err(SqlRunError::SameName { column: field.name().clone() });

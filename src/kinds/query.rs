@@ -28,6 +28,23 @@ const DEFAULT_KEY: &str = "date";
 /// Before a table's name in a slot.
 const SLOT: &str = "table:";
 
+/// Why a query gave no rows to keep.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The text is no query that can be run.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+    /// A table that the query reads was not given.
+    #[error("the query reads '{table}', which was not given to it")]
+    Missing {
+        /// The table.
+        table: String,
+    },
+    /// The engine refuses it, or its rows.
+    #[error(transparent)]
+    Run(#[from] SqlRunError),
+}
+
 /// A table that must not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
@@ -109,13 +126,33 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
         .iter()
         .filter_map(|(slot, folder)| Some((slot.strip_prefix(SLOT)?.to_owned(), folder.join(table_file::FILE_NAME))))
         .collect();
-    let rows = sql::run(query, &params, &tables).map_err(|error| failure(&error))?;
+    let rows = rows(query, &params, &tables).map_err(|error| failure(&error))?;
     keep(request, &rows, "the query's result")
 }
 
-fn failure(error: &SqlRunError) -> RunError {
-    let failure = if error.is_the_querys() { RunError::invalid(error) } else { RunError::failed(error) };
-    match error.hint() {
+/// The rows of a query in BigQuery's dialect; `tables` are Parquet files by `dataset.table`.
+///
+/// # Errors
+/// When the text is no query, reads a table that is not given, or cannot run over their rows.
+pub fn rows(text: &str, params: &Map<String, Value>, tables: &BTreeMap<String, PathBuf>) -> Result<RecordBatch, QueryError> {
+    let query = read(text)?;
+    let translated = translate(&query.query, params)?;
+    let mut needed = BTreeMap::new();
+    for (name, _) in &query.tables {
+        let file = tables.get(name).ok_or_else(|| QueryError::Missing { table: name.clone() })?;
+        needed.insert(name.as_str(), file.clone());
+    }
+    Ok(sql::run(&translated, &needed, &query.words)?)
+}
+
+fn failure(error: &QueryError) -> RunError {
+    let (failure, hint) = match error {
+        QueryError::Sql(fault) => (RunError::invalid(error), fault.fault.hint()),
+        QueryError::Missing { .. } => (RunError::failed(error), None),
+        QueryError::Run(run) if run.is_the_querys() => (RunError::invalid(error), run.hint()),
+        QueryError::Run(run) => (RunError::failed(error), run.hint()),
+    };
+    match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
     }

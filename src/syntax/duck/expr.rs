@@ -2,8 +2,9 @@
 
 use crate::syntax::duck::literal;
 use crate::syntax::duck::print::Printer;
-use crate::syntax::sql::ast::{Expr, ExprKind, InSet, Name, Part, Type};
+use crate::syntax::sql::ast::{Expr, ExprKind, InSet};
 use crate::syntax::sql::error::{Fault, SqlError, unsupported};
+use crate::syntax::sql::parts::{Name, Part, Type};
 
 type Text = Result<String, SqlError>;
 

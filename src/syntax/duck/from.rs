@@ -3,8 +3,9 @@
 
 use crate::syntax::duck::literal;
 use crate::syntax::duck::print::Printer;
-use crate::syntax::sql::ast::{Body, Expr, ExprKind, Item, Name, On, Relation, Select, Type};
+use crate::syntax::sql::ast::{Body, Expr, ExprKind, Item, On, Relation, Select};
 use crate::syntax::sql::error::SqlError;
+use crate::syntax::sql::parts::{Name, Type};
 use crate::syntax::sql::walk::{self, Visit};
 
 impl Printer<'_> {

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::syntax::sql::ast::{Span, Type};
 use crate::syntax::sql::error::{Fault, SqlError, unsupported};
+use crate::syntax::sql::parts::{Span, Type};
 
 /// A name in double quotes.
 pub(super) fn name(name: &str) -> String {

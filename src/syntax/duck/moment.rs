@@ -3,8 +3,9 @@
 
 use crate::syntax::duck::literal::{self, fill};
 use crate::syntax::duck::print::Printer;
-use crate::syntax::sql::ast::{Call, Expr, ExprKind, Part};
+use crate::syntax::sql::ast::{Call, Expr, ExprKind};
 use crate::syntax::sql::error::{SqlError, unsupported};
+use crate::syntax::sql::parts::Part;
 
 type Text = Result<String, SqlError>;
 

@@ -1,18 +1,6 @@
 //! Owns the tree of a query. Invariant: it holds what the text says and nothing of how it was laid out; spans are bytes of the text.
 
-use std::ops::Range;
-
-/// Bytes of the text.
-pub type Span = Range<usize>;
-
-/// A name, and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name {
-    /// The name, without backticks.
-    pub text: String,
-    /// Where it stands.
-    pub span: Span,
-}
+use crate::syntax::sql::parts::{Name, Part, Span, Type};
 
 /// A query: `WITH … body ORDER BY … LIMIT …`.
 #[derive(Debug, Clone)]
@@ -326,17 +314,6 @@ pub enum InSet {
     Unnest(Box<Expr>),
 }
 
-/// A part of a date or time: `MONTH`, `WEEK(MONDAY)`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
-    /// Its name in capitals.
-    pub name: String,
-    /// The weekday that a week starts with, in capitals, where it is given.
-    pub weekday: Option<String>,
-    /// Where it stands.
-    pub span: Span,
-}
-
 /// A call of a function.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -397,15 +374,4 @@ pub enum Bound {
     Current,
     /// `n PRECEDING` or `n FOLLOWING`
     Offset(Box<Expr>, &'static str),
-}
-
-/// A type as written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Type {
-    /// A plain type, by its main name: `INT64`, `FLOAT64`, `STRING`, …
-    Plain(&'static str),
-    /// `ARRAY<type>`
-    Array(Box<Type>),
-    /// `STRUCT<name type, …>`
-    Struct(Vec<(Option<Name>, Type)>),
 }

@@ -2,7 +2,7 @@
 //! would refuse is refused.
 
 use crate::syntax::sql::error::{Fault, SqlError};
-use crate::syntax::sql::lex::Kind;
+use crate::syntax::sql::token::Kind;
 
 /// The string or bytes literal at the start of `rest` and its length; `start` is where `rest` stands in the text.
 pub(super) fn string(rest: &str, start: usize) -> Result<Option<(Kind, usize)>, SqlError> {

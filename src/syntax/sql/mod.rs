@@ -9,5 +9,7 @@ mod parse_call;
 mod parse_expr;
 mod parse_from;
 mod parse_query;
+pub mod parts;
 pub mod read;
+pub mod token;
 pub mod walk;

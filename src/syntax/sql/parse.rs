@@ -2,9 +2,11 @@
 //! something else is setting one number back.
 
 use crate::base::name::nearest;
-use crate::syntax::sql::ast::{Name, Query, Span};
+use crate::syntax::sql::ast::Query;
 use crate::syntax::sql::error::{Fault, SqlError, unsupported};
-use crate::syntax::sql::lex::{self, Kind, Token};
+use crate::syntax::sql::lex;
+use crate::syntax::sql::parts::{Name, Span};
+use crate::syntax::sql::token::{Kind, Token};
 
 /// Expressions and queries may stand inside each other this deep.
 const DEPTH: usize = 120;

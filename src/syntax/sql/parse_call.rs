@@ -1,10 +1,12 @@
 //! Owns the grammar of what starts with a word: names, functions, casts, types and literals with a type. Invariant: a function's name is
 //! kept in capitals, so that its case never counts.
 
-use crate::syntax::sql::ast::{Call, Expr, ExprKind, Name, Part, Type};
+use crate::syntax::sql::ast::{Call, Expr, ExprKind};
 use crate::syntax::sql::error::{SqlError, unsupported};
-use crate::syntax::sql::lex::{Kind, is_reserved};
+use crate::syntax::sql::lex::is_reserved;
 use crate::syntax::sql::parse::Parser;
+use crate::syntax::sql::parts::{Name, Part, Type};
+use crate::syntax::sql::token::Kind;
 
 /// Types by every name they go by.
 const TYPES: &[(&str, &str)] = &[

@@ -2,8 +2,8 @@
 
 use crate::syntax::sql::ast::{Expr, ExprKind, InSet};
 use crate::syntax::sql::error::{Fault, SqlError, unsupported};
-use crate::syntax::sql::lex::Kind;
 use crate::syntax::sql::parse::Parser;
+use crate::syntax::sql::token::Kind;
 
 /// Operators that stand between two expressions, loosest first; `||` binds as `*` does.
 const LEVELS: &[&[&str]] = &[&["|"], &["^"], &["&"], &["+", "-"], &["*", "/", "||"]];

@@ -1,10 +1,11 @@
 //! Owns the grammar of `FROM`: tables, queries, arrays and joins. Invariant: joins are read from left to right, commas included, as BigQuery
 //! reads them.
 
-use crate::syntax::sql::ast::{Expr, ExprKind, Name, On, Relation};
+use crate::syntax::sql::ast::{Expr, ExprKind, On, Relation};
 use crate::syntax::sql::error::{Fault, SqlError, unsupported};
-use crate::syntax::sql::lex::Kind;
 use crate::syntax::sql::parse::Parser;
+use crate::syntax::sql::parts::Name;
+use crate::syntax::sql::token::Kind;
 
 impl Parser<'_> {
     pub(super) fn from(&mut self) -> Result<Relation, SqlError> {

@@ -1,9 +1,10 @@
 //! Owns the grammar of queries. Invariant: what is accepted is a query in BigQuery too; what BigQuery has and this has not is refused by name.
 
-use crate::syntax::sql::ast::{Body, Bound, Expr, Frame, GroupBy, Item, Name, Order, Query, Select, Window};
+use crate::syntax::sql::ast::{Body, Bound, Expr, Frame, GroupBy, Item, Order, Query, Select, Window};
 use crate::syntax::sql::error::{Fault, SqlError, unsupported};
-use crate::syntax::sql::lex::Kind;
 use crate::syntax::sql::parse::Parser;
+use crate::syntax::sql::parts::Name;
+use crate::syntax::sql::token::Kind;
 
 impl Parser<'_> {
     pub(super) fn query(&mut self) -> Result<Query, SqlError> {

@@ -1,10 +1,14 @@
 //! Owns what a query needs: tables and parameters, each with its place. Invariant: a query that read accepts depends on nothing but its
 //! text, its parameters and the tables listed.
 
-use crate::syntax::sql::ast::{Expr, ExprKind, Query, Relation, Span};
+use std::collections::BTreeSet;
+
+use crate::syntax::sql::ast::{Expr, ExprKind, Query, Relation};
 use crate::syntax::sql::error::{Fault, SqlError, unsupported};
 use crate::syntax::sql::lex;
 use crate::syntax::sql::parse::{closest, parse};
+use crate::syntax::sql::parts::Span;
+use crate::syntax::sql::token::Kind;
 use crate::syntax::sql::walk::{self, Visit};
 
 /// A query's text, read.
@@ -18,6 +22,8 @@ pub struct Sql {
     pub tables: Vec<(String, Span)>,
     /// The named parameters it uses, with the first place of each, in the order of the text.
     pub params: Vec<(String, Span)>,
+    /// Every word and name in it, in small letters.
+    pub words: BTreeSet<String>,
 }
 
 /// Functions whose value is not a function of their arguments, and what to use instead.
@@ -44,7 +50,12 @@ pub fn read(text: &str) -> Result<Sql, SqlError> {
     walk::query(&query, &mut found)?;
     found.tables.sort_by_key(|(_, span)| span.start);
     found.params.sort_by_key(|(_, span)| span.start);
-    Ok(Sql { canonical: lex::canonical(text, &tokens), query, tables: found.tables, params: found.params })
+    let words = tokens.iter().filter_map(|token| match &token.kind {
+        Kind::Word(word) | Kind::Quoted(word) => Some(word.to_lowercase()),
+        _ => None,
+    });
+    let words = words.collect();
+    Ok(Sql { words, canonical: lex::canonical(text, &tokens), query, tables: found.tables, params: found.params })
 }
 
 #[derive(Default)]
