@@ -79,7 +79,7 @@ fn the_examples_are_true() {
     let all: Vec<(&str, Vec<Stanza>)> = recipes.into_iter().map(|text| (text, stanzas(text))).collect();
     let kinds: BTreeMap<&str, &str> = all.iter().flat_map(|(_, all)| all).map(|s| (s.name.as_str(), s.kind.as_str())).collect();
     let context = DeclareContext {
-        text: &|_| Ok("SELECT date, price FROM wti.daily".into()),
+        text: &|path| Ok(query(path).into()),
         files: &|glob| vec![glob.replace('*', "x")],
         env: &|_| None,
         kind_of: &|name| kinds.get(name).map(|&kind| kind.to_owned()),
@@ -91,6 +91,13 @@ fn the_examples_are_true() {
             assert!(errors.is_empty(), "{text}\n{errors:#?}");
         }
     }
+}
+
+/// The query that the page shows under this path, or some other one.
+fn query(path: &str) -> &'static str {
+    let mut shown = DOC.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let heading = format!("-- {path}\n");
+    shown.find(|text| text.starts_with(&heading)).unwrap_or("SELECT date, price FROM wti.raw")
 }
 
 fn stanzas(text: &str) -> Vec<Stanza> {
