@@ -266,6 +266,17 @@ fn only_the_program_of_actions_reaches_the_running_of_kinds() {
     hold(&broken);
 }
 
+/// A no-op build must not pay for loading engines it does not use.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_program_that_plans_loads_no_engine() {
+    let libraries = std::process::Command::new("ldd").arg(env!("CARGO_BIN_EXE_cbi")).output().expect("ldd lists libraries");
+    let libraries = String::from_utf8_lossy(&libraries.stdout);
+    assert!(libraries.contains("libc"), "{libraries}");
+    let engines = libraries.lines().filter(|line| ["duckdb", "lightgbm", "xgboost"].iter().any(|engine| line.contains(engine)));
+    hold(&engines.map(str::to_owned).collect::<Vec<_>>());
+}
+
 #[test]
 fn an_exception_that_nobody_needs_is_taken_back() {
     let files = files();

@@ -44,11 +44,10 @@ fn takes_entries(schema: &Value, value: &Value) -> bool {
     let counted =
         schema["minProperties"].as_u64().is_none_or(|n| count >= n) && schema["maxProperties"].as_u64().is_none_or(|n| count <= n);
     let required = schema["required"].as_array().into_iter().flatten().all(|key| map.contains_key(key.as_str().unwrap_or_default()));
-    let entry = |(key, value): (&String, &Value)| match (schema["properties"].get(key), &schema["additionalProperties"]) {
-        (Some(schema), _) => takes(schema, value),
-        (None, Value::Bool(allowed)) => *allowed,
-        (None, Value::Null) => true,
-        (None, schema) => takes(schema, value),
+    let entry = |(key, value): (&String, &Value)| match schema["properties"].get(key).unwrap_or(&schema["additionalProperties"]) {
+        Value::Bool(allowed) => *allowed,
+        Value::Null => true,
+        schema => takes(schema, value),
     };
     counted && required && map.iter().all(entry)
 }
