@@ -273,6 +273,17 @@ pub fn remove_tree(path: &Path) -> FsResult<()> {
     }
 }
 
+/// Removes whatever is at `path`.
+///
+/// # Errors
+/// When the system refuses.
+pub fn remove_any(path: &Path) -> FsResult<()> {
+    match link_stat(path)? {
+        Some(stat) if stat.what == What::Folder => remove_tree(path),
+        _ => remove_file(path),
+    }
+}
+
 fn make_writable(folder: &Path) -> FsResult<()> {
     set_mode(folder, 0o700)?;
     for entry in list(folder)? {

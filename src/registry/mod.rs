@@ -1,1 +1,3 @@
 //! Floor 4: the history of builds.
+
+pub mod journal;

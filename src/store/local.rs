@@ -58,6 +58,14 @@ impl LocalStore {
         }
     }
 
+    /// Reads a blob and quarantines it if it is damaged; says whether it is there, whole.
+    ///
+    /// # Errors
+    /// When it cannot be read or moved.
+    pub fn verify(&self, id: &BlobId) -> StoreResult<bool> {
+        self.recheck(id).map(|size| size.is_some())
+    }
+
     /// Hashes a blob whose attributes are not a blob's: an innocent one gets them back, any other is quarantined.
     fn recheck(&self, id: &BlobId) -> StoreResult<Option<u64>> {
         let path = self.path_of(id);

@@ -219,18 +219,24 @@ impl Log {
     }
 }
 
-/// Puts a log of exactly these records in place of the one at `path`, at once. Nobody may be appending.
+/// Puts a log of the whole records that are to stay in place of the one at `path`, at once. Nobody may be appending.
 ///
 /// # Errors
 /// When the disk refuses; the old log is still there.
-pub fn rewrite(path: &Path, payloads: impl Iterator<Item = StoreResult<Vec<u8>>>, scratch: &Path) -> StoreResult<()> {
+pub fn filter(path: &Path, mut stays: impl FnMut(&[u8]) -> bool, scratch: &Path) -> StoreResult<()> {
+    let old = Log::open(path)?;
     let mut file = File::create_new(scratch)?;
-    for payload in payloads {
-        let mut record = Vec::new();
-        encode(&payload?, &mut record)?;
-        file.write(&record)?;
+    for item in old.read_from(0) {
+        if let Item::Record { payload, .. } = item?
+            && stays(&payload)
+        {
+            let mut record = Vec::new();
+            encode(&payload, &mut record)?;
+            file.write(&record)?;
+        }
     }
     file.sync()?;
+    fs::step("log.filtered", path)?;
     fs::rename(scratch, path)?;
     path.parent().map_or(Ok(()), fs::sync)?;
     Ok(())
@@ -448,8 +454,8 @@ mod tests {
     fn a_log_that_was_replaced_is_opened_anew_before_an_append() {
         let (folder, path) = log_of(3);
         let mut log = Log::open(&path).unwrap();
-        rewrite(&path, [Ok(b"kept".to_vec())].into_iter(), &folder.path().join("scratch")).unwrap();
+        filter(&path, |payload| payload == b"record 1", &folder.path().join("scratch")).unwrap();
         log.append(b"next").unwrap();
-        assert_eq!(texts(&log), ["kept", "next"]);
+        assert_eq!(texts(&log), ["record 1", "next"]);
     }
 }

@@ -3,6 +3,8 @@
 pub mod action_cache;
 pub mod content;
 pub mod error;
+pub mod fsck;
+pub mod gc;
 pub mod hash;
 pub mod index;
 pub mod local;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::base::clock;
 use crate::io::file;
@@ -12,6 +13,9 @@ use crate::store::error::{StoreError, StoreResult};
 
 /// The newest format of the cache folder that this program knows.
 pub const FORMAT: u32 = 1;
+
+/// How long a build and a collection wait for each other.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const FOLDERS: [&str; 7] = ["blobs", "journal", "cache", "tmp", "quarantine", "locks", "out"];
 const FILES: [&str; 3] = ["format", "index", "cache.seal"];
@@ -46,6 +50,35 @@ impl Root {
             _ => root.create().map_err(|e| root.explain(e))?,
         }
         Ok(root)
+    }
+
+    /// Looks at the format of the cache folder, and makes nothing.
+    ///
+    /// # Errors
+    /// When it is missing, damaged, or newer than what we know.
+    pub fn check(&self) -> StoreResult<()> {
+        self.check_format(&String::from_utf8_lossy(&fs::read(&self.format_file())?))
+    }
+
+    /// Says that a build is at work, for as long as the lock is held. Any number may be.
+    ///
+    /// # Errors
+    /// When somebody is throwing things away, and goes on for longer than we wait.
+    pub fn building(&self) -> StoreResult<Lock> {
+        self.lock("the cache (by a collection or repair)", Mode::Shared)
+    }
+
+    /// Keeps builds away, for as long as the lock is held.
+    ///
+    /// # Errors
+    /// When a build is at work, and goes on for longer than we wait.
+    pub fn alone(&self) -> StoreResult<Lock> {
+        self.lock("the cache (by a build)", Mode::Exclusive)
+    }
+
+    fn lock(&self, what: &'static str, mode: Mode) -> StoreResult<Lock> {
+        fs::create_folders(&self.path().join("locks")).map_err(|e| self.explain(e.into()))?;
+        Lock::take(&self.lock_file("builds"), mode, PATIENCE).map_err(|e| self.explain(StoreError::lock(what, e)))
     }
 
     /// The layout of a cache folder, without a look at it.

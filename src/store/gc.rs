@@ -1,0 +1,133 @@
+//! Owns throwing away. Invariant: what is kept stays whole: a record is forgotten before any blob it names is deleted, and nothing is
+//! deleted while a build runs.
+
+use std::collections::HashSet;
+
+use crate::base::digest::{ActionKey, BlobId, ManifestId};
+use crate::io::fs::{self, What};
+use crate::io::lock::Lock;
+use crate::model::build::Build;
+use crate::model::result::ActionResult;
+use crate::store::error::StoreResult;
+use crate::store::index::Index;
+use crate::store::local::LocalStore;
+use crate::store::log::{self, Item, Log};
+use crate::store::root::Root;
+
+/// What must stay.
+#[derive(Debug, Clone, Default)]
+pub struct Keep {
+    /// Results, with all they made and their logs.
+    pub actions: HashSet<ActionKey>,
+    /// Artifacts, by their manifests.
+    pub manifests: HashSet<ManifestId>,
+    /// Single blobs: the lists of targets of the builds that stay, for instance.
+    pub blobs: HashSet<BlobId>,
+}
+
+/// What would be thrown away. Nothing is until it is [`apply`]ed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GcPlan {
+    /// Blobs to delete, and their sizes.
+    pub delete: Vec<(BlobId, u64)>,
+    /// Their bytes together.
+    pub bytes: u64,
+    /// Blobs that stay.
+    pub kept: u64,
+    /// Results to forget.
+    pub results: u64,
+    /// Builds to forget.
+    pub builds: u64,
+    staying: HashSet<BlobId>,
+}
+
+/// Says what can go when only `keep` must stay.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn plan(root: &Root, keep: &Keep) -> StoreResult<GcPlan> {
+    let mut plan = GcPlan { staying: keep.blobs.clone(), ..GcPlan::default() };
+    each_payload(&root.actions_log(), |payload| {
+        if let Ok(result) = serde_json::from_slice::<ActionResult>(payload) {
+            plan.keep_of(&result, keep);
+        }
+    })?;
+    for shard in fs::list_if_any(&root.blobs())?.iter().filter(|e| e.what == What::Folder) {
+        let folder = root.blobs().join(&shard.name);
+        for entry in fs::list(&folder)? {
+            let Some(id) = entry.name.to_str().and_then(|n| n.parse().ok()).map(BlobId) else { continue };
+            if plan.staying.contains(&id) {
+                plan.kept += 1;
+            } else if let Some(stat) = fs::link_stat(&folder.join(&entry.name))? {
+                plan.bytes += stat.size;
+                plan.delete.push((id, stat.size));
+            }
+        }
+    }
+    let (mut results, mut builds) = (0, 0);
+    each_payload(&root.actions_log(), |payload| results += u64::from(!plan.keeps_result(payload)))?;
+    each_payload(&root.builds_log(), |payload| builds += u64::from(!plan.keeps_build(payload)))?;
+    (plan.results, plan.builds) = (results, builds);
+    Ok(plan)
+}
+
+impl GcPlan {
+    fn keep_of(&mut self, result: &ActionResult, keep: &Keep) {
+        let all = keep.actions.contains(&result.key);
+        for manifest in result.outputs.values() {
+            if all || keep.manifests.contains(&manifest.id()) {
+                self.staying.extend(manifest.files.values().map(|f| f.blob));
+            }
+        }
+        if all {
+            self.staying.extend(result.log);
+        }
+    }
+
+    /// Whether every blob of the result stays.
+    fn keeps_result(&self, payload: &[u8]) -> bool {
+        serde_json::from_slice::<ActionResult>(payload).is_ok_and(|result| {
+            let mut blobs = result.outputs.values().flat_map(|m| m.files.values()).map(|f| f.blob).chain(result.log);
+            blobs.all(|blob| self.staying.contains(&blob))
+        })
+    }
+
+    fn keeps_build(&self, payload: &[u8]) -> bool {
+        serde_json::from_slice::<Build>(payload).is_ok_and(|build| self.staying.contains(&build.targets))
+    }
+}
+
+fn each_payload(path: &std::path::Path, mut each: impl FnMut(&[u8])) -> StoreResult<()> {
+    for item in Log::open(path)?.read_from(0) {
+        if let Item::Record { payload, .. } = item? {
+            each(&payload);
+        }
+    }
+    Ok(())
+}
+
+/// Throws away what the plan says, damaged blobs in quarantine, and the memory of files that are gone. The plan was made while `alone`, the
+/// lock of [`Root::alone`], was held.
+///
+/// # Errors
+/// When the disk refuses; what is left is whole, and the next collection goes on.
+pub fn apply(root: &Root, plan: &GcPlan, _alone: &Lock) -> StoreResult<()> {
+    if plan.results > 0 {
+        log::filter(&root.actions_log(), |p| plan.keeps_result(p), &root.scratch()?)?;
+    }
+    if plan.builds > 0 {
+        log::filter(&root.builds_log(), |p| plan.keeps_build(p), &root.scratch()?)?;
+    }
+    fs::step("gc.forgotten", root.path())?;
+    let store = LocalStore::new(root.clone());
+    for (id, _) in &plan.delete {
+        fs::remove_file(&store.path_of(id))?;
+    }
+    for entry in fs::list_if_any(&root.quarantine())? {
+        fs::remove_any(&root.quarantine().join(entry.name))?;
+    }
+    let index = Index::open(root)?;
+    index.absorb(&Log::open(&root.actions_log())?)?;
+    index.forget_absent()?;
+    index.close()
+}
