@@ -1,4 +1,4 @@
-//! Owns the check of a whole store. Invariant: checking changes nothing, and repairing destroys nothing that is whole.
+//! Owns the check of a whole store. Invariant: checking changes nothing that anybody relies on, and repairing destroys nothing that is whole.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -284,6 +284,8 @@ fn check_index(root: &Root, report: &mut Report) -> StoreResult<()> {
         Ok(indexed) if indexed.offsets == expected.offsets => {}
         Ok(_) => report.findings.push(Finding::Index { why: "it disagrees with the log".to_owned() }),
         Err(busy @ StoreError::Busy { .. }) => return Err(busy),
+        // Where it cannot be opened for writing it is not used either.
+        Err(StoreError::ReadOnly { .. }) => {}
         Err(error) => report.findings.push(Finding::Index { why: error.to_string() }),
     }
     Ok(())
