@@ -16,10 +16,8 @@ fn main() {
     println!("cargo:rustc-link-arg=-Wl,-rpath,{origin}/native/duckdb");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{native}/duckdb");
     let lock = fs::read_to_string("Cargo.lock").unwrap_or_default();
-    for package in ["polyglot-sql", "parquet"] {
-        let version = locked_version(&lock, package).unwrap_or("unknown");
-        println!("cargo:rustc-env=CBI_{}_VERSION={version}", package.to_uppercase().replace('-', "_"));
-    }
+    let version = locked_version(&lock, "parquet").unwrap_or("unknown");
+    println!("cargo:rustc-env=CBI_PARQUET_VERSION={version}");
 }
 
 /// The version that `Cargo.lock` pins for `package`.

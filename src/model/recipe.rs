@@ -82,7 +82,7 @@ pub struct Declared {
     pub places: BTreeMap<String, Place>,
     /// Names of the artifacts it makes.
     pub outputs: BTreeSet<String>,
-    /// Engines whose identity is part of the key: `duckdb`, `lightgbm`, `xgboost`, `polyglot-sql`, `parquet`.
+    /// Engines whose identity is part of the key: `duckdb`, `lightgbm`, `xgboost`, `parquet`.
     pub engines: BTreeSet<String>,
     /// Programs whose digest is part of the key (kind `command`).
     pub programs: BTreeSet<String>,
