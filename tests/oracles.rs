@@ -1,4 +1,5 @@
 //! Published tables of the platform, made again from their sources: the SQL that does it is the workspace's own.
+#![allow(missing_docs, clippy::unwrap_used, clippy::float_cmp)]
 
 mod common;
 

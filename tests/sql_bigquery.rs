@@ -1,4 +1,5 @@
 //! BigQuery's SQL offline: what each construct gives, as BigQuery's documentation says.
+#![allow(missing_docs, clippy::unwrap_used, clippy::float_cmp, clippy::format_push_string, clippy::unreadable_literal)]
 
 use std::collections::BTreeMap;
 
@@ -48,6 +49,33 @@ fn arithmetic() {
         ("5 & 3, 5 | 3, 5 ^ 3, ~5", json!([1, 7, 6, -6])),
         ("0x1F, 1e3, .5", json!([31, 1000.0, 0.5])),
         ("IS_NAN(CAST('nan' AS FLOAT64)), IS_INF(CAST('-inf' AS FLOAT64))", json!([true, true])),
+    ]);
+}
+
+#[test]
+fn no_comparison_with_nan_is_true() {
+    let nan = "CAST('nan' AS FLOAT64)";
+    check(&[
+        (
+            &format!("SELECT x > 1, x >= 1, x < 1, x <= 1, 1 < x, 1 <= x FROM UNNEST([{nan}]) AS x"),
+            json!([false, false, false, false, false, false]),
+        ),
+        (
+            &format!(
+                "SELECT x BETWEEN 0 AND 5, 1 BETWEEN 0 AND x, x NOT BETWEEN 0 AND 5, IF(x > 0, 'up', 'not') FROM UNNEST([{nan}]) AS x"
+            ),
+            json!([false, false, true, "not"]),
+        ),
+        (&format!("SELECT COUNTIF(x > 1), MIN(x), MAX(x), SUM(x) FROM UNNEST([1.0, {nan}, 2.0]) AS x"), json!([1, "NaN", "NaN", "NaN"])),
+        (&format!("SELECT GREATEST(1, {nan}), LEAST(1, {nan}), LEAST({nan}, 1)"), json!(["NaN", "NaN", "NaN"])),
+        (
+            "SELECT x > 1, x < DATE '2020-01-02' FROM UNNEST([1, 2, NULL]) AS x".replace(", x < DATE '2020-01-02'", "").as_str(),
+            json!([[false], [true], [null]]),
+        ),
+        (
+            "SELECT d >= '2020-01-01', s < 'b', d BETWEEN '2020-01-01' AND '2020-01-31' FROM UNNEST([STRUCT(DATE '2020-01-05' AS d, 'a' AS s)])",
+            json!([true, true, true]),
+        ),
     ]);
 }
 
@@ -468,7 +496,7 @@ fn columns_are_named_as_bigquery_names_them() {
 fn refused(cases: &[(&str, &str)]) {
     let mut wrong = String::new();
     for (query, part) in cases {
-        let query = if query.contains("SELECT") || query.starts_with(|c: char| c == '!') {
+        let query = if query.contains("SELECT") || query.starts_with('!') {
             query.trim_start_matches('!').to_owned()
         } else {
             format!("SELECT {query}")
@@ -507,6 +535,7 @@ fn what_fails_in_bigquery_fails_here() {
         ("PARSE_DATE('%Y-%m-%d', 'x')", "x"),
         ("DATE_ADD(TIMESTAMP '2020-01-01 00:00:00 UTC', INTERVAL 1 DAY)", "a DATE is wanted here"),
         ("SUBSTR('abc', 1, -1)", "negative length"),
+        ("SELECT x * 10 AS y FROM UNNEST([1e308]) AS x", "infinite"),
     ]);
 }
 
@@ -552,6 +581,11 @@ fn what_cannot_be_done_exactly_is_refused_by_name() {
         ("SELECT x FROM UNNEST([1]) AS x WHERE y = 1", "no column 'y'"),
         ("SELECT 1 AS a, 2 AS A", "two columns of the result are called 'A'"),
         ("@missing", "@missing"),
+        (
+            "SELECT * FROM (SELECT * FROM (SELECT 1 AS k) AS a JOIN (SELECT 1 AS k) AS b ON a.k = b.k)",
+            "two columns of the result are called 'k'",
+        ),
+        ("SELECT SAFE_ADD(MAX(x), 1) FROM UNNEST([1]) AS x", "around an aggregate"),
     ]);
 }
 

@@ -18,10 +18,14 @@ CREATE MACRO bq_exp(x) AS
 CREATE MACRO bq_pow(x, y) AS
   CASE WHEN isfinite(CAST(x AS DOUBLE)) AND isfinite(CAST(y AS DOUBLE)) AND NOT isfinite(pow(CAST(x AS DOUBLE), CAST(y AS DOUBLE)))
     THEN CAST('cbi: POW(' || x || ', ' || y || ') has no FLOAT64 value' AS DOUBLE) ELSE pow(CAST(x AS DOUBLE), CAST(y AS DOUBLE)) END;
+-- Whether x is the float NaN, for x of any type. DuckDB takes NaN for the greatest number and equal to itself; in BigQuery no comparison with it
+-- is true. For other types than FLOAT64 the optimizer folds this to FALSE.
+CREATE MACRO bq_is_nan(x) AS coalesce(x = cast_to_type(CASE WHEN typeof(x) IN ('DOUBLE', 'FLOAT') THEN 'nan' END, x), FALSE);
+CREATE MACRO bq_min(least, greatest) AS CASE WHEN bq_is_nan(greatest) THEN greatest ELSE least END;
 CREATE MACRO bq_greatest(list) AS
   list_reduce(list, lambda x, y: CASE WHEN x IS NULL OR y IS NULL THEN NULL WHEN y > x THEN y ELSE x END);
 CREATE MACRO bq_least(list) AS
-  list_reduce(list, lambda x, y: CASE WHEN x IS NULL OR y IS NULL THEN NULL WHEN y < x THEN y ELSE x END);
+  list_reduce(list, lambda x, y: CASE WHEN x IS NULL OR y IS NULL THEN NULL WHEN bq_is_nan(x) THEN x WHEN y < x OR bq_is_nan(y) THEN y ELSE x END);
 
 -- Strings
 CREATE MACRO bq_blanks() AS
@@ -56,6 +60,11 @@ CREATE MACRO bq_generate_array(a, b, step) AS
     ELSE generate_series(a, b, CASE WHEN step = 0 THEN CAST('cbi: a step of 0' AS BIGINT) ELSE step END) END;
 
 -- Conversions
+CREATE MACRO bq_is_float(s) AS
+  regexp_full_match(lower(s), '\s*[+-]?([0-9]+\.?[0-9]*(e[+-]?[0-9]+)?|\.[0-9]+(e[+-]?[0-9]+)?|inf|infinity|nan)\s*');
+CREATE MACRO bq_is_date(s) AS regexp_full_match(s, '\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}\s*');
+CREATE MACRO bq_is_datetime(s) AS regexp_full_match(s, '\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([ Tt][0-9:.]+)?\s*');
+CREATE MACRO bq_is_moment(s) AS regexp_full_match(s, '\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([ Tt].*)?');
 CREATE MACRO bq_cast_int64(x) AS
   CASE
     WHEN typeof(x) IN ('DOUBLE', 'FLOAT') THEN CAST(round(CAST(x AS DOUBLE)) AS BIGINT)
@@ -65,11 +74,7 @@ CREATE MACRO bq_cast_int64(x) AS
   END;
 CREATE MACRO bq_cast_float64(x) AS
   CASE
-    WHEN typeof(x) = 'VARCHAR' THEN
-      CASE
-        WHEN regexp_full_match(lower(CAST(x AS VARCHAR)), '\s*[+-]?([0-9]+\.?[0-9]*(e[+-]?[0-9]+)?|\.[0-9]+(e[+-]?[0-9]+)?|inf|infinity|nan)\s*') THEN CAST(x AS DOUBLE)
-        ELSE CAST('cbi: bad FLOAT64 value: ' || CAST(x AS VARCHAR) AS DOUBLE)
-      END
+    WHEN typeof(x) = 'VARCHAR' AND NOT bq_is_float(CAST(x AS VARCHAR)) THEN CAST('cbi: bad FLOAT64 value: ' || CAST(x AS VARCHAR) AS DOUBLE)
     ELSE CAST(x AS DOUBLE)
   END;
 CREATE MACRO bq_double_string(d) AS
@@ -102,24 +107,44 @@ CREATE MACRO bq_cast_bool(x) AS
 CREATE MACRO bq_cast_bytes(x) AS CASE typeof(x) WHEN 'VARCHAR' THEN encode(CAST(x AS VARCHAR)) ELSE CAST(x AS BLOB) END;
 CREATE MACRO bq_cast_date(x) AS
   CASE
-    WHEN typeof(x) = 'VARCHAR' THEN
-      CASE WHEN regexp_full_match(CAST(x AS VARCHAR), '\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}\s*') THEN CAST(x AS DATE) ELSE CAST('cbi: bad DATE value: ' || CAST(x AS VARCHAR) AS DATE) END
+    WHEN typeof(x) = 'VARCHAR' AND NOT bq_is_date(CAST(x AS VARCHAR)) THEN CAST('cbi: bad DATE value: ' || CAST(x AS VARCHAR) AS DATE)
     ELSE CAST(x AS DATE)
   END;
-CREATE MACRO bq_is_moment(s) AS regexp_full_match(s, '\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([ Tt].*)?');
 CREATE MACRO bq_cast_datetime(x) AS
   CASE
-    WHEN typeof(x) = 'VARCHAR' THEN
-      CASE WHEN regexp_full_match(CAST(x AS VARCHAR), '\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([ Tt][0-9:.]+)?\s*') THEN CAST(x AS TIMESTAMP) ELSE CAST('cbi: bad DATETIME value: ' || CAST(x AS VARCHAR) AS TIMESTAMP) END
+    WHEN typeof(x) = 'VARCHAR' AND NOT bq_is_datetime(CAST(x AS VARCHAR)) THEN CAST('cbi: bad DATETIME value: ' || CAST(x AS VARCHAR) AS TIMESTAMP)
     ELSE CAST(x AS TIMESTAMP)
   END;
 CREATE MACRO bq_cast_timestamp(x) AS
   CASE
-    WHEN typeof(x) = 'VARCHAR' THEN
-      CASE WHEN bq_is_moment(CAST(x AS VARCHAR)) THEN CAST(x AS TIMESTAMPTZ) ELSE CAST('cbi: bad TIMESTAMP value: ' || CAST(x AS VARCHAR) AS TIMESTAMPTZ) END
+    WHEN typeof(x) = 'VARCHAR' AND NOT bq_is_moment(CAST(x AS VARCHAR)) THEN CAST('cbi: bad TIMESTAMP value: ' || CAST(x AS VARCHAR) AS TIMESTAMPTZ)
     ELSE CAST(x AS TIMESTAMPTZ)
   END;
 CREATE MACRO bq_cast_time(x) AS CAST(x AS TIME);
+
+-- The same, but NULL where a value does not convert. (TRY would do, if it took aggregates.)
+CREATE MACRO bq_safe_cast_int64(x) AS
+  CASE
+    WHEN typeof(x) IN ('DOUBLE', 'FLOAT') THEN TRY_CAST(round(TRY_CAST(x AS DOUBLE)) AS BIGINT)
+    WHEN typeof(x) = 'VARCHAR' THEN CASE WHEN regexp_full_match(CAST(x AS VARCHAR), '\s*[+-]?[0-9]+\s*') THEN TRY_CAST(x AS BIGINT) END
+    ELSE TRY_CAST(x AS BIGINT)
+  END;
+CREATE MACRO bq_safe_cast_float64(x) AS
+  CASE WHEN typeof(x) = 'VARCHAR' AND NOT bq_is_float(CAST(x AS VARCHAR)) THEN NULL ELSE TRY_CAST(x AS DOUBLE) END;
+CREATE MACRO bq_safe_cast_string(x) AS bq_cast_string(x);
+CREATE MACRO bq_safe_cast_bool(x) AS
+  CASE
+    WHEN typeof(x) = 'VARCHAR' THEN CASE lower(CAST(x AS VARCHAR)) WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END
+    ELSE TRY_CAST(x AS BOOLEAN)
+  END;
+CREATE MACRO bq_safe_cast_bytes(x) AS bq_cast_bytes(x);
+CREATE MACRO bq_safe_cast_date(x) AS
+  CASE WHEN typeof(x) = 'VARCHAR' AND NOT bq_is_date(CAST(x AS VARCHAR)) THEN NULL ELSE TRY_CAST(x AS DATE) END;
+CREATE MACRO bq_safe_cast_datetime(x) AS
+  CASE WHEN typeof(x) = 'VARCHAR' AND NOT bq_is_datetime(CAST(x AS VARCHAR)) THEN NULL ELSE TRY_CAST(x AS TIMESTAMP) END;
+CREATE MACRO bq_safe_cast_timestamp(x) AS
+  CASE WHEN typeof(x) = 'VARCHAR' AND NOT bq_is_moment(CAST(x AS VARCHAR)) THEN NULL ELSE TRY_CAST(x AS TIMESTAMPTZ) END;
+CREATE MACRO bq_safe_cast_time(x) AS TRY_CAST(x AS TIME);
 
 -- Dates and times
 CREATE MACRO bq_date(x) AS

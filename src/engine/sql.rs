@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use arrow::error::ArrowError;
 
 use crate::base::name::nearest;
@@ -49,6 +49,12 @@ pub enum SqlRunError {
     /// A column of the result that no table holds.
     #[error("the result: {0}")]
     Result(#[from] TypeError),
+    /// A number beyond FLOAT64.
+    #[error("column '{column}' of the result holds an infinite number, where BigQuery would fail")]
+    Infinite {
+        /// The column.
+        column: String,
+    },
     /// A sum beyond INT64.
     #[error("column '{column}' of the result is beyond INT64")]
     Overflow {
@@ -96,8 +102,10 @@ pub fn run(translated: &str, tables: &BTreeMap<&str, PathBuf>, words: &BTreeSet<
         duck.table(name, file)?;
     }
     let rows = duck.rows(translated).map_err(|error| explained(error, &columns))?;
-    same_names(&rows)?;
-    Ok(canonical(&sums_as_int64(&rows)?)?)
+    same_names(&rows, &columns, words)?;
+    let rows = canonical(&sums_as_int64(&rows)?)?;
+    refuse_infinite(&rows)?;
+    Ok(rows)
 }
 
 /// A NUMERIC may pass through, but a query that names it computes with it.
@@ -110,11 +118,30 @@ fn refuse_numeric(table: &str, schema: &Schema, words: &BTreeSet<String>) -> Res
     }
 }
 
-fn same_names(rows: &RecordBatch) -> Result<(), SqlRunError> {
+/// Two columns of one name are an error in BigQuery. Those at the top DuckDB leaves as they are; those of an inner query it renames, which
+/// shows by a name that stands neither in the query nor in a table.
+fn same_names(rows: &RecordBatch, columns: &[String], words: &BTreeSet<String>) -> Result<(), SqlRunError> {
     let mut seen = BTreeSet::new();
     for field in rows.schema().fields() {
-        if !seen.insert(field.name().to_lowercase()) {
+        let name = field.name().to_lowercase();
+        let base = name.rsplit_once('_').filter(|(_, number)| number.bytes().all(|b| b.is_ascii_digit())).map(|(base, _)| base);
+        let invented = !words.contains(&name) && !columns.iter().any(|column| column.to_lowercase() == name);
+        if let Some(base) = base.filter(|base| invented && seen.contains(*base)) {
+            return Err(SqlRunError::SameName { column: base.to_owned() });
+        }
+        if !seen.insert(name) {
             return Err(SqlRunError::SameName { column: field.name().clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Where DuckDB says infinity BigQuery fails: a sum or product beyond FLOAT64.
+fn refuse_infinite(rows: &RecordBatch) -> Result<(), SqlRunError> {
+    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
+        let floats = column.as_primitive_opt::<Float64Type>();
+        if floats.is_some_and(|floats| floats.iter().flatten().any(f64::is_infinite)) {
+            return Err(SqlRunError::Infinite { column: field.name().clone() });
         }
     }
     Ok(())
@@ -142,7 +169,8 @@ fn explained(error: DuckError, columns: &[String]) -> SqlRunError {
     let DuckError::Query { message } = &error else { return error.into() };
     let after = |text: &str| message.split_once(text).and_then(|(_, rest)| rest.split_once('"')).map(|(name, _)| name.to_owned());
     let missing = message.contains("not found in FROM clause").then(|| after("Referenced column \"")).flatten();
-    let Some(column) = missing.or_else(|| after("does not have a column named \"")) else { return error.into() };
+    let early = message.contains("referenced that exists in the SELECT clause").then(|| after("Column \"")).flatten();
+    let Some(column) = missing.or(early).or_else(|| after("does not have a column named \"")) else { return error.into() };
     let candidates = message.split_once("Candidate bindings: ").map_or("", |(_, rest)| rest);
     let candidates = candidates.split('"').skip(1).step_by(2).map(|name| name.rsplit('.').next().unwrap_or(name));
     let near = nearest(&column, columns.iter().map(String::as_str).chain(candidates)).map(str::to_owned);

@@ -156,7 +156,9 @@ fn by_key(sides: &[Side; 2], common: &[String], key: &[String], keys: &Keys, fou
         if !differs.is_empty() {
             add(&mut found.changed, &sides[1], other);
             touched.insert(row, (1, other));
-            differs.into_iter().for_each(|i| *found.cells.entry(common[i].clone()).or_default() += 1);
+            for i in differs {
+                *found.cells.entry(common[i].clone()).or_default() += 1;
+            }
         }
     }
     for (row, &index) in keys[1].iter().filter(|(row, _)| !keys[0].contains_key(*row)) {

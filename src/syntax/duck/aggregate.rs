@@ -18,7 +18,6 @@ const PLAIN: &[(&str, usize, &str)] = &[
     ("LOGICAL_AND", 1, "bool_and"),
     ("LOGICAL_OR", 1, "bool_or"),
     ("MAX", 1, "max"),
-    ("MIN", 1, "min"),
     ("STDDEV", 1, "stddev_samp"),
     ("STDDEV_POP", 1, "stddev_pop"),
     ("STDDEV_SAMP", 1, "stddev_samp"),
@@ -35,6 +34,7 @@ const OWN: &[&str] = &[
     "CORR",
     "COUNT",
     "COUNTIF",
+    "MIN",
     "PERCENTILE_CONT",
     "PERCENTILE_DISC",
     "STRING_AGG",
@@ -55,6 +55,11 @@ const WINDOW: &[(&str, usize, usize)] = &[
     ("RANK", 0, 0),
     ("ROW_NUMBER", 0, 0),
 ];
+
+/// Whether a function is an aggregate or one of a window.
+pub(super) fn is_one(name: &str) -> bool {
+    names().any(|known| known == name)
+}
 
 /// Names of all functions here.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
@@ -88,7 +93,7 @@ impl Printer<'_> {
     }
 
     fn plain(self, call: &Call, count: usize, duck: &str, whole: &Expr) -> Text {
-        self.refuse(call, count, &[], whole)?;
+        refuse(call, count, &[], whole)?;
         self.aggregated(call, duck, &self.list(&call.args)?, None)
     }
 
@@ -98,36 +103,42 @@ impl Printer<'_> {
         match call.name.as_str() {
             "COUNT" if call.star => self.aggregated(call, "count", "*", None),
             "COUNT" => {
-                self.refuse(call, 1, &[], whole)?;
+                refuse(call, 1, &[], whole)?;
                 self.aggregated(call, "count", &first()?, None)
             }
             "COUNTIF" => {
-                self.refuse(call, 1, &[], whole)?;
+                refuse(call, 1, &[], whole)?;
                 if call.distinct {
                     return Err(unsupported("COUNTIF(DISTINCT …)", None).at(whole.span.clone()));
                 }
                 self.aggregated(call, "count", "*", Some(&first()?))
             }
+            "MIN" => {
+                refuse(call, 1, &[], whole)?;
+                // NaN is DuckDB's greatest number, so it shows in the maximum; BigQuery's least of numbers with a NaN is NaN.
+                let (least, greatest) = (self.aggregated(call, "min", &first()?, None)?, self.aggregated(call, "max", &first()?, None)?);
+                Ok(format!("bq_min({least}, {greatest})"))
+            }
             "SUM" => {
-                self.refuse(call, 1, &[], whole)?;
+                refuse(call, 1, &[], whole)?;
                 // DuckDB adds whole numbers in 128 bits; BigQuery's sum is INT64, or an error.
                 let sum = self.aggregated(call, "sum", &first()?, None)?;
                 let example = if call.over.is_some() { first()? } else { format!("any_value({})", first()?) };
                 Ok(format!("cast_to_type({sum}, {example})"))
             }
             "CORR" => {
-                self.refuse(call, 2, &[], whole)?;
+                refuse(call, 2, &[], whole)?;
                 let list = self.list(args)?;
                 let (pairs, corr) = (self.aggregated(call, "regr_count", &list, None)?, self.aggregated(call, "corr", &list, None)?);
                 Ok(format!("(CASE WHEN {pairs} >= 2 THEN {corr} END)"))
             }
             "APPROX_COUNT_DISTINCT" => {
-                self.refuse(call, 1, &[], whole)?;
+                refuse(call, 1, &[], whole)?;
                 self.aggregated(&Call { distinct: true, ..call.clone() }, "count", &first()?, None)
             }
             "APPROX_QUANTILES" => self.quantiles(call, whole),
             "ARRAY_AGG" => {
-                self.refuse(call, 1, &["ORDER BY", "LIMIT", "NULLS"], whole)?;
+                refuse(call, 1, &["ORDER BY", "LIMIT", "NULLS"], whole)?;
                 let value = first()?;
                 let present = (call.ignore_nulls == Some(true)).then(|| format!("{value} IS NOT NULL"));
                 let list = self.aggregated(call, "array_agg", &value, present.as_deref())?;
@@ -139,7 +150,7 @@ impl Printer<'_> {
     }
 
     fn string_agg(self, call: &Call, whole: &Expr) -> Text {
-        self.refuse(call, call.args.len().clamp(1, 2), &["ORDER BY", "LIMIT"], whole)?;
+        refuse(call, call.args.len().clamp(1, 2), &["ORDER BY", "LIMIT"], whole)?;
         let value = self.expr(&call.args[0])?;
         let separator = call.args.get(1).map_or(Ok("','".to_owned()), |arg| self.expr(arg))?;
         if call.limit.is_none() {
@@ -158,7 +169,7 @@ impl Printer<'_> {
 
     /// `APPROX_QUANTILES(x, n)`: the exact ones, which is one of the answers it may give.
     fn quantiles(self, call: &Call, whole: &Expr) -> Text {
-        self.refuse(call, 2, &["NULLS"], whole)?;
+        refuse(call, 2, &["NULLS"], whole)?;
         let count = match &call.args[1].kind {
             ExprKind::Int(digits) => digits.parse::<u32>().ok().filter(|n| (1..=10_000).contains(n)),
             _ => None,
@@ -173,7 +184,7 @@ impl Printer<'_> {
 
     /// `PERCENTILE_CONT(x, p) OVER (…)`, which leaves NULLs out as DuckDB's quantiles do.
     fn percentile(self, call: &Call, whole: &Expr) -> Text {
-        self.refuse(call, 2, &["NULLS"], whole)?;
+        refuse(call, 2, &["NULLS"], whole)?;
         if call.over.is_none() || call.ignore_nulls == Some(false) || call.distinct {
             let instead = "it wants OVER (…) and no RESPECT NULLS";
             return Err(unsupported(format!("this form of {}", call.name), Some(instead)).at(whole.span.clone()));
@@ -196,20 +207,20 @@ impl Printer<'_> {
     fn over(self, call: &Call) -> Text {
         call.over.as_ref().map_or(Ok(String::new()), |window| Ok(format!(" OVER {}", self.window(window)?)))
     }
+}
 
-    /// Refuses a wrong number of arguments, and modifiers that are not among the `allowed`.
-    fn refuse(self, call: &Call, count: usize, allowed: &[&str], whole: &Expr) -> Result<(), SqlError> {
-        let name = &call.name;
-        let found = [
-            (call.star || call.args.len() != count, "ARGUMENTS", format!("{name} with {} arguments", call.args.len())),
-            (!call.order_by.is_empty(), "ORDER BY", format!("ORDER BY in {name}")),
-            (call.limit.is_some(), "LIMIT", format!("LIMIT in {name}")),
-            (call.ignore_nulls.is_some(), "NULLS", format!("IGNORE or RESPECT NULLS in {name}")),
-            (call.safe, "SAFE", format!("SAFE.{name}")),
-        ];
-        match found.into_iter().find(|(is, what, _)| *is && !allowed.contains(what)) {
-            Some((_, _, what)) => Err(unsupported(what, None).at(whole.span.clone())),
-            None => Ok(()),
-        }
+/// Refuses a wrong number of arguments, and modifiers that are not among the `allowed`.
+fn refuse(call: &Call, count: usize, allowed: &[&str], whole: &Expr) -> Result<(), SqlError> {
+    let name = &call.name;
+    let found = [
+        (call.star || call.args.len() != count, "ARGUMENTS", format!("{name} with {} arguments", call.args.len())),
+        (!call.order_by.is_empty(), "ORDER BY", format!("ORDER BY in {name}")),
+        (call.limit.is_some(), "LIMIT", format!("LIMIT in {name}")),
+        (call.ignore_nulls.is_some(), "NULLS", format!("IGNORE or RESPECT NULLS in {name}")),
+        (call.safe, "SAFE", format!("SAFE.{name}")),
+    ];
+    match found.into_iter().find(|(is, what, _)| *is && !allowed.contains(what)) {
+        Some((_, _, what)) => Err(unsupported(what, None).at(whole.span.clone())),
+        None => Ok(()),
     }
 }

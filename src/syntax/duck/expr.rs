@@ -33,8 +33,10 @@ impl Printer<'_> {
                 Ok(format!("({} IS {}DISTINCT FROM {})", self.expr(&pair.0)?, negation(*not), self.expr(&pair.1)?))
             }
             E::Between { expr, not, range } => {
-                let (low, high) = (self.expr(&range.0)?, self.expr(&range.1)?);
-                Ok(format!("({} {}BETWEEN {low} AND {high})", self.expr(expr)?, negation(*not)))
+                let (value, low, high) = (self.expr(expr)?, self.expr(&range.0)?, self.expr(&range.1)?);
+                let between = self.without_nan(&format!("{value} BETWEEN {low} AND {high}"), expr, &value);
+                let between = self.without_nan(&between, &range.1, &high);
+                Ok(if *not { format!("(NOT {between})") } else { between })
             }
             E::Like { expr, not, pattern } => {
                 Ok(format!("({} {}LIKE {} ESCAPE '\\')", self.expr(expr)?, negation(*not), self.expr(pattern)?))
@@ -88,8 +90,16 @@ impl Printer<'_> {
             "/" if is_nonzero(right) => format!("(CAST({a} AS DOUBLE) / {b})"),
             "/" => format!("bq_divide({a}, {b})"),
             "^" => format!("xor({a}, {b})"),
+            ">" | ">=" => self.without_nan(&format!("{a} {op} {b}"), left, &a),
+            "<" | "<=" => self.without_nan(&format!("{a} {op} {b}"), right, &b),
             _ => format!("({a} {op} {b})"),
         })
+    }
+
+    /// A comparison that is false where its greater side is NaN: to DuckDB NaN is the greatest number. In `ON` the comparison stays plain, so
+    /// that rows can be matched by it.
+    fn without_nan(self, comparison: &str, greater: &Expr, text: &str) -> String {
+        if self.joining || is_never_nan(greater) { format!("({comparison})") } else { format!("({comparison} AND NOT bq_is_nan({text}))") }
     }
 
     fn membership(self, expr: &Expr, not: bool, set: &InSet) -> Text {
@@ -124,19 +134,18 @@ impl Printer<'_> {
 
     fn cast(self, inner: &Expr, to: &Type, safe: bool, whole: &Expr) -> Text {
         let value = self.expr(inner)?;
-        let cast = match to {
+        match to {
             Type::Plain(plain) => {
                 literal::type_name(to, &whole.span)?;
-                format!("bq_cast_{}({value})", plain.to_ascii_lowercase())
+                Ok(format!("bq_{}cast_{}({value})", if safe { "safe_" } else { "" }, plain.to_ascii_lowercase()))
             }
             Type::Array(_) | Type::Struct(_) if matches!(inner.kind, ExprKind::Null) => {
-                format!("CAST(NULL AS {})", literal::type_name(to, &whole.span)?)
+                Ok(format!("CAST(NULL AS {})", literal::type_name(to, &whole.span)?))
             }
             Type::Array(_) | Type::Struct(_) => {
-                return Err(unsupported("CAST into an ARRAY or STRUCT", Some("cast the elements or fields")).at(whole.span.clone()));
+                Err(unsupported("CAST into an ARRAY or STRUCT", Some("cast the elements or fields")).at(whole.span.clone()))
             }
-        };
-        Ok(if safe { format!("TRY({cast})") } else { cast })
+        }
     }
 
     /// `INTERVAL n part` as a DuckDB interval.
@@ -182,6 +191,17 @@ fn own_name(expr: &Expr) -> Option<&Name> {
         ExprKind::Column(path) => path.last(),
         ExprKind::Field(_, name) => Some(name),
         _ => None,
+    }
+}
+
+/// Whether an expression says by itself that it is no NaN.
+fn is_never_nan(expr: &Expr) -> bool {
+    use ExprKind as E;
+    match &expr.kind {
+        E::Null | E::Bool(_) | E::Int(_) | E::Float(_) | E::Text(_) | E::Bytes(_) | E::Typed(..) | E::Param(_) | E::Extract { .. } => true,
+        E::Unary(_, inner) => is_never_nan(inner),
+        E::Call(call) => matches!(call.name.as_str(), "COUNT" | "COUNTIF" | "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "LENGTH" | "DATE_DIFF"),
+        _ => false,
     }
 }
 

@@ -26,11 +26,12 @@ impl Printer<'_> {
             Relation::Join { left, right, kind, on } => {
                 let array = matches!(**right, Relation::Unnest { .. });
                 let (left, right) = (self.from(left, select)?, self.from(right, select)?);
+                let condition = |on: &Expr| Printer { joining: true, ..self }.expr(on);
                 Ok(match on {
                     On::Nothing if *kind == "CROSS" || *kind == "INNER" => format!("{left} CROSS JOIN {right}"),
                     On::Nothing => format!("{left} {kind} JOIN {right} ON TRUE"),
-                    On::Expr(on) if array && *kind == "INNER" => format!("{left} JOIN {right} ON {}", self.expr(on)?),
-                    On::Expr(on) => format!("{left} {kind} JOIN {right} ON {}", self.expr(on)?),
+                    On::Expr(on) if array && *kind == "INNER" => format!("{left} JOIN {right} ON {}", condition(on)?),
+                    On::Expr(on) => format!("{left} {kind} JOIN {right} ON {}", condition(on)?),
                     On::Using(columns) => {
                         let columns: Vec<_> = columns.iter().map(|column| literal::name(&column.text)).collect();
                         format!("{left} {kind} JOIN {right} USING ({})", columns.join(", "))

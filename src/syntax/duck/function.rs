@@ -8,6 +8,7 @@ use crate::syntax::duck::moment;
 use crate::syntax::duck::print::Printer;
 use crate::syntax::sql::ast::{Call, Expr, ExprKind};
 use crate::syntax::sql::error::{SqlError, unsupported};
+use crate::syntax::sql::walk::{self, Visit};
 
 type Text = Result<String, SqlError>;
 
@@ -119,9 +120,13 @@ impl Printer<'_> {
         }
         let plain = !call.star && !call.distinct && call.ignore_nulls.is_none() && call.order_by.is_empty() && call.limit.is_none();
         if !plain || call.over.is_some() {
-            return Err(self
-                .unknown(call)
-                .unwrap_or_else(|| unsupported(format!("this form of {}", call.name), None).at(whole.span.clone())));
+            return Err(unknown(call).unwrap_or_else(|| unsupported(format!("this form of {}", call.name), None).at(whole.span.clone())));
+        }
+        if (call.safe || call.name.starts_with("SAFE_") && call.name != "SAFE_DIVIDE") && call.args.iter().any(is_grouped) {
+            let instead = "compute what is inside it in a WITH query first";
+            return Err(
+                unsupported(format!("{} around an aggregate, a window or a query", call.name), Some(instead)).at(whole.span.clone())
+            );
         }
         let scalar = self.scalar(call, whole)?;
         Ok(if call.safe { format!("TRY({scalar})") } else { scalar })
@@ -138,23 +143,40 @@ impl Printer<'_> {
         match call.name.as_str() {
             name if VARIADIC.contains(&name) && !call.args.is_empty() => Ok(variadic(name, &args?)),
             name if PATTERNS.contains(&name) && call.args.len() == 2 => pattern(name, call, &args?),
-            name => Err(self.unknown(call).unwrap_or_else(|| {
+            name => Err(unknown(call).unwrap_or_else(|| {
                 let count = call.args.len();
                 unsupported(format!("{name} with {count} argument{}", if count == 1 { "" } else { "s" }), None).at(whole.span.clone())
             })),
         }
     }
+}
 
-    /// The refusal of a function that is not known by any number of arguments.
-    fn unknown(self, call: &Call) -> Option<SqlError> {
-        let name = call.name.as_str();
-        if known().any(|known| known == name) {
-            return None;
-        }
-        let instead = INSTEAD.iter().find(|(known, _)| *known == name).map(|(_, instead)| (*instead).to_owned());
-        let instead = instead.or_else(|| nearest(name, known()).map(|near| format!("did you mean {near}?")));
-        Some(unsupported(format!("the function {name}"), instead.as_deref()).at(call.name_span.clone()))
+/// The refusal of a function that is not known by any number of arguments.
+fn unknown(call: &Call) -> Option<SqlError> {
+    let name = call.name.as_str();
+    if known().any(|known| known == name) {
+        return None;
     }
+    let instead = INSTEAD.iter().find(|(known, _)| *known == name).map(|(_, instead)| (*instead).to_owned());
+    let instead = instead.or_else(|| nearest(name, known()).map(|near| format!("did you mean {near}?")));
+    Some(unsupported(format!("the function {name}"), instead.as_deref()).at(call.name_span.clone()))
+}
+
+/// Whether something in an expression is computed over several rows, where DuckDB's TRY cannot stand.
+fn is_grouped(expr: &Expr) -> bool {
+    struct Grouped(bool);
+    impl Visit for Grouped {
+        fn expr(&mut self, expr: &Expr) -> Result<(), SqlError> {
+            self.0 |= match &expr.kind {
+                ExprKind::Call(call) => call.over.is_some() || aggregate::is_one(&call.name),
+                ExprKind::Scalar(_) | ExprKind::Exists(_) | ExprKind::ArrayQuery(_) => true,
+                _ => false,
+            };
+            Ok(())
+        }
+    }
+    let mut found = Grouped(false);
+    walk::expr(expr, &mut found).is_err() || found.0
 }
 
 fn known() -> impl Iterator<Item = &'static str> {

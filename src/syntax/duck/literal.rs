@@ -33,8 +33,7 @@ pub(super) fn float(value: f64, span: &Span) -> Result<String, SqlError> {
 }
 
 pub(super) fn bytes(bytes: &[u8]) -> String {
-    let escaped: String = bytes.iter().map(|byte| format!("\\x{byte:02X}")).collect();
-    format!("'{escaped}'::BLOB")
+    format!("unhex('{}')", hex::encode(bytes))
 }
 
 /// The value of a parameter, which a recipe gives as JSON.

@@ -15,10 +15,13 @@ type Text = Result<String, SqlError>;
 pub(super) struct Printer<'a> {
     /// Parameters by name.
     pub(super) params: &'a Map<String, Value>,
+    /// Whether it prints the condition of a join.
+    pub(super) joining: bool,
 }
 
 impl Printer<'_> {
-    pub(super) fn query(self, query: &Query) -> Text {
+    pub(super) fn query(mut self, query: &Query) -> Text {
+        self.joining = false;
         let mut out = String::new();
         if !query.with.is_empty() {
             let mut parts = Vec::with_capacity(query.with.len());

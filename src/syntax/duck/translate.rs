@@ -11,5 +11,5 @@ use crate::syntax::sql::error::SqlError;
 /// # Errors
 /// When the query uses something that cannot be done as BigQuery does it, or a parameter without a value.
 pub fn translate(query: &Query, params: &Map<String, Value>) -> Result<String, SqlError> {
-    Printer { params }.query(query)
+    Printer { params, joining: false }.query(query)
 }

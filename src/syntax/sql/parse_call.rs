@@ -61,7 +61,7 @@ impl Parser<'_> {
 
     fn word(&mut self, word: &str, start: usize) -> Result<Expr, SqlError> {
         let opens = matches!(self.ahead(1).kind, Kind::Symbol("("));
-        let typed = TYPED.iter().any(|t| *t == word).then(|| type_name(word)).flatten();
+        let typed = TYPED.contains(&word).then(|| type_name(word)).flatten();
         match word {
             "CASE" => self.case(start),
             "CAST" | "SAFE_CAST" if opens => self.cast(word == "SAFE_CAST", start),

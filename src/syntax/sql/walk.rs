@@ -111,8 +111,12 @@ pub fn expr(expr: &Expr, visit: &mut dyn Visit) -> Done {
     visit.expr(expr)?;
     match &expr.kind {
         E::Null | E::Bool(_) | E::Int(_) | E::Float(_) | E::Text(_) | E::Bytes(_) | E::Typed(..) | E::Param(_) | E::Column(_) => Ok(()),
-        E::Field(inner, _) | E::Unary(_, inner) | E::Is { expr: inner, .. } | E::Cast { expr: inner, .. } => self::expr(inner, visit),
-        E::Extract { from: inner, .. } | E::Interval { value: inner, .. } => self::expr(inner, visit),
+        E::Field(inner, _)
+        | E::Unary(_, inner)
+        | E::Is { expr: inner, .. }
+        | E::Cast { expr: inner, .. }
+        | E::Extract { from: inner, .. }
+        | E::Interval { value: inner, .. } => self::expr(inner, visit),
         E::Element { array: a, index: b, .. } | E::Binary(_, a, b) | E::Like { expr: a, pattern: b, .. } => each([&**a, &**b], visit),
         E::Distinct { pair, .. } => each([&pair.0, &pair.1], visit),
         E::Between { expr: inner, range, .. } => each([&**inner, &range.0, &range.1], visit),
