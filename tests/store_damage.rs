@@ -38,8 +38,10 @@ fn findings(root: &Root) -> Vec<Finding> {
     fsck::check(root).unwrap().findings
 }
 
+type Damage = (&'static str, fn(&Path));
+
 /// The ways to damage a file.
-fn damages() -> [(&'static str, fn(&Path)); 4] {
+fn damages() -> [Damage; 4] {
     fn rewrite(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = fs::read(path).unwrap();
         change(&mut bytes);

@@ -1,8 +1,9 @@
 //! What a session of the action cache promises: across processes, lost indexes and other writers.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,8 +16,10 @@ use cbi::model::result::{ActionResult, Cost};
 use cbi::store::action_cache::Session;
 use cbi::store::content::{Batch, ContentStore};
 use cbi::store::error::StoreError;
+use cbi::store::fsck;
 use cbi::store::index;
 use cbi::store::recorder::Recorder;
+use cbi::store::root::Root;
 
 /// Records a result that made `bytes`, for the action number `n`.
 fn record(session: &Session, n: u64, bytes: &[u8]) -> ActionResult {
@@ -147,6 +150,60 @@ fn a_session_that_let_go_of_the_index_sees_what_others_record() {
         assert_eq!(one.lookup(&result.key).unwrap(), Some(result.clone()));
         assert_eq!(two.lookup(&result.key).unwrap(), Some(result));
     }
+}
+
+#[test]
+fn an_action_is_claimed_by_one_at_a_time_and_the_next_finds_its_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (Session::open(&cache(&folder)).unwrap(), Session::open(&cache(&folder)).unwrap());
+    let mut batch = Batch::new();
+    let result = result(&one, 1, b"one", &mut batch);
+    let claim = one.claim(&result.key).unwrap().unwrap();
+    assert!(two.claim(&result.key).unwrap().is_none());
+    one.record(&result, &batch).unwrap();
+    claim.remove().unwrap();
+    assert!(two.claim(&result.key).unwrap().is_some());
+    assert_eq!(two.lookup(&result.key).unwrap(), Some(result));
+}
+
+/// Builds what nobody has built yet; says on standard output which.
+#[test]
+fn the_child() {
+    let Some(path) = std::env::var_os("CBI_TEST_CACHE") else { return };
+    let session = Session::open(Path::new(&path)).unwrap();
+    for n in 0..40 {
+        let mut batch = Batch::new();
+        let result = result(&session, n, &n.to_le_bytes(), &mut batch);
+        while session.lookup(&result.key).unwrap().is_none() {
+            session.release().unwrap();
+            let Some(claim) = session.claim(&result.key).unwrap() else { continue };
+            if session.lookup(&result.key).unwrap().is_none() {
+                session.record(&result, &batch).unwrap();
+                println!("\nbuilt {n}");
+            }
+            claim.remove().unwrap();
+        }
+    }
+}
+
+#[test]
+fn processes_at_work_on_the_same_actions_run_each_once() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Session::open(&cache(&folder)).unwrap());
+    let child = || {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "the_child", "--nocapture"]).env("CBI_TEST_CACHE", cache(&folder)).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let mut built = Vec::new();
+    for child in [child(), child(), child()] {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let said = String::from_utf8(output.stdout).unwrap();
+        built.extend(said.lines().filter_map(|l| l.strip_prefix("built ")?.parse::<u64>().ok()));
+    }
+    built.sort_unstable();
+    assert_eq!(built, (0..40).collect::<Vec<_>>());
+    assert_eq!(fsck::check(&Root::at(&cache(&folder))).unwrap().findings, []);
 }
 
 #[test]

@@ -9,13 +9,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::digest::{ActionKey, BlobId};
 use crate::io::fs;
+use crate::io::lock::{Lock, Mode};
 use crate::model::result::{ActionResult, Cost};
 use crate::store::content::{Batch, ContentStore};
 use crate::store::error::{StoreError, StoreResult};
 use crate::store::index::{Index, Results};
 use crate::store::local::LocalStore;
-use crate::store::log::{self, Item, Log};
+use crate::store::log::{Item, Log};
 use crate::store::memo::{self, Memo};
+use crate::store::record;
 use crate::store::root::Root;
 
 /// One process's dealings with the store: blobs, results, and the memory of files hashed. Shared by its threads.
@@ -131,7 +133,7 @@ impl Session {
         let mut offset = state.log.append_all(&payloads).map_err(|e| self.root.explain(e))?;
         for ((result, _), payload) in results.iter().zip(&payloads) {
             state.recorded(result, offset, payload.len())?;
-            offset += log::record_length(payload.len());
+            offset += record::length_of(payload.len());
         }
         Ok(())
     }
@@ -142,6 +144,16 @@ impl Session {
     /// When the log cannot be read.
     pub fn refresh(&self) -> StoreResult<()> {
         self.state().catch_up()
+    }
+
+    /// Claims an action for this process, so that two builds that need it run it once; `None` while another holds it. Who gets the claim
+    /// looks the result up again, for the holder before may have recorded it, and [removes](Lock::remove) the lock when done.
+    ///
+    /// # Errors
+    /// When the cache cannot be written to.
+    pub fn claim(&self, key: &ActionKey) -> StoreResult<Option<Lock>> {
+        let path = self.root.lock_file(&key.to_string());
+        Lock::try_take(&path, Mode::Exclusive).map_err(|e| self.root.explain(e.into()))
     }
 
     /// What the newest run of a target cost.
@@ -354,7 +366,7 @@ impl State {
         {
             results.offsets.insert(result.key, offset);
             results.costs.insert((result.action.kind.clone(), result.target.clone()), result.cost);
-            self.read_to = offset + log::record_length(length);
+            self.read_to = offset + record::length_of(length);
             self.behind = true;
             return Ok(());
         }
@@ -368,8 +380,10 @@ impl State {
         match view {
             View::Index(index) => self.close_index(*index),
             view if self.behind || !self.new_memos.is_empty() => {
+                // The index may take in more than the view has seen: the view goes on from where it was.
+                let read_to = self.read_to;
                 let index = self.open_index();
-                self.view = view;
+                (self.view, self.read_to) = (view, read_to);
                 match index {
                     Ok(index) => self.close_index(index),
                     Err(error @ StoreError::Busy { .. }) => return Err(error),

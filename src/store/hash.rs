@@ -112,13 +112,11 @@ fn root(values: &[ChainingValue]) -> blake3::Hash {
 }
 
 fn subtree(values: &[ChainingValue]) -> ChainingValue {
-    match values {
-        [one] => *one,
-        _ => {
-            let (left, right) = values.split_at(left_of(values.len()));
-            merge_subtrees_non_root(&subtree(left), &subtree(right), Mode::Hash)
-        }
+    if let [one] = values {
+        return *one;
     }
+    let (left, right) = values.split_at(left_of(values.len()));
+    merge_subtrees_non_root(&subtree(left), &subtree(right), Mode::Hash)
 }
 
 /// The left subtree has the largest power of two that leaves something for the right one.

@@ -163,7 +163,7 @@ impl ContentStore for LocalStore {
     }
 
     fn adopt_file(&self, path: &Path, batch: &mut Batch) -> StoreResult<(BlobId, u64)> {
-        let file = File::open(path)?;
+        let file = open_our_own(path)?;
         let before = file.stat()?;
         let (id, size) = hash(&file)?;
         batch.touch(&id);
@@ -219,6 +219,14 @@ impl ContentStore for LocalStore {
         fs::sync_all(&shards)?;
         fs::step("shards.synced", self.root.path())?;
         Ok(batch.surplus().iter().try_for_each(|path| fs::remove_file(path))?)
+    }
+}
+
+/// Opens a file that is ours, even one that its maker made unreadable.
+fn open_our_own(path: &Path) -> Result<File, FsError> {
+    match File::open(path) {
+        Err(error) if error.is_forbidden() => fs::set_mode(path, 0o400).and_then(|()| File::open(path)),
+        opened => opened,
     }
 }
 

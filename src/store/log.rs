@@ -1,7 +1,7 @@
 //! Owns the append-only record log. Invariant: a record once acknowledged is never moved, changed or cut; whatever else the file holds
 //! is recognised as no record.
 //!
-//! A record is `magic · length · checksum · payload`. Several processes append, one at a time, under a lock on the file; readers take no
+//! Several processes append, one at a time, under a lock on the file; readers take no
 //! lock. A writer that died leaves a torn tail, which the next writer cuts. Damage in the middle is stepped over, to the next magic
 //! that begins a whole record.
 
@@ -12,12 +12,8 @@ use crate::io::file::File;
 use crate::io::fs::{self, FsError};
 use crate::io::lock::{self, Mode};
 use crate::store::error::{StoreError, StoreResult};
+use crate::store::record::{HEADER, MAGIC, claimed_length, encode, whole_record};
 
-/// Begins every record. Two of its bytes never occur in UTF-8, so no payload of text holds it.
-const MAGIC: [u8; 4] = [0xCB, 0x1A, 0xC0, 0xFF];
-const HEADER: usize = 24;
-/// No record is longer.
-const LONGEST: usize = 64 << 20;
 /// What is read at a time.
 const CHUNK: usize = 256 << 10;
 /// An append takes milliseconds; who holds the lock for longer is stopped.
@@ -240,47 +236,6 @@ pub fn filter(path: &Path, mut stays: impl FnMut(&[u8]) -> bool, scratch: &Path)
     fs::rename(scratch, path)?;
     path.parent().map_or(Ok(()), fs::sync)?;
     Ok(())
-}
-
-/// Bytes that a record of `payload` bytes takes in the file.
-#[must_use]
-pub fn record_length(payload: usize) -> u64 {
-    (HEADER + payload) as u64
-}
-
-fn encode(payload: &[u8], records: &mut Vec<u8>) -> StoreResult<()> {
-    let too_long = || StoreError::Record { why: format!("{} bytes are more than a record may have", payload.len()) };
-    let length = u32::try_from(payload.len()).ok().filter(|_| payload.len() <= LONGEST).ok_or_else(too_long)?.to_le_bytes();
-    records.extend_from_slice(&MAGIC);
-    records.extend_from_slice(&length);
-    records.extend_from_slice(&checksum(length, payload));
-    records.extend_from_slice(payload);
-    Ok(())
-}
-
-fn checksum(length: [u8; 4], payload: &[u8]) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&length).update(payload);
-    let mut sum = [0; 16];
-    sum.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    sum
-}
-
-/// The payload length that the bytes at a record's beginning claim; `None` where no record begins.
-fn claimed_length(bytes: &[u8]) -> Option<usize> {
-    if bytes.len() < HEADER || bytes[..4] != MAGIC {
-        return None;
-    }
-    let length = u32::from_le_bytes(bytes[4..8].try_into().ok()?) as usize;
-    (length <= LONGEST).then_some(length)
-}
-
-/// The payload of the whole record that `bytes` begin with.
-fn whole_record(bytes: &[u8]) -> Option<&[u8]> {
-    let length = claimed_length(bytes)?;
-    let payload = bytes.get(HEADER..HEADER + length)?;
-    let stored = &bytes[8..HEADER];
-    (checksum(bytes[4..8].try_into().ok()?, payload) == stored).then_some(payload)
 }
 
 /// A walk over a log's records. It ends at the file's end as it is when it gets there.

@@ -12,5 +12,6 @@ pub mod log;
 pub mod materialize;
 pub mod memo;
 pub mod memory;
+pub mod record;
 pub mod recorder;
 pub mod root;
