@@ -3,3 +3,4 @@
 pub mod args;
 pub mod examples;
 pub mod report;
+pub mod run;

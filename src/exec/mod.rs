@@ -1,1 +1,7 @@
 //! Floor 6: running actions: what runs next, in which folder, under which budget.
+
+pub mod executor;
+pub mod pool;
+pub mod runner;
+pub mod sandbox;
+pub mod scheduler;

@@ -4,4 +4,5 @@ pub mod failpoint;
 pub mod file;
 pub mod fs;
 pub mod lock;
+pub mod machine;
 pub mod process;

@@ -6,6 +6,15 @@ use crate::base::digest::ActionKey;
 use crate::model::build::Counts;
 use crate::model::result::Cost;
 
+/// Takes the events of one build as they happen. It only shows: nothing it does, and no failure to write, changes the build.
+pub trait EventSink {
+    /// Takes one event. The last one is `Event::Finished`.
+    fn event(&mut self, event: &Event);
+
+    /// Called several times a second, so that what moves with time can be redrawn.
+    fn tick(&mut self);
+}
+
 /// One thing that happened in a build, in the order it happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]

@@ -1,1 +1,5 @@
 //! Floor 5: which steps are fresh, which must run, and why. Pure.
+
+pub mod explain;
+pub mod key;
+pub mod planner;

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use crate::base::clock;
-use crate::model::event::Event;
+use crate::model::event::{Event, EventSink};
 use crate::ui::live::{self, Drawn};
 use crate::ui::output::{self, Output, Palette};
-use crate::ui::sink::{EventSink, Verbosity};
+use crate::ui::sink::Verbosity;
 use crate::ui::tally::Tally;
 use crate::ui::words;
 

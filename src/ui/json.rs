@@ -1,8 +1,7 @@
 //! Owns how a build is shown to programs. Invariant: one JSON object a line, one line an event, the last one `finished`.
 
-use crate::model::event::Event;
+use crate::model::event::{Event, EventSink};
 use crate::ui::output::Output;
-use crate::ui::sink::EventSink;
 
 /// Writes each event as one line of JSON.
 pub struct JsonLines {

@@ -1,9 +1,9 @@
 //! Owns how a build is shown in a pipe or a file. Invariant: whole lines in the order of events; nothing is ever redrawn.
 
 use crate::base::clock;
-use crate::model::event::Event;
+use crate::model::event::{Event, EventSink};
 use crate::ui::output::{Output, Palette};
-use crate::ui::sink::{EventSink, Verbosity};
+use crate::ui::sink::Verbosity;
 use crate::ui::tally::Tally;
 use crate::ui::words;
 

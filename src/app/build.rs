@@ -1,0 +1,206 @@
+//! Owns `cbi build`. Invariant: whatever ended it, what was recorded stands, and the next build goes on from there.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use crate::app::index::{self, LastBuild};
+use crate::app::problem::{self, Outcome, Problems};
+use crate::app::sources::{self, Sources};
+use crate::app::workspace::{Options, Workspace};
+use crate::app::{latest, outputs};
+use crate::base::clock;
+use crate::base::diagnostic::{Diagnostic, ExitCode};
+use crate::base::digest::{BlobId, Digest};
+use crate::exec::executor::{Executor, Outcome as Built};
+use crate::exec::pool::Budget;
+use crate::graph::build::{NodeId, TargetGraph};
+use crate::io::fs;
+use crate::io::machine;
+use crate::model::build::{Build, BuiltTarget, Counts};
+use crate::model::event::{Event, EventSink};
+use crate::plan::planner::Planner;
+use crate::store::action_cache::Session;
+use crate::store::content::{Batch, ContentStore};
+use crate::store::local::LocalStore;
+use crate::store::root::Root;
+
+/// What `cbi build` was asked.
+#[derive(Debug, Clone, Default)]
+pub struct Ask {
+    /// The workspace.
+    pub options: Options,
+    /// Targets and globs; none for the defaults.
+    pub targets: Vec<String>,
+    /// Whether to go on after a failure.
+    pub keep_going: bool,
+    /// Threads for steps side by side.
+    pub jobs: Option<u32>,
+    /// Memory for steps side by side.
+    pub memory: Option<u64>,
+}
+
+/// How a build ended.
+#[derive(Debug)]
+pub struct Done {
+    /// Steps run, reused, failed.
+    pub counts: Counts,
+    /// What is worth reading at the end: one line for each forecast asked for.
+    pub summary: Vec<String>,
+    /// The exit code.
+    pub code: ExitCode,
+}
+
+/// Builds what was asked for.
+///
+/// # Errors
+/// When the recipes are wrong or the store cannot be used. A failed step is not an error here; it is told through the events.
+pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcome<Done> {
+    let began = clock::start();
+    let began_ns = clock::now_ns();
+    let started_ms = clock::now_ms();
+    let workspace = Workspace::open(&ask.options)?;
+    let invocation = invocation(ask, &workspace);
+    let finish = |sink: &mut dyn EventSink, counts, outcome: &str| {
+        let wall_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        sink.event(&Event::Finished { counts, outcome: outcome.to_owned(), wall_ms });
+    };
+    let at = Root::at(&workspace.cache());
+    if let Some(last) = LastBuild::still_true(&at, &LocalStore::new(at.clone()), invocation) {
+        sink.event(&Event::Planned { total: last.total, reused: last.total });
+        let counts = Counts { reused: last.total, ..Counts::default() };
+        finish(sink, counts, "ok");
+        return Ok(Done { counts, summary: last.summary, code: ExitCode::Ok });
+    }
+    let graph = workspace.graph()?;
+    let selection = workspace.select(&graph, &ask.targets)?;
+    let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
+    let last = latest::targets(&session).map_err(problem::stores)?;
+    let (identities, engine_files) =
+        sources::identities(&session, &graph, &selection.closure).map_err(|f| vec![problem::failure("engines", &f)])?;
+    let sources = Sources::new(&session, &workspace);
+    let mut planner = Planner::new(&graph, &selection.roots);
+    let executor = Executor {
+        session: &session,
+        identities: &identities,
+        budget: budget(ask, &workspace),
+        keep_going: ask.keep_going,
+        cancel,
+        last: &last,
+    };
+    let built = executor.run(&mut planner, &|source| sources.pin(source), sink).map_err(problem::stores)?;
+    let made = Built::built(&planner);
+    let outcome = match (built.interrupted, built.counts.failed) {
+        (true, _) => "interrupted",
+        (_, 0) => "ok",
+        _ => "failed",
+    };
+    outputs::link(session.root(), session.content(), &made, &last, &built.manifests).map_err(problem::stores)?;
+    let state = next_state(&graph, last, &made);
+    if built.counts.ran + built.counts.failed > 0 || latest::differs(&session, &state).map_err(problem::stores)? {
+        let targets = put_state(&session, &state).map_err(problem::stores)?;
+        let requested = ask.targets.clone();
+        let record =
+            Build { started_ms, ended_ms: clock::now_ms(), requested, counts: built.counts, outcome: outcome.to_owned(), targets };
+        latest::record(&session, &record).map_err(problem::stores)?;
+    }
+    session.release().map_err(problem::stores)?;
+    let summary = summary(&session, &graph, &selection.roots, &made).map_err(problem::stores)?;
+    if outcome == "ok" {
+        let mut paths: BTreeSet<PathBuf> = workspace.texts.watched().iter().map(|p| workspace.root.join(p)).collect();
+        paths.extend(sources.paths());
+        paths.extend(engine_files);
+        let blobs = built.manifests.values().flat_map(|m| m.files.values().map(|f| (f.blob, f.size))).collect();
+        // Without an index the next build only takes longer.
+        _ = save_index(&session, invocation, built.counts, summary.clone(), paths, blobs, began_ns);
+    }
+    finish(sink, built.counts, outcome);
+    let code = match built.interrupted {
+        true => ExitCode::Interrupted,
+        false => ExitCode::of_all(built.failures.iter().map(|(_, f)| f.code)),
+    };
+    Ok(Done { counts: built.counts, summary, code })
+}
+
+/// Everything outside the watched files that decides what a build does.
+fn invocation(ask: &Ask, workspace: &Workspace) -> Digest {
+    let text = |v: &Option<String>| v.clone().unwrap_or_default();
+    let me = std::env::current_exe().ok().and_then(|p| fs::stat(&p).ok().flatten());
+    let mut words = vec![
+        ("program", format!("{:?}", me.map(|s| (s.size, s.mtime_ns, s.inode)))),
+        ("profile", text(&ask.options.profile)),
+        ("warehouse", workspace.warehouse.display().to_string()),
+        ("as_of", text(&workspace.as_of)),
+    ];
+    words.extend(ask.targets.iter().map(|t| ("target", t.clone())));
+    // Recipes may pass variables on; which ones is only known after reading them, so any change counts.
+    let mut env: Vec<String> = std::env::vars().filter(|(k, _)| !is_volatile(k)).map(|(k, v)| format!("{k}={v}")).collect();
+    env.sort();
+    words.extend(env.into_iter().map(|v| ("env", v)));
+    index::invocation(&words)
+}
+
+/// Variables that differ from shell to shell and that nothing but a `pass_env` of the very name could read.
+fn is_volatile(name: &str) -> bool {
+    matches!(name, "_" | "SHLVL" | "OLDPWD" | "PWD" | "COLUMNS" | "LINES" | "TERM" | "NO_COLOR")
+}
+
+fn budget(ask: &Ask, workspace: &Workspace) -> Budget {
+    let cpus = ask.jobs.or(workspace.settings.jobs).unwrap_or_else(machine::cpus);
+    let memory = ask.memory.or(workspace.settings.memory).unwrap_or_else(|| machine::memory() / 4 * 3);
+    Budget { cpus, memory }
+}
+
+/// The state of all targets: the last one, with what was made now, without targets that no recipe makes any more.
+fn next_state(
+    graph: &TargetGraph,
+    last: HashMap<String, BuiltTarget>,
+    made: &BTreeMap<String, BuiltTarget>,
+) -> BTreeMap<String, BuiltTarget> {
+    let mut state: BTreeMap<String, BuiltTarget> = last.into_iter().filter(|(name, _)| graph.find(name).is_some()).collect();
+    state.extend(made.iter().map(|(name, built)| (name.clone(), built.clone())));
+    state
+}
+
+fn put_state(session: &Session, state: &BTreeMap<String, BuiltTarget>) -> Result<BlobId, crate::store::error::StoreError> {
+    let mut batch = Batch::new();
+    let bytes = serde_json::to_vec(state).unwrap_or_default();
+    let blob = session.content().put_bytes(&bytes, &mut batch)?;
+    session.content().commit(batch)?;
+    Ok(blob)
+}
+
+/// One line for each forecast among the targets asked for, as its action noted it.
+fn summary(
+    session: &Session,
+    graph: &TargetGraph,
+    roots: &[NodeId],
+    made: &BTreeMap<String, BuiltTarget>,
+) -> Result<Vec<String>, crate::store::error::StoreError> {
+    let mut lines = Vec::new();
+    for id in roots.iter().filter(|id| graph[**id].stanza.kind == "forecast") {
+        let name = graph[*id].stanza.name.as_str();
+        let Some(result) = made.get(name).map(|b| session.lookup(&b.key)).transpose()?.flatten() else { continue };
+        lines.extend(result.notes.iter().map(|note| format!("{name}  {note}")));
+    }
+    Ok(lines)
+}
+
+fn save_index(
+    session: &Session,
+    invocation: Digest,
+    counts: Counts,
+    summary: Vec<String>,
+    paths: BTreeSet<PathBuf>,
+    blobs: BTreeSet<(BlobId, u64)>,
+    began_ns: i128,
+) -> Result<(), Problems> {
+    let fs_problem = |e: fs::FsError| vec![Diagnostic::of(ExitCode::ActionFailed, &e)];
+    let total = counts.ran + counts.reused;
+    let observed = LastBuild::observe(invocation, total, summary, paths, blobs, began_ns).map_err(fs_problem)?;
+    if let Some(last) = observed {
+        let scratch = session.root().scratch().map_err(problem::stores)?;
+        last.save(&session.root().last_build_index(), &scratch).map_err(fs_problem)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! Owns how the lower floors' errors become what a person is told. Invariant: every conversion keeps the place, the cause and the way out.
+
+use crate::app::texts::Texts;
+use crate::base::diagnostic::{Diagnostic, ExitCode};
+use crate::exec::runner::Failure;
+use crate::graph::build::BuildError;
+use crate::graph::error::GraphError;
+use crate::kinds::context::KindError;
+use crate::store::error::StoreError;
+use crate::syntax::error::SyntaxError;
+
+/// One or more things that ended a use-case.
+pub type Problems = Vec<Diagnostic>;
+
+/// The result of a use-case.
+pub type Outcome<T> = Result<T, Problems>;
+
+/// A mistake in the text of a recipe or of the settings.
+#[must_use]
+pub fn syntax(error: &SyntaxError, texts: &Texts) -> Diagnostic {
+    let mut diagnostic = Diagnostic::new(ExitCode::Invalid, error.to_string());
+    diagnostic.snippets.extend(texts.snippet(&error.place, ""));
+    diagnostic.hint = error.fault.hint();
+    diagnostic
+}
+
+/// A stanza that its kind refuses.
+#[must_use]
+pub fn kind(error: &KindError, texts: &Texts) -> Diagnostic {
+    let mut diagnostic = Diagnostic::new(ExitCode::Invalid, error.message.clone());
+    diagnostic.snippets.extend(texts.snippet(&error.place, ""));
+    diagnostic.hint.clone_from(&error.hint);
+    diagnostic
+}
+
+/// A graph that cannot be, or a target that is not in it.
+#[must_use]
+pub fn graph(error: &GraphError, texts: &Texts) -> Diagnostic {
+    let typed = matches!(error, GraphError::NoMatch { .. } | GraphError::BadGlob { .. });
+    let mut diagnostic = Diagnostic::new(if typed { ExitCode::Usage } else { ExitCode::Invalid }, error.to_string());
+    diagnostic.snippets.extend(error.place().and_then(|p| texts.snippet(p, "")));
+    diagnostic.snippets.extend(error.also().and_then(|(p, label)| texts.snippet(p, label)));
+    diagnostic.hint = error.hint();
+    if diagnostic.hint.is_none() && typed {
+        diagnostic.hint = Some("cbi graph lists all targets".to_owned());
+    }
+    diagnostic
+}
+
+/// What building the graph found.
+#[must_use]
+pub fn build(error: &BuildError<KindError>, texts: &Texts) -> Diagnostic {
+    match error {
+        BuildError::Graph(error) => graph(error, texts),
+        BuildError::Declare(error) => kind(error, texts),
+    }
+}
+
+/// A store that cannot be used.
+#[must_use]
+pub fn store(error: &StoreError) -> Diagnostic {
+    let (code, hint) = match error {
+        StoreError::NewerFormat { .. } => (ExitCode::Damaged, Some("use the newer cbi, or another folder with its own cache")),
+        StoreError::BadFormat { .. } | StoreError::Index { .. } | StoreError::Missing { .. } => (ExitCode::Damaged, Some("cbi fsck --repair")),
+        StoreError::Foreign { .. } => (ExitCode::Usage, Some("move what is in it elsewhere")),
+        StoreError::ReadOnly { .. } => (ExitCode::ActionFailed, Some("make the folder writable: chmod -R u+w .cbi-cache")),
+        StoreError::Busy { .. } => (ExitCode::Busy, Some("wait for the other cbi, or stop it")),
+        _ => (ExitCode::ActionFailed, None),
+    };
+    let mut diagnostic = Diagnostic::of(code, error);
+    diagnostic.hint = hint.map(str::to_owned);
+    diagnostic
+}
+
+/// A store that cannot be used, as the end of a use-case.
+#[must_use]
+pub fn stores(error: StoreError) -> Problems {
+    vec![store(&error)]
+}
+
+/// A failed step, told after the build's own output.
+#[must_use]
+pub fn failure(target: &str, failure: &Failure) -> Diagnostic {
+    let mut diagnostic = Diagnostic::new(failure.code, format!("target '{target}': {}", failure.error));
+    diagnostic.hint.clone_from(&failure.hint);
+    diagnostic
+}

@@ -1,0 +1,122 @@
+//! Owns the pinning of sources and engines. Invariant: an identity is the digest of bytes that were there in this build; nothing is taken
+//! from a name or a time alone.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::app::texts::Texts;
+use crate::app::workspace::Workspace;
+use crate::base::diagnostic::ExitCode;
+use crate::engine::native;
+use crate::exec::runner::{Failure, PROGRAM_PATH};
+use crate::graph::build::{NodeId, TargetGraph};
+use crate::io::fs;
+use crate::io::process::find_program;
+use crate::model::action::Input;
+use crate::model::recipe::Source;
+use crate::plan::key::{Identities, platform};
+use crate::store::action_cache::Session;
+use crate::store::error::StoreError;
+
+/// Pins what builds read from outside the store.
+pub struct Sources<'a> {
+    session: &'a Session,
+    texts: &'a Texts,
+    tables: &'a BTreeMap<String, PathBuf>,
+    pinned: RefCell<BTreeMap<Source, (Input, PathBuf)>>,
+}
+
+impl<'a> Sources<'a> {
+    /// The sources of a workspace, hashed through the session's memory of files.
+    #[must_use]
+    pub fn new(session: &'a Session, workspace: &'a Workspace) -> Self {
+        Self { session, texts: &workspace.texts, tables: &workspace.tables, pinned: RefCell::default() }
+    }
+
+    /// The content of a file or warehouse table, the same for the whole build, and where it is.
+    ///
+    /// # Errors
+    /// When it cannot be read, or leads out of the workspace.
+    pub fn pin(&self, source: &Source) -> Result<(Input, PathBuf), Failure> {
+        if let Some(known) = self.pinned.borrow().get(source) {
+            return Ok(known.clone());
+        }
+        let path = match source {
+            Source::File(file) => self.texts.inside(file).map_err(|why| refuse(format!("cannot read the file '{file}': {why}")))?,
+            Source::WarehouseTable(table) => {
+                let found = self.tables.get(table).cloned();
+                found.ok_or_else(|| refuse(format!("the warehouse has no table '{table}'")))?
+            }
+            Source::Target { name, .. } => return Err(refuse(format!("'{name}' is a target, not a source"))),
+        };
+        let blob = self.session.hash_file(&path).map_err(|e| from_store(&e))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let executable = matches!(source, Source::File(_)) && fs::stat(&path).ok().flatten().is_some_and(|s| s.executable());
+        let pinned = (Input::File { blob, name, executable }, path);
+        self.pinned.borrow_mut().insert(source.clone(), pinned.clone());
+        Ok(pinned)
+    }
+
+    /// Where everything pinned is, so that a change of it can be noticed without reading it.
+    #[must_use]
+    pub fn paths(&self) -> BTreeSet<PathBuf> {
+        self.pinned.borrow().values().map(|(_, path)| path.clone()).collect()
+    }
+}
+
+/// What runs the actions of these targets on this machine, and the files that are part of it.
+///
+/// # Errors
+/// When an engine's library is not there or cannot be read.
+pub fn identities(session: &Session, graph: &TargetGraph, wanted: &[NodeId]) -> Result<(Identities, BTreeSet<PathBuf>), Failure> {
+    let mut engines = BTreeMap::new();
+    let mut files = BTreeSet::new();
+    let names: BTreeSet<&str> = wanted.iter().flat_map(|id| graph[*id].declared.engines.iter().map(String::as_str)).collect();
+    for name in names {
+        let identity = match native::library(name) {
+            Some(path) => {
+                let digest = digest(session, &path).map_err(|_| missing_engine(name, &path))?;
+                files.insert(path);
+                digest
+            }
+            None => native::compiled_version(name).unwrap_or("absent").to_owned(),
+        };
+        engines.insert(name.to_owned(), identity);
+    }
+    let programs: BTreeSet<&str> = wanted.iter().flat_map(|id| graph[*id].declared.programs.iter().map(String::as_str)).collect();
+    for program in programs {
+        // One that is absent makes its own action fail, and says so there.
+        let identity = match find_program(program, PROGRAM_PATH).and_then(|path| fs::real_path(&path).ok()) {
+            Some(path) => {
+                let digest = digest(session, &path).map_err(|e| from_store(&e))?;
+                files.insert(path);
+                digest
+            }
+            None => "absent".to_owned(),
+        };
+        engines.insert(format!("program:{program}"), identity);
+    }
+    Ok((Identities { platform: platform(), engines }, files))
+}
+
+fn digest(session: &Session, path: &Path) -> Result<String, StoreError> {
+    session.hash_file(path).map(|blob| blob.to_string())
+}
+
+fn missing_engine(name: &str, path: &Path) -> Failure {
+    Failure {
+        error: format!("the engine '{name}' is not at '{}'", path.display()),
+        hint: Some("scripts/native brings it; CBI_NATIVE_DIR says where it is".into()),
+        log_tail: Vec::new(),
+        code: ExitCode::ActionFailed,
+    }
+}
+
+fn refuse(error: String) -> Failure {
+    Failure { error, hint: None, log_tail: Vec::new(), code: ExitCode::Invalid }
+}
+
+fn from_store(error: &StoreError) -> Failure {
+    Failure { error: error.to_string(), hint: None, log_tail: Vec::new(), code: ExitCode::ActionFailed }
+}

@@ -1,0 +1,142 @@
+//! Owns the opening of a workspace. Invariant: what a `Workspace` says of recipes comes from one reading of the files, and nothing was written.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::app::problem::{self, Outcome};
+use crate::app::texts::Texts;
+use crate::base::diagnostic::{Diagnostic, ExitCode};
+use crate::engine::warehouse;
+use crate::graph::build::{self, TargetGraph};
+use crate::graph::expand::expand;
+use crate::graph::select::{self, Selection};
+use crate::io::fs;
+use crate::kinds::context::DeclareContext;
+use crate::kinds::registry;
+use crate::model::recipe::Stanza;
+use crate::syntax::recipe;
+use crate::syntax::settings::{self, Settings};
+
+/// The settings file, whose folder is the workspace.
+pub const SETTINGS_FILE: &str = "cbi.toml";
+
+/// The cache folder's name.
+pub const CACHE_FOLDER: &str = ".cbi-cache";
+
+const RECIPE_FOLDER: &str = "recipes";
+
+/// How a workspace is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// A folder in the workspace.
+    pub directory: PathBuf,
+    /// The profile of the settings.
+    pub profile: Option<String>,
+    /// The warehouse folder, instead of the settings' one.
+    pub warehouse: Option<PathBuf>,
+    /// The date that `@as_of` means, instead of the settings' one.
+    pub as_of: Option<String>,
+}
+
+/// An open workspace.
+#[derive(Debug)]
+pub struct Workspace {
+    /// Its real path.
+    pub root: PathBuf,
+    /// What `cbi.toml` says.
+    pub settings: Settings,
+    /// Its text files.
+    pub texts: Texts,
+    /// The warehouse folder.
+    pub warehouse: PathBuf,
+    /// The warehouse's tables and their files.
+    pub tables: BTreeMap<String, PathBuf>,
+    /// The date that `@as_of` means.
+    pub as_of: Option<String>,
+}
+
+impl Workspace {
+    /// Finds the workspace that `options.directory` is in and reads its settings.
+    ///
+    /// # Errors
+    /// When there is none, or its settings or warehouse cannot be read.
+    pub fn open(options: &Options) -> Outcome<Self> {
+        let root = find_root(&options.directory)?;
+        let texts = Texts::new(root.clone());
+        let settings = match texts.text(SETTINGS_FILE) {
+            Ok(text) => settings::parse(SETTINGS_FILE, &text, options.profile.as_deref())
+                .map_err(|errors| errors.iter().map(|e| problem::syntax(e, &texts)).collect::<Vec<_>>())?,
+            Err(why) => return Err(vec![Diagnostic::new(ExitCode::Invalid, format!("cannot read {SETTINGS_FILE}: {why}"))]),
+        };
+        let warehouse = match &options.warehouse {
+            Some(folder) => folder.clone(),
+            None => root.join(&settings.warehouse),
+        };
+        let tables = warehouse::list(&warehouse).map_err(|e| {
+            let hint = "name it with --warehouse DIR, or as 'warehouse' in cbi.toml";
+            vec![Diagnostic::of(ExitCode::Usage, &e).hint(hint)]
+        })?;
+        let as_of = options.as_of.clone().or_else(|| settings.as_of.clone());
+        Ok(Self { root, settings, texts, warehouse, tables, as_of })
+    }
+
+    /// The cache folder.
+    #[must_use]
+    pub fn cache(&self) -> PathBuf {
+        self.root.join(CACHE_FOLDER)
+    }
+
+    /// Reads all recipes into the graph of targets.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn graph(&self) -> Outcome<TargetGraph> {
+        let stanzas = self.stanzas()?;
+        let kinds: BTreeMap<String, String> = stanzas.iter().map(|s| (s.name.to_string(), s.kind.clone())).collect();
+        let context = DeclareContext {
+            text: &|path| self.texts.text(path),
+            files: &|pattern| self.texts.files(pattern),
+            env: &|name| std::env::var(name).ok(),
+            kind_of: &|name| kinds.get(name).cloned(),
+            as_of: self.as_of.as_deref(),
+        };
+        let names = self.tables.keys().cloned().collect();
+        build::build(stanzas, &names, |stanza| registry::declare(stanza, &context))
+            .map_err(|errors| errors.iter().map(|e| problem::build(e, &self.texts)).collect())
+    }
+
+    fn stanzas(&self) -> Outcome<Vec<Stanza>> {
+        let mut problems = Vec::new();
+        let mut stanzas = Vec::new();
+        for path in self.texts.under(RECIPE_FOLDER, ".toml") {
+            match self.texts.text(&path) {
+                Err(why) => problems.push(Diagnostic::new(ExitCode::Invalid, format!("cannot read {path}: {why}"))),
+                Ok(text) => {
+                    let (raw, mut errors) = recipe::parse(&path, &text);
+                    expand(raw, &self.settings.lets, &mut stanzas, &mut errors);
+                    problems.extend(errors.iter().map(|e| problem::syntax(e, &self.texts)));
+                }
+            }
+        }
+        if problems.is_empty() { Ok(stanzas) } else { Err(problems) }
+    }
+
+    /// The targets that these names and globs choose; the workspace's defaults where there are none.
+    ///
+    /// # Errors
+    /// When one matches nothing, or needs what is not there.
+    pub fn select(&self, graph: &TargetGraph, patterns: &[String]) -> Outcome<Selection> {
+        let patterns = if patterns.is_empty() { &self.settings.default } else { patterns };
+        select::select(graph, patterns).map_err(|errors| errors.iter().map(|e| problem::graph(e, &self.texts)).collect())
+    }
+}
+
+fn find_root(directory: &Path) -> Outcome<PathBuf> {
+    let usage = |message: String| vec![Diagnostic::new(ExitCode::Usage, message)];
+    let start = fs::real_path(directory).map_err(|_| usage(format!("'{}' is not a folder", directory.display())))?;
+    let found = start.ancestors().find(|folder| matches!(fs::stat(&folder.join(SETTINGS_FILE)), Ok(Some(_))));
+    found.map(Path::to_owned).ok_or_else(|| {
+        let message = format!("'{}' is not in a workspace: no {SETTINGS_FILE} in it or above it", start.display());
+        vec![Diagnostic::new(ExitCode::Usage, message).hint("cbi init, or name the folder with -C DIR")]
+    })
+}

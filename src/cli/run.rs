@@ -1,0 +1,101 @@
+//! Owns the way from a command to its use-case. Invariant: it decides nothing; it hands arguments down and shows what comes back.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Parser;
+
+use crate::app::build::{self, Ask};
+use crate::app::problem::Outcome;
+use crate::app::workspace::Options;
+use crate::base::diagnostic::{Diagnostic, ExitCode};
+use crate::cli::args::{self, Args, Command, Global};
+use crate::cli::report;
+use crate::model::event::EventSink;
+use crate::ui::fancy::Fancy;
+use crate::ui::json::JsonLines;
+use crate::ui::output::{Output, Screen};
+use crate::ui::plain::Plain;
+
+/// Columns taken for a place that has none, such as a file.
+const WIDE: usize = 120;
+
+/// Reads the command line, does what it says, and tells how the program ends.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version go to standard output and are no failure.
+            _ = error.print();
+            return if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
+        }
+    };
+    match dispatch(&args) {
+        Ok(code) => code,
+        Err(problems) => tell(&problems, &args.global),
+    }
+}
+
+fn tell(problems: &[Diagnostic], global: &Global) -> ExitCode {
+    let screen = Screen::stderr(global.colour());
+    report::report(problems, &mut Output::new(io::stderr()), &screen.palette, screen.width.unwrap_or(WIDE))
+}
+
+fn dispatch(args: &Args) -> Outcome<ExitCode> {
+    let options = options(&args.global);
+    match &args.command {
+        Command::Build(ask) => self::build(ask, options, &args.global),
+        Command::Completions(ask) => {
+            let mut out = Output::new(io::stdout());
+            out.text(&String::from_utf8_lossy(&args::completions(ask.shell)));
+            out.flush();
+            Ok(ExitCode::Ok)
+        }
+        _ => Err(vec![Diagnostic::new(ExitCode::Bug, "not wired")]),
+    }
+}
+
+fn options(global: &Global) -> Options {
+    Options {
+        directory: global.directory.clone(),
+        profile: global.profile.clone(),
+        warehouse: global.warehouse.clone(),
+        as_of: global.as_of.map(|d| d.format("%Y-%m-%d").to_string()),
+    }
+}
+
+fn build(ask: &args::Build, options: Options, global: &Global) -> Outcome<ExitCode> {
+    let cancel = heed_signals();
+    let screen = Screen::stdout(global.colour());
+    let out = Output::new(io::stdout());
+    let mut sink: Box<dyn EventSink> = match (ask.json, screen.live && !ask.no_progress) {
+        (true, _) => Box::new(JsonLines::new(out)),
+        (_, true) => Box::new(Fancy::new(out, screen.palette, global.verbosity())),
+        _ => Box::new(Plain::new(out, screen.palette, global.verbosity())),
+    };
+    let ask_app = Ask { options, targets: ask.targets.clone(), keep_going: ask.keep_going, jobs: ask.jobs, memory: ask.memory };
+    let done = build::build(&ask_app, &cancel, &mut *sink)?;
+    drop(sink);
+    if !ask.json && !global.quiet && !done.summary.is_empty() {
+        let mut out = Output::new(io::stdout());
+        done.summary.iter().for_each(|line| out.line(line));
+        out.flush();
+    }
+    Ok(done.code)
+}
+
+/// A flag that Ctrl-C, a closed terminal and a polite kill set. The second Ctrl-C ends the program at once.
+fn heed_signals() -> Arc<AtomicBool> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let cancel = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let code = i32::from(ExitCode::Interrupted.number());
+        // A signal that cannot be caught ends the program as it would without us.
+        _ = signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&cancel));
+        _ = signal_hook::flag::register(signal, Arc::clone(&cancel));
+    }
+    debug_assert!(!cancel.load(Ordering::Relaxed));
+    cancel
+}

@@ -1,0 +1,365 @@
+//! Owns the running of a plan. Invariant: a step is looked up before it runs, runs at most once over all builds of this cache, and its result
+//! is recorded before anything above it can start.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::Scope;
+use std::time::Duration;
+
+use crate::base::diagnostic::ExitCode;
+use crate::base::digest::{ActionKey, ManifestId};
+use crate::exec::pool::{Budget, Need, Pool};
+use crate::exec::runner::{Failure, Job, Runner};
+use crate::exec::scheduler::Scheduler;
+use crate::graph::build::{Node, NodeId};
+use crate::io::lock::{Lock, LockError, Mode};
+use crate::io::process::Children;
+use crate::model::action::Input;
+use crate::model::build::{BuiltTarget, Counts};
+use crate::model::event::{Event, EventSink};
+use crate::model::manifest::Manifest;
+use crate::model::recipe::Source;
+use crate::model::result::{ActionResult, Cost};
+use crate::plan::explain;
+use crate::plan::key::{self, Identities};
+use crate::plan::planner::{Made, Planner, State};
+use crate::store::action_cache::Session;
+use crate::store::error::StoreError;
+
+/// How often running steps are looked after: timeouts, Ctrl-C, live lines.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What is assumed of a step's memory until history or its recipe says more.
+const UNKNOWN_BYTES: u64 = 128 << 20;
+
+/// Everything a build runs with.
+pub struct Executor<'a> {
+    /// The cache folder: its blobs and its results.
+    pub session: &'a Session,
+    /// What runs actions here.
+    pub identities: &'a Identities,
+    /// Threads and memory for steps running side by side.
+    pub budget: Budget,
+    /// Whether to go on with what does not depend on a failure.
+    pub keep_going: bool,
+    /// Set to stop the build.
+    pub cancel: &'a AtomicBool,
+    /// What the last build made of a target.
+    pub last: &'a HashMap<String, BuiltTarget>,
+}
+
+/// How a build went.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Steps run, reused, failed.
+    pub counts: Counts,
+    /// Failed targets with what a person should know.
+    pub failures: Vec<(String, Failure)>,
+    /// Whether it was stopped.
+    pub interrupted: bool,
+    /// Files of every artifact met.
+    pub manifests: HashMap<ManifestId, Manifest>,
+}
+
+/// Pins a file or a warehouse table: its content's identity, and where it is.
+pub type Observe<'a> = &'a dyn Fn(&Source) -> Result<(Input, PathBuf), Failure>;
+
+enum Message {
+    Waiting(NodeId),
+    Ended(NodeId, Need, Box<Result<(ActionResult, bool), Failure>>),
+}
+
+/// A build under way.
+struct Run<'e, 'p, 'g> {
+    executor: &'e Executor<'e>,
+    planner: &'p mut Planner<'g>,
+    observe: Observe<'p>,
+    scheduler: Scheduler,
+    jobs: HashMap<NodeId, Job>,
+    sink: &'p mut dyn EventSink,
+    outcome: Outcome,
+    started: bool,
+    stopping: bool,
+}
+
+impl Executor<'_> {
+    /// Builds everything the planner wants, as far as it can be built.
+    ///
+    /// # Errors
+    /// When the store itself fails; failures of steps are in the outcome.
+    pub fn run(&self, planner: &mut Planner, observe: Observe, sink: &mut dyn EventSink) -> Result<Outcome, StoreError> {
+        let graph = planner.graph();
+        let scheduler = Scheduler::new(graph, |id| self.history(&graph[id]).map(|c| c.wall_ms));
+        let mut run = Run { executor: self, planner, observe, scheduler, jobs: HashMap::new(), sink, outcome: Outcome::default(), started: false, stopping: false };
+        let total = run.planner.wanted().count() as u64;
+        run.sweep()?;
+        // From here on the index is not held, however long the build: other builds need it too.
+        self.session.release()?;
+        let reused = run.outcome.counts.reused;
+        run.sink.event(&Event::Planned { total, reused });
+        run.started = true;
+        let children = Children::new();
+        std::thread::scope(|scope| run.work(scope, &children))?;
+        Ok(run.outcome)
+    }
+
+    /// What the target's newest run cost; not knowing it only makes the order worse.
+    fn history(&self, node: &Node) -> Option<Cost> {
+        self.session.cost_of(&node.stanza.kind, node.stanza.name.as_str()).ok().flatten()
+    }
+
+    /// Runs one job in its own thread: alone over all builds of this cache, and recorded before it is reported.
+    fn perform(&self, id: NodeId, job: &Job, children: &Children, send: &Sender<Message>) -> Result<(ActionResult, bool), Failure> {
+        let lock = self.only_one(id, &job.key, send)?;
+        let shared = self.session.lookup(&job.key).map_err(|e| store_failure(&e))?;
+        let outcome = match shared {
+            Some(result) => (result, true),
+            None => {
+                let runner = Runner { root: self.session.root(), store: self.session.content(), children };
+                let (result, batch) = runner.run(job)?;
+                self.session.record(&result, batch).map_err(|e| store_failure(&e))?;
+                (result, false)
+            }
+        };
+        // What stays behind is an empty file; the lock itself ends here in any case.
+        _ = lock.remove();
+        Ok(outcome)
+    }
+
+    /// Waits until no other build runs the same action.
+    fn only_one(&self, id: NodeId, key: &ActionKey, send: &Sender<Message>) -> Result<Lock, Failure> {
+        let path = self.session.root().lock_file(&key.to_string());
+        let mut patience = Duration::ZERO;
+        loop {
+            match Lock::take(&path, Mode::Exclusive, patience) {
+                Ok(lock) => return Ok(lock),
+                Err(LockError::Held { .. }) if self.cancel.load(Ordering::Relaxed) => return Err(stopped()),
+                Err(LockError::Held { .. }) => {
+                    if patience.is_zero() {
+                        _ = send.send(Message::Waiting(id));
+                    }
+                    patience = TICK;
+                }
+                Err(error) => return Err(store_failure(&StoreError::lock("the action", error))),
+            }
+        }
+    }
+}
+
+impl<'e> Run<'e, '_, '_> {
+    /// Looks up everything that is ready; what has no result waits to run.
+    fn sweep(&mut self) -> Result<(), StoreError> {
+        while let Some(id) = self.planner.next_ready() {
+            let job = match self.job(id) {
+                Ok(job) => job,
+                Err(failure) => {
+                    self.fail(id, failure);
+                    continue;
+                }
+            };
+            match self.executor.session.lookup(&job.key)? {
+                Some(result) => self.reuse(id, result),
+                None if self.stopping => {}
+                None => {
+                    let node = &self.planner.graph()[id];
+                    let past = self.executor.history(node);
+                    let memory = node.stanza.common.memory.or(past.map(|c| c.peak_bytes)).unwrap_or(UNKNOWN_BYTES);
+                    self.scheduler.push(id, node.stanza.common.priority, Need { cpus: node.stanza.common.threads, memory });
+                    self.jobs.insert(id, job);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn work<'s>(&mut self, scope: &'s Scope<'s, '_>, children: &'s Children) -> Result<(), StoreError>
+    where
+        'e: 's,
+    {
+        let (send, receive) = channel();
+        let mut pool = Pool::new(self.executor.budget);
+        let mut running = 0;
+        loop {
+            self.heed_cancel(children);
+            while let Some((id, taken)) = self.scheduler.pop(&mut pool) {
+                let Some(job) = self.jobs.remove(&id) else { continue };
+                self.announce(id, &job);
+                running += 1;
+                let (executor, send) = (self.executor, send.clone());
+                scope.spawn(move || {
+                    let ended = executor.perform(id, &job, children, &send);
+                    _ = send.send(Message::Ended(id, taken, Box::new(ended)));
+                });
+            }
+            if running == 0 {
+                return Ok(());
+            }
+            if let Some((id, taken, ended)) = self.next_ended(&receive, children) {
+                running -= 1;
+                pool.release(taken);
+                match ended {
+                    Ok((result, shared)) if shared => self.reuse(id, result),
+                    Ok((result, _)) => self.ran(id, result),
+                    Err(failure) => self.fail(id, failure),
+                }
+                self.sweep()?;
+            }
+        }
+    }
+
+    /// Waits for the next step to end, keeping the live lines alive meanwhile.
+    fn next_ended(&mut self, receive: &Receiver<Message>, children: &Children) -> Option<(NodeId, Need, Result<(ActionResult, bool), Failure>)> {
+        match receive.recv_timeout(TICK) {
+            Ok(Message::Ended(id, taken, ended)) => Some((id, taken, *ended)),
+            Ok(Message::Waiting(id)) => {
+                self.sink.event(&Event::Waiting { target: self.name(id) });
+                None
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                children.kill_overdue();
+                self.sink.tick();
+                None
+            }
+        }
+    }
+
+    fn heed_cancel(&mut self, children: &Children) {
+        if self.executor.cancel.load(Ordering::Relaxed) {
+            self.outcome.interrupted = true;
+            self.stopping = true;
+            self.scheduler.clear();
+            children.kill_all();
+        }
+    }
+
+    /// The action of a ready step, with where its inputs are.
+    fn job(&self, id: NodeId) -> Result<Job, Failure> {
+        let node = &self.planner.graph()[id];
+        let mut inputs = BTreeMap::new();
+        let mut artifacts = BTreeMap::new();
+        let mut files = BTreeMap::new();
+        for (slot, source) in &node.declared.inputs {
+            if let Source::Target { name, artifact } = source {
+                let made = self.planner.graph().find(name.as_str()).and_then(|dep| self.planner.made(dep));
+                let Some(hash) = made.and_then(|m| m.artifacts.get(artifact)) else {
+                    return Err(Failure {
+                        error: format!("'{name}' has no artifact '{artifact}'"),
+                        hint: None,
+                        log_tail: Vec::new(),
+                        code: ExitCode::Bug,
+                    });
+                };
+                inputs.insert(slot.clone(), Input::Artifact(*hash));
+                artifacts.insert(slot.clone(), self.outcome.manifests.get(hash).cloned().unwrap_or_default());
+            } else {
+                let (input, path) = (self.observe)(source)?;
+                inputs.insert(slot.clone(), input);
+                files.insert(slot.clone(), path);
+            }
+        }
+        let action = key::action(node, inputs, self.executor.identities);
+        let timeout = node.stanza.common.timeout_ms.map(Duration::from_millis);
+        Ok(Job { target: node.stanza.name.to_string(), key: action.key(), action, artifacts, files, timeout })
+    }
+
+    fn announce(&mut self, id: NodeId, job: &Job) {
+        let node = &self.planner.graph()[id];
+        // A result that cannot be read only makes the reason shorter.
+        let before = self.executor.last.get(&job.target).and_then(|b| self.executor.session.lookup(&b.key).ok().flatten());
+        let expected_ms = self.executor.history(node).map(|c| c.wall_ms);
+        let why = explain::reason(before.as_ref().map(|r| &r.action), &job.action);
+        let kind = node.stanza.kind.clone();
+        self.sink.event(&Event::Started { target: job.target.clone(), kind, key: job.key, why, expected_ms });
+    }
+
+    fn ran(&mut self, id: NodeId, result: ActionResult) {
+        let target = self.name(id);
+        let made = self.take_note(&result);
+        let unchanged = self.executor.last.get(&target).is_some_and(|b| b.artifacts == made.artifacts);
+        self.outcome.counts.ran += 1;
+        self.sink.event(&Event::Ran { target, key: result.key, cost: result.cost, unchanged, notes: result.notes });
+        self.planner.done(id, made);
+    }
+
+    fn reuse(&mut self, id: NodeId, result: ActionResult) {
+        let made = self.take_note(&result);
+        self.outcome.counts.reused += 1;
+        if self.started {
+            self.sink.event(&Event::Reused { target: self.name(id), key: result.key });
+        }
+        self.planner.done(id, made);
+    }
+
+    fn take_note(&mut self, result: &ActionResult) -> Made {
+        let mut artifacts = BTreeMap::new();
+        for (name, manifest) in &result.outputs {
+            let hash = manifest.id();
+            artifacts.insert(name.clone(), hash);
+            self.outcome.manifests.entry(hash).or_insert_with(|| manifest.clone());
+        }
+        Made { key: result.key, artifacts }
+    }
+
+    fn fail(&mut self, id: NodeId, failure: Failure) {
+        let target = self.name(id);
+        if failure.code == ExitCode::Interrupted {
+            self.outcome.interrupted = true;
+            self.planner.failed(id);
+            return;
+        }
+        self.outcome.counts.failed += 1;
+        self.sink.event(&Event::Failed {
+            target: target.clone(),
+            error: failure.error.clone(),
+            hint: failure.hint.clone(),
+            log_tail: failure.log_tail.clone(),
+            code: i32::from(failure.code.number()),
+        });
+        for blocked in self.planner.failed(id) {
+            let event = Event::Blocked { target: self.name(blocked), by: target.clone() };
+            self.sink.event(&event);
+        }
+        self.outcome.failures.push((target, failure));
+        if !self.executor.keep_going {
+            self.stopping = true;
+            self.scheduler.clear();
+            self.jobs.clear();
+        }
+    }
+
+    fn name(&self, id: NodeId) -> String {
+        self.planner.graph()[id].stanza.name.to_string()
+    }
+}
+
+impl Outcome {
+    /// What every done step made, by target.
+    #[must_use]
+    pub fn built(planner: &Planner) -> BTreeMap<String, BuiltTarget> {
+        let done = planner.wanted().filter_map(|id| match planner.state(id) {
+            State::Done(made) => Some((id, made)),
+            _ => None,
+        });
+        done.map(|(id, made)| {
+            let name = planner.graph()[id].stanza.name.to_string();
+            (name, BuiltTarget { key: made.key, artifacts: made.artifacts.clone() })
+        })
+        .collect()
+    }
+}
+
+fn store_failure(error: &StoreError) -> Failure {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    Failure { error: text, hint: None, log_tail: Vec::new(), code: ExitCode::ActionFailed }
+}
+
+fn stopped() -> Failure {
+    Failure { error: "it was stopped".into(), hint: None, log_tail: Vec::new(), code: ExitCode::Interrupted }
+}

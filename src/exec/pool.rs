@@ -1,0 +1,88 @@
+//! Owns the budget. Invariant: what runs at once never asks for more CPU or memory than the budget, save one action alone that is larger
+//! than the whole budget: it runs by itself.
+
+/// What the machine, or the user, allows at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Threads of actions running side by side.
+    pub cpus: u32,
+    /// Bytes of memory of actions running side by side.
+    pub memory: u64,
+}
+
+/// What one action asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// Threads.
+    pub cpus: u32,
+    /// Bytes.
+    pub memory: u64,
+}
+
+/// The budget and what of it is taken.
+#[derive(Debug)]
+pub struct Pool {
+    budget: Budget,
+    cpus: u32,
+    memory: u64,
+    running: usize,
+}
+
+impl Pool {
+    /// An untouched budget.
+    #[must_use]
+    pub fn new(budget: Budget) -> Self {
+        Self { budget, cpus: 0, memory: 0, running: 0 }
+    }
+
+    /// Takes the need from the budget, where it fits; the return value must be given back to `release`.
+    pub fn take(&mut self, need: Need) -> Option<Need> {
+        let need = Need { cpus: need.cpus.min(self.budget.cpus).max(1), memory: need.memory.min(self.budget.memory) };
+        let fits = self.cpus + need.cpus <= self.budget.cpus && self.memory + need.memory <= self.budget.memory;
+        if !fits && self.running > 0 {
+            return None;
+        }
+        self.cpus += need.cpus;
+        self.memory += need.memory;
+        self.running += 1;
+        Some(need)
+    }
+
+    /// Gives back what `take` returned.
+    pub fn release(&mut self, taken: Need) {
+        self.cpus -= taken.cpus;
+        self.memory -= taken.memory;
+        self.running -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_action_larger_than_the_budget_runs_alone() {
+        let mut pool = Pool::new(Budget { cpus: 2, memory: 100 });
+        let large = pool.take(Need { cpus: 8, memory: 1000 }).unwrap();
+        assert_eq!(pool.take(Need { cpus: 1, memory: 1 }), None);
+        pool.release(large);
+        assert!(pool.take(Need { cpus: 1, memory: 1 }).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn the_budget_is_never_exceeded(needs in prop::collection::vec((1u32..6, 0u64..200, any::<bool>()), 0..50)) {
+            let budget = Budget { cpus: 4, memory: 100 };
+            let mut pool = Pool::new(budget);
+            let mut held: Vec<Need> = Vec::new();
+            for (cpus, memory, release) in needs {
+                if release && !held.is_empty() { pool.release(held.remove(0)); }
+                held.extend(pool.take(Need { cpus, memory }));
+                prop_assert!(held.iter().map(|n| n.cpus).sum::<u32>() <= budget.cpus);
+                prop_assert!(held.iter().map(|n| n.memory).sum::<u64>() <= budget.memory);
+            }
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Owns the running of one action. Invariant: a result exists only when the child succeeded, wrote exactly the declared outputs, left its
+//! inputs as they were, and every output is safely in the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::base::clock;
+use crate::base::diagnostic::ExitCode;
+use crate::base::digest::ActionKey;
+use crate::exec::sandbox::{OutputError, Sandbox, blobs};
+use crate::io::fs::{self, FsError};
+use crate::io::process::{Children, Ended, Jail, ProcessError, Spawn, find_program};
+use crate::model::action::{Action, Input};
+use crate::model::manifest::Manifest;
+use crate::model::result::{ActionResult, Cost};
+use crate::store::content::{Batch, ContentStore};
+use crate::store::error::StoreError;
+use crate::store::local::LocalStore;
+use crate::store::materialize;
+use crate::store::root::Root;
+
+/// Where programs of `command` targets are looked for.
+pub const PROGRAM_PATH: &str = "/opt/homebrew/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// System folders every command may read: programs, their libraries and the settings those need.
+const SYSTEM: [&str; 11] = ["/bin", "/dev", "/etc", "/lib", "/lib64", "/nix", "/opt", "/proc", "/sbin", "/usr", "/private/etc"];
+
+const LOG_TAIL: usize = 20;
+
+/// An action with what is needed to run it.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The target it runs for; for people.
+    pub target: String,
+    /// Its key.
+    pub key: ActionKey,
+    /// The action.
+    pub action: Action,
+    /// Slots fed by artifacts: their files.
+    pub artifacts: BTreeMap<String, Manifest>,
+    /// Slots fed by single files: where they are on this disk. A slot without one is taken from the store.
+    pub files: BTreeMap<String, PathBuf>,
+    /// It is killed after this long.
+    pub timeout: Option<Duration>,
+}
+
+/// Why an action has no result, as a person is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong.
+    pub error: String,
+    /// The way out, where one is known.
+    pub hint: Option<String>,
+    /// The last lines it printed.
+    pub log_tail: Vec<String>,
+    /// The exit code that stands for it.
+    pub code: ExitCode,
+}
+
+/// What can go wrong around an action.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error("its input {slot} changed while the build ran")]
+    InputChanged { slot: String },
+    #[error("it changed its own input {slot}")]
+    InputWritten { slot: String },
+    #[error("the program '{program}' is not on this machine")]
+    NoProgram { program: String },
+    #[error("the program that runs actions, '{path}', is not there")]
+    NoActionProgram { path: PathBuf },
+    #[error("{message}")]
+    Ended { message: String, hint: Option<String>, code: ExitCode },
+}
+
+/// What an engine reports beside its outputs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Response {
+    metrics: BTreeMap<String, f64>,
+    notes: Vec<String>,
+}
+
+/// Runs actions one at a time for each thread that asks.
+#[derive(Debug)]
+pub struct Runner<'a> {
+    /// The cache folder.
+    pub root: &'a Root,
+    /// Its blobs.
+    pub store: &'a LocalStore,
+    /// The children running now.
+    pub children: &'a Children,
+}
+
+impl Runner<'_> {
+    /// Runs the action and puts what it made; nothing is recorded yet, and the batch is to be recorded with the result.
+    ///
+    /// # Errors
+    /// With what a person should know, when there is no result.
+    pub fn run(&self, job: &Job) -> Result<(ActionResult, Batch), Failure> {
+        let mut log = Vec::new();
+        self.try_run(job, &mut log).map_err(|error| describe(&error, &log))
+    }
+
+    fn try_run(&self, job: &Job, log: &mut Vec<u8>) -> Result<(ActionResult, Batch), RunError> {
+        let sandbox = Sandbox::create(self.root.scratch()?)?;
+        let mut batch = Batch::new();
+        let command = job.action.kind == "command";
+        let (spawn, placed) = if command { self.command(job, &sandbox, &mut batch)? } else { self.engine(job, &sandbox, &mut batch)? };
+        let (ended, usage) = self.children.run(&spawn)?;
+        *log = fs::read_if_any(&spawn.log)?.unwrap_or_default();
+        judge(ended, job, log)?;
+        let outputs = if command {
+            let paths = texts(&job.action.params["outputs"]);
+            let out = sandbox.capture_files(self.store, &paths, &placed, &mut batch)?;
+            job.action.outputs.iter().map(|name| (name.clone(), out.clone())).collect()
+        } else {
+            sandbox.capture_artifacts(self.store, &job.action.outputs, &mut batch)?
+        };
+        let response = self.response(&sandbox)?;
+        let log = if log.is_empty() { None } else { Some(self.store.put_bytes(log, &mut batch)?) };
+        self.recheck_inputs(job)?;
+        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        let result = ActionResult {
+            key: job.key,
+            action: job.action.clone(),
+            target: job.target.clone(),
+            outputs,
+            metrics: response.metrics,
+            notes: response.notes,
+            log,
+            cost: Cost { wall_ms: millis(usage.wall), cpu_ms: millis(usage.cpu), peak_bytes: usage.peak_bytes },
+            ended_ms: clock::now_ms(),
+        };
+        Ok((result, batch))
+    }
+
+    /// A program of the user's: inputs where it expects them, an empty environment, a jail.
+    fn command(&self, job: &Job, sandbox: &Sandbox, batch: &mut Batch) -> Result<(Spawn, BTreeSet<String>), RunError> {
+        let params = &job.action.params;
+        let work = sandbox.work();
+        let mut placed = BTreeSet::new();
+        for (slot, input) in &job.action.inputs {
+            let place = params["place"][slot].as_str().unwrap_or("./");
+            let files = self.files_of(job, slot, input, batch)?;
+            if let Some(folder) = place.strip_suffix('/') {
+                let prefix = if folder == "." { String::new() } else { format!("{folder}/") };
+                placed.extend(files.files.keys().map(|f| format!("{prefix}{f}")));
+                materialize::place(self.store, &files, &if prefix.is_empty() { work.clone() } else { work.join(folder) })?;
+            } else {
+                let one = files.files.into_values().next().map(|entry| (place.to_owned(), entry));
+                materialize::place(self.store, &Manifest { files: one.into_iter().collect() }, &work)?;
+                placed.insert(place.to_owned());
+            }
+        }
+        for output in texts(&params["outputs"]) {
+            if let Some((folder, _)) = output.rsplit_once('/') {
+                fs::create_folders(&work.join(folder))?;
+            }
+        }
+        fs::create_folder(&sandbox.tmp())?;
+        let (program, args) = match params["shell"].as_str() {
+            Some(line) => ("sh".to_owned(), vec!["-c".into(), line.into()]),
+            None => {
+                let mut argv = params["run"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                let program = argv.next().unwrap_or_default().to_owned();
+                (program, argv.map(Into::into).collect())
+            }
+        };
+        // A relative path names a file that was placed; anything else is of the machine.
+        let found = match program.contains('/') && !program.starts_with('/') {
+            true => Some(work.join(&program)),
+            false => find_program(&program, PROGRAM_PATH),
+        };
+        let program = found.ok_or(RunError::NoProgram { program })?;
+        let mut read: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
+        read.extend(program.parent().map(Path::to_owned));
+        let jail = Jail { read, write: vec![work.clone(), sandbox.tmp(), "/dev/null".into()] };
+        let mut env = base_env(sandbox);
+        for table in ["env", "pass_env"] {
+            let given = params[table].as_object().into_iter().flatten();
+            env.extend(given.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))));
+        }
+        Ok((Spawn { program, args, cwd: work, env, log: sandbox.log(), timeout: job.timeout, jail: Some(jail) }, placed))
+    }
+
+    /// One of our own kinds: the program beside this one, told by a request file.
+    fn engine(&self, job: &Job, sandbox: &Sandbox, batch: &mut Batch) -> Result<(Spawn, BTreeSet<String>), RunError> {
+        let mut inputs = BTreeMap::new();
+        fs::create_folder(&sandbox.inputs())?;
+        fs::create_folder(&sandbox.outputs())?;
+        fs::create_folder(&sandbox.tmp())?;
+        for (index, (slot, input)) in job.action.inputs.iter().enumerate() {
+            let folder = sandbox.inputs().join(index.to_string());
+            materialize::place(self.store, &self.files_of(job, slot, input, batch)?, &folder)?;
+            inputs.insert(slot.clone(), folder);
+        }
+        let request = json!({
+            "kind": job.action.kind, "params": job.action.params, "threads": job.action.threads,
+            "inputs": inputs, "out": sandbox.outputs(), "response": sandbox.file("response.json"),
+        });
+        let file = sandbox.file("request.json");
+        fs::write(&file, request.to_string().as_bytes())?;
+        let mut env = base_env(sandbox);
+        // Idle threads of the learners sleep instead of spinning; see ARCHITECTURE.md.
+        env.push(("OMP_WAIT_POLICY".into(), "passive".into()));
+        env.push(("OMP_NUM_THREADS".into(), job.action.threads.to_string()));
+        env.extend(std::env::var("CBI_NATIVE_DIR").ok().map(|v| ("CBI_NATIVE_DIR".into(), v)));
+        let program = action_program()?;
+        let spawn = Spawn { program, args: vec![file.into()], cwd: sandbox.work(), env, log: sandbox.log(), timeout: job.timeout, jail: None };
+        Ok((spawn, BTreeSet::new()))
+    }
+
+    /// The files that feed a slot; a file of this disk is put into the store first, so that the child sees exactly what the key says.
+    fn files_of(&self, job: &Job, slot: &str, input: &Input, batch: &mut Batch) -> Result<Manifest, RunError> {
+        match input {
+            Input::Artifact(_) => Ok(job.artifacts.get(slot).cloned().unwrap_or_default()),
+            Input::File { blob, name, executable } => {
+                let size = match (self.store.size_of(blob)?, job.files.get(slot)) {
+                    (Some(size), _) => size,
+                    (None, Some(path)) => {
+                        let (found, size) = self.store.put_file(path, batch)?;
+                        if found != *blob {
+                            return Err(RunError::InputChanged { slot: slot.to_owned() });
+                        }
+                        size
+                    }
+                    (None, None) => return Err(StoreError::Missing { blob: *blob }.into()),
+                };
+                let entry = crate::model::manifest::FileEntry { blob: *blob, size, executable: *executable };
+                Ok(Manifest { files: BTreeMap::from([(name.clone(), entry)]) })
+            }
+        }
+    }
+
+    /// A child with enough rights can write through its read-only inputs; then nothing it made is believed.
+    fn recheck_inputs(&self, job: &Job) -> Result<(), RunError> {
+        for (slot, input) in &job.action.inputs {
+            let whole = match input {
+                Input::Artifact(_) => blobs(job.artifacts.get(slot)).try_fold(true, |ok, b| Ok::<_, StoreError>(ok && self.store.size_of(&b)?.is_some()))?,
+                Input::File { blob, .. } => self.store.size_of(blob)?.is_some(),
+            };
+            if !whole {
+                return Err(RunError::InputWritten { slot: slot.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn response(&self, sandbox: &Sandbox) -> Result<Response, RunError> {
+        let Some(bytes) = fs::read_if_any(&sandbox.file("response.json"))? else { return Ok(Response::default()) };
+        serde_json::from_slice(&bytes).map_err(|e| RunError::Ended {
+            message: format!("its response cannot be read: {e}"),
+            hint: None,
+            code: ExitCode::Bug,
+        })
+    }
+}
+
+/// The program that runs actions stands beside this one.
+fn action_program() -> Result<PathBuf, RunError> {
+    let here = std::env::current_exe().unwrap_or_default();
+    let beside = here.with_file_name("cbi-action");
+    // Test programs stand one folder deeper than the programs they test.
+    let above = here.parent().and_then(Path::parent).map(|p| p.join("cbi-action"));
+    let found = [Some(beside.clone()), above].into_iter().flatten().find(|p| p.is_file());
+    found.ok_or(RunError::NoActionProgram { path: beside })
+}
+
+fn base_env(sandbox: &Sandbox) -> Vec<(String, String)> {
+    let text = |p: PathBuf| p.to_string_lossy().into_owned();
+    [
+        ("PATH", PROGRAM_PATH.to_owned()),
+        ("HOME", text(sandbox.tmp())),
+        ("TMPDIR", text(sandbox.tmp())),
+        ("TZ", "UTC".to_owned()),
+        ("LC_ALL", "C.UTF-8".to_owned()),
+        ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+        ("PYTHONHASHSEED", "0".to_owned()),
+    ]
+    .map(|(k, v)| (k.to_owned(), v))
+    .to_vec()
+}
+
+fn judge(ended: Ended, job: &Job, log: &[u8]) -> Result<(), RunError> {
+    let (message, code, hint) = match ended {
+        Ended::Exited(0) => return Ok(()),
+        Ended::Exited(code) if job.action.kind != "command" => {
+            let text = String::from_utf8_lossy(log);
+            let said = |prefix: &str| text.lines().rev().find_map(|l| l.strip_prefix(prefix)).map(str::to_owned);
+            let message = said("error: ").unwrap_or_else(|| format!("it ended with exit code {code}"));
+            (message, ExitCode::from_number(code).unwrap_or(ExitCode::ActionFailed), said("hint: "))
+        }
+        Ended::Exited(127) => ("a program it calls was not found (exit code 127)".to_owned(), ExitCode::ActionFailed, None),
+        Ended::Exited(code) => (format!("it ended with exit code {code}"), ExitCode::ActionFailed, None),
+        Ended::Signalled(9) => (
+            "it was killed by signal 9 (KILL)".to_owned(),
+            ExitCode::ActionFailed,
+            Some("if the machine ran out of memory, lower --jobs or give the target a 'memory' it needs".to_owned()),
+        ),
+        Ended::Signalled(signal) => (format!("it was killed by signal {signal}"), ExitCode::ActionFailed, None),
+        Ended::TimedOut => {
+            let limit = job.timeout.map(crate::base::units::duration).unwrap_or_default();
+            (format!("it took longer than its timeout of {limit}"), ExitCode::ActionFailed, Some("raise 'timeout' in its recipe".to_owned()))
+        }
+        Ended::Cancelled => ("it was stopped".to_owned(), ExitCode::Interrupted, None),
+    };
+    Err(RunError::Ended { message, hint, code })
+}
+
+fn describe(error: &RunError, log: &[u8]) -> Failure {
+    let (code, hint) = match error {
+        RunError::Ended { hint, code, .. } => (*code, hint.clone()),
+        RunError::NoProgram { program } => (ExitCode::ActionFailed, Some(format!("install {program}; it is looked for in {PROGRAM_PATH}"))),
+        RunError::NoActionProgram { .. } => (ExitCode::ActionFailed, Some("build it: cargo build --bins".into())),
+        RunError::Output(OutputError::Missing { .. }) => (ExitCode::ActionFailed, Some("write it, or correct 'outputs' in the recipe".into())),
+        RunError::Output(OutputError::Undeclared { .. }) => {
+            (ExitCode::ActionFailed, Some("add it to 'outputs' in the recipe, or write scratch files under $TMPDIR".into()))
+        }
+        RunError::InputChanged { .. } => (ExitCode::ActionFailed, Some("run the build again".into())),
+        RunError::InputWritten { .. } => (ExitCode::ActionFailed, Some("copy an input before changing it; the next build makes it again".into())),
+        RunError::Store(StoreError::Missing { .. }) => (ExitCode::Damaged, Some("cbi fsck --repair".into())),
+        _ => (ExitCode::ActionFailed, None),
+    };
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !message.ends_with(&text) {
+            message = format!("{message}: {text}");
+        }
+        source = cause.source();
+    }
+    let text = String::from_utf8_lossy(log);
+    let mut log_tail: Vec<String> = text.lines().rev().take(LOG_TAIL).map(str::to_owned).collect();
+    log_tail.reverse();
+    Failure { error: message, hint, log_tail, code }
+}
+
+fn texts(list: &Value) -> BTreeSet<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}

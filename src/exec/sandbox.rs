@@ -1,0 +1,189 @@
+//! Owns the folder one action runs in. Invariant: it holds the declared inputs and nothing else, and what is kept of it afterwards is
+//! exactly the declared outputs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::base::digest::BlobId;
+use crate::io::fs::{self, FsError, What};
+use crate::model::manifest::{FileEntry, Manifest, ManifestError};
+use crate::store::content::{Batch, ContentStore};
+use crate::store::error::StoreError;
+use crate::store::materialize;
+
+/// The folders of one action, removed when dropped.
+#[derive(Debug)]
+pub struct Sandbox {
+    root: PathBuf,
+}
+
+/// Outputs that are not what was declared.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// A declared output was not written.
+    #[error("the output '{path}' was not written")]
+    Missing {
+        /// The artifact or path.
+        path: String,
+    },
+    /// Something was written that no output declares.
+    #[error("'{path}' was written but is not a declared output")]
+    Undeclared {
+        /// Its path in the sandbox.
+        path: String,
+    },
+    /// The files cannot be an artifact.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The store refused them.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// They could not be read.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+impl Sandbox {
+    /// Makes the folders at `root`, which must be free.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn create(root: PathBuf) -> Result<Self, FsError> {
+        fs::create_folder(&root)?;
+        let sandbox = Self { root };
+        fs::create_folder(&sandbox.work())?;
+        Ok(sandbox)
+    }
+
+    /// Where the process works: inputs of a command, and all it may change.
+    #[must_use]
+    pub fn work(&self) -> PathBuf {
+        self.root.join("work")
+    }
+
+    /// Where an engine's inputs are, one folder a slot.
+    #[must_use]
+    pub fn inputs(&self) -> PathBuf {
+        self.root.join("in")
+    }
+
+    /// Where an engine writes its artifacts, one folder each.
+    #[must_use]
+    pub fn outputs(&self) -> PathBuf {
+        self.root.join("out")
+    }
+
+    /// Scratch space for the process.
+    #[must_use]
+    pub fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    /// What the process printed.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// A file beside the folders.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Keeps every declared artifact, each from its folder under `outputs`.
+    ///
+    /// # Errors
+    /// When one is missing or empty, one too many is there, or the store refuses.
+    pub fn capture_artifacts(
+        &self,
+        store: &dyn ContentStore,
+        names: &BTreeSet<String>,
+        batch: &mut Batch,
+    ) -> Result<BTreeMap<String, Manifest>, OutputError> {
+        let folder = self.outputs();
+        for entry in fs::list_if_any(&folder)? {
+            let name = entry.name.to_string_lossy().into_owned();
+            if !names.contains(&name) {
+                return Err(OutputError::Undeclared { path: name });
+            }
+        }
+        let mut artifacts = BTreeMap::new();
+        for name in names {
+            let place = folder.join(name);
+            let missing = || OutputError::Missing { path: name.clone() };
+            if fs::stat(&place)?.is_none() {
+                return Err(missing());
+            }
+            let manifest = materialize::capture(store, &place, batch)?;
+            if manifest.files.is_empty() {
+                return Err(missing());
+            }
+            artifacts.insert(name.clone(), manifest);
+        }
+        Ok(artifacts)
+    }
+
+    /// Keeps exactly the files at `paths` in the working folder; `placed` are the inputs' paths there.
+    ///
+    /// # Errors
+    /// When one is missing, something else was written, or the store refuses.
+    pub fn capture_files(
+        &self,
+        store: &dyn ContentStore,
+        paths: &BTreeSet<String>,
+        placed: &BTreeSet<String>,
+        batch: &mut Batch,
+    ) -> Result<Manifest, OutputError> {
+        let work = self.work();
+        let mut extra = Vec::new();
+        find_extra(&work, "", &mut |path| {
+            if !paths.contains(path) && !placed.contains(path) {
+                extra.push(path.to_owned());
+            }
+        })?;
+        // What is missing is said first: a wrong name shows as both.
+        let mut files = Vec::new();
+        for path in paths {
+            let place = work.join(path);
+            match fs::link_stat(&place)? {
+                None => return Err(OutputError::Missing { path: path.clone() }),
+                Some(stat) if stat.what == What::Link => return Err(StoreError::Link { path: path.into() }.into()),
+                Some(stat) if stat.what != What::File => return Err(StoreError::Special { path: path.into() }.into()),
+                Some(stat) => {
+                    let (blob, size) = store.adopt_file(&place, batch)?;
+                    files.push((path.clone(), FileEntry { blob, size, executable: stat.executable() }));
+                }
+            }
+        }
+        if let Some(path) = extra.into_iter().min() {
+            return Err(OutputError::Undeclared { path });
+        }
+        Ok(Manifest::new(files)?)
+    }
+}
+
+/// Calls `found` with the relative path of everything under `folder` that is not a folder.
+fn find_extra(folder: &Path, prefix: &str, found: &mut dyn FnMut(&str)) -> Result<(), FsError> {
+    for entry in fs::list(folder)? {
+        let path = format!("{prefix}{}", entry.name.to_string_lossy());
+        if entry.what == What::Folder {
+            find_extra(&folder.join(&entry.name), &format!("{path}/"), found)?;
+        } else {
+            found(&path);
+        }
+    }
+    Ok(())
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // The work area it stands in is removed by the next build where this fails.
+        _ = fs::remove_tree(&self.root);
+    }
+}
+
+/// Every blob of these manifests.
+pub fn blobs<'a>(manifests: impl IntoIterator<Item = &'a Manifest>) -> impl Iterator<Item = BlobId> {
+    manifests.into_iter().flat_map(|m| m.files.values().map(|f| f.blob))
+}

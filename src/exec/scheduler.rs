@@ -1,0 +1,75 @@
+//! Owns the order. Invariant: among ready steps the higher recipe priority goes first, then the longer path of work above it; ties go by
+//! name order of the graph, so two builds of one state choose alike.
+
+use std::collections::BinaryHeap;
+
+use crate::exec::pool::{Need, Pool};
+use crate::graph::build::{NodeId, TargetGraph};
+
+/// What is assumed of an action nobody has run yet.
+const UNKNOWN_MS: u64 = 1000;
+
+/// Ready steps, best first.
+#[derive(Debug)]
+pub struct Scheduler {
+    path_ms: Vec<u64>,
+    ready: BinaryHeap<Ready>,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Ready {
+    priority: i64,
+    path_ms: u64,
+    earlier: std::cmp::Reverse<NodeId>,
+    cpus: u32,
+    memory: u64,
+}
+
+impl Scheduler {
+    /// Ranks all steps of a graph by the work that waits for them; `expected_ms` tells a step's duration where history knows it.
+    pub fn new(graph: &TargetGraph, expected_ms: impl Fn(NodeId) -> Option<u64>) -> Self {
+        let mut path_ms = vec![0; graph.nodes.len()];
+        // Dependencies stand first, so from the end everything above a step is ranked before it.
+        for id in graph.ids().rev() {
+            let above = graph[id].dependants.iter().map(|a| path_ms[a.index()]).max().unwrap_or(0);
+            path_ms[id.index()] = above + expected_ms(id).unwrap_or(UNKNOWN_MS);
+        }
+        Self { path_ms, ready: BinaryHeap::new() }
+    }
+
+    /// Adds a step that can run now.
+    pub fn push(&mut self, id: NodeId, priority: i64, need: Need) {
+        let earlier = std::cmp::Reverse(id);
+        self.ready.push(Ready { priority, path_ms: self.path_ms[id.index()], earlier, cpus: need.cpus, memory: need.memory });
+    }
+
+    /// The best step that fits the budget now, with what was taken for it.
+    pub fn pop(&mut self, pool: &mut Pool) -> Option<(NodeId, Need)> {
+        let mut too_large = Vec::new();
+        let mut found = None;
+        while let Some(next) = self.ready.pop() {
+            if let Some(taken) = pool.take(Need { cpus: next.cpus, memory: next.memory }) {
+                found = Some((next.earlier.0, taken));
+                break;
+            }
+            too_large.push(next);
+            // A full pool turns everything down: a short look past the best is enough.
+            if too_large.len() >= 8 {
+                break;
+            }
+        }
+        self.ready.extend(too_large);
+        found
+    }
+
+    /// Whether nothing waits to run.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// Drops everything that waits.
+    pub fn clear(&mut self) {
+        self.ready.clear();
+    }
+}

@@ -1,0 +1,26 @@
+//! Owns what the machine has. Invariant: it is asked, never assumed; where it will not say, the answer is small.
+
+/// CPUs this process may use.
+#[must_use]
+pub fn cpus() -> u32 {
+    std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX))
+}
+
+/// Bytes of physical memory.
+#[must_use]
+pub fn memory() -> u64 {
+    physical().unwrap_or(4 << 30)
+}
+
+#[cfg(target_os = "linux")]
+fn physical() -> Option<u64> {
+    let info = rustix::system::sysinfo();
+    #[expect(clippy::useless_conversion, reason = "narrower on 32-bit systems")]
+    u64::from(info.totalram).checked_mul(u64::from(info.mem_unit))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn physical() -> Option<u64> {
+    let output = std::process::Command::new("sysctl").args(["-n", "hw.memsize"]).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}
