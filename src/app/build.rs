@@ -166,7 +166,7 @@ fn put_state(session: &Session, state: &BTreeMap<String, BuiltTarget>) -> Result
     let mut batch = Batch::new();
     let bytes = serde_json::to_vec(state).unwrap_or_default();
     let blob = session.content().put_bytes(&bytes, &mut batch)?;
-    session.content().commit(batch)?;
+    session.content().commit(&batch)?;
     Ok(blob)
 }
 

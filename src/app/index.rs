@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::canon::{HashSink, Sink};
 use crate::base::digest::{BlobId, Digest};
+use crate::io::file;
 use crate::io::fs::{self, FsError, Stat, What};
 use crate::store::local::{LocalStore, is_stamped};
 use crate::store::root::Root;
@@ -84,7 +85,7 @@ impl LastBuild {
     /// # Errors
     /// When the cache folder cannot be written to.
     pub fn save(&self, path: &Path, scratch: &Path) -> Result<(), FsError> {
-        fs::replace(path, &self.encode(), scratch)
+        file::replace(path, &self.encode(), scratch)
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -10,6 +10,8 @@ use crate::base::digest::Digest;
 pub trait Sink {
     /// Opens a group of fields called `name`; groups nest.
     fn open(&mut self, name: &str);
+    /// Opens a list called `name`, whose items are fields named by their position.
+    fn open_list(&mut self, name: &str);
     /// Closes the group opened last.
     fn close(&mut self);
     /// Takes one field.
@@ -44,6 +46,10 @@ impl Sink for HashSink {
         self.bytes(1, name.as_bytes());
     }
 
+    fn open_list(&mut self, name: &str) {
+        self.bytes(5, name.as_bytes());
+    }
+
     fn close(&mut self) {
         self.bytes(2, &[]);
     }
@@ -74,6 +80,10 @@ impl Sink for ExplainSink {
         self.path.push(name.to_owned());
     }
 
+    fn open_list(&mut self, name: &str) {
+        self.open(name);
+    }
+
     fn close(&mut self) {
         self.path.pop();
     }
@@ -88,6 +98,8 @@ impl Sink for ExplainSink {
 /// Walks a JSON value: objects by sorted key, arrays by index, leaves with their type, so `1`, `1.0` and `"1"` differ.
 pub fn walk_json(sink: &mut dyn Sink, name: &str, value: &Value) {
     match value {
+        Value::Object(map) if map.is_empty() => sink.field(name, "{}"),
+        Value::Array(items) if items.is_empty() => sink.field(name, "[]"),
         Value::Object(map) => {
             sink.open(name);
             let mut keys: Vec<_> = map.keys().collect();
@@ -98,7 +110,7 @@ pub fn walk_json(sink: &mut dyn Sink, name: &str, value: &Value) {
             sink.close();
         }
         Value::Array(items) => {
-            sink.open(name);
+            sink.open_list(name);
             for (index, item) in items.iter().enumerate() {
                 walk_json(sink, &index.to_string(), item);
             }
@@ -123,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_type_of_a_leaf_counts() {
-        let all = [json!(1), json!(1.0), json!("1"), json!(true), json!(null), json!([1]), json!({"0": 1})];
+        let all = [json!(1), json!(1.0), json!("1"), json!(true), json!(null), json!([1]), json!({"0": 1}), json!([]), json!({})];
         for (i, a) in all.iter().enumerate() {
             for b in &all[i + 1..] {
                 assert_ne!(digest(a), digest(b), "{a} and {b}");

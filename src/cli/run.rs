@@ -1,6 +1,5 @@
 //! Owns the way from a command to its use-case. Invariant: it decides nothing; it hands arguments down and shows what comes back.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,7 +14,7 @@ use crate::cli::report;
 use crate::model::event::EventSink;
 use crate::ui::fancy::Fancy;
 use crate::ui::json::JsonLines;
-use crate::ui::output::{Output, Screen};
+use crate::ui::output::{self, Output};
 use crate::ui::plain::Plain;
 
 /// Columns taken for a place that has none, such as a file.
@@ -39,8 +38,8 @@ pub fn main() -> ExitCode {
 }
 
 fn tell(problems: &[Diagnostic], global: &Global) -> ExitCode {
-    let screen = Screen::stderr(global.colour());
-    report::report(problems, &mut Output::new(io::stderr()), &screen.palette, screen.width.unwrap_or(WIDE))
+    let (mut err, palette) = Output::stderr(global.colour());
+    report::report(problems, &mut err, &palette, output::width().unwrap_or(WIDE))
 }
 
 fn dispatch(args: &Args) -> Outcome<ExitCode> {
@@ -48,7 +47,7 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
     match &args.command {
         Command::Build(ask) => self::build(ask, options, &args.global),
         Command::Completions(ask) => {
-            let mut out = Output::new(io::stdout());
+            let (mut out, _) = Output::stdout(args.global.colour());
             out.text(&String::from_utf8_lossy(&args::completions(ask.shell)));
             out.flush();
             Ok(ExitCode::Ok)
@@ -68,18 +67,17 @@ fn options(global: &Global) -> Options {
 
 fn build(ask: &args::Build, options: Options, global: &Global) -> Outcome<ExitCode> {
     let cancel = heed_signals();
-    let screen = Screen::stdout(global.colour());
-    let out = Output::new(io::stdout());
-    let mut sink: Box<dyn EventSink> = match (ask.json, screen.live && !ask.no_progress) {
+    let (out, palette) = Output::stdout(global.colour());
+    let mut sink: Box<dyn EventSink> = match (ask.json, output::is_live() && !ask.no_progress) {
         (true, _) => Box::new(JsonLines::new(out)),
-        (_, true) => Box::new(Fancy::new(out, screen.palette, global.verbosity())),
-        _ => Box::new(Plain::new(out, screen.palette, global.verbosity())),
+        (_, true) => Box::new(Fancy::new(out, palette, global.verbosity())),
+        _ => Box::new(Plain::new(out, palette, global.verbosity())),
     };
     let ask_app = Ask { options, targets: ask.targets.clone(), keep_going: ask.keep_going, jobs: ask.jobs, memory: ask.memory };
     let done = build::build(&ask_app, &cancel, &mut *sink)?;
     drop(sink);
     if !ask.json && !global.quiet && !done.summary.is_empty() {
-        let mut out = Output::new(io::stdout());
+        let (mut out, _) = Output::stdout(global.colour());
         done.summary.iter().for_each(|line| out.line(line));
         out.flush();
     }

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
 use std::time::Duration;
 
 use crate::base::diagnostic::ExitCode;
 use crate::base::digest::{ActionKey, ManifestId};
 use crate::exec::pool::{Budget, Need, Pool};
-use crate::exec::runner::{Failure, Job, Runner};
+use crate::exec::runner::{Failure, Job, Ran, Runner};
 use crate::exec::scheduler::Scheduler;
 use crate::graph::build::{Node, NodeId};
 use crate::io::lock::{Lock, LockError, Mode};
@@ -66,9 +66,25 @@ pub struct Outcome {
 /// Pins a file or a warehouse table: its content's identity, and where it is.
 pub type Observe<'a> = &'a dyn Fn(&Source) -> Result<(Input, PathBuf), Failure>;
 
+/// What a job's thread has to tell.
 enum Message {
     Waiting(NodeId),
-    Ended(NodeId, Need, Box<Result<(ActionResult, bool), Failure>>),
+    Ended(Ended),
+}
+
+/// A job that is over.
+struct Ended {
+    id: NodeId,
+    taken: Need,
+    work: Result<Work, Failure>,
+}
+
+/// What came of a job.
+enum Work {
+    /// It ran and is to be recorded; until then the lock keeps other builds from running it too.
+    Ran(Box<Ran>, Lock),
+    /// Another build had run it.
+    Shared(Box<ActionResult>),
 }
 
 /// A build under way.
@@ -110,22 +126,15 @@ impl Executor<'_> {
         self.session.cost_of(&node.stanza.kind, node.stanza.name.as_str()).ok().flatten()
     }
 
-    /// Runs one job in its own thread: alone over all builds of this cache, and recorded before it is reported.
-    fn perform(&self, id: NodeId, job: &Job, children: &Children, send: &Sender<Message>) -> Result<(ActionResult, bool), Failure> {
+    /// Runs one job in its own thread, alone over all builds of this cache.
+    fn perform(&self, id: NodeId, job: &Job, children: &Children, send: &Sender<Message>) -> Result<Work, Failure> {
         let lock = self.only_one(id, &job.key, send)?;
-        let shared = self.session.lookup(&job.key).map_err(|e| store_failure(&e))?;
-        let outcome = match shared {
-            Some(result) => (result, true),
-            None => {
-                let runner = Runner { root: self.session.root(), store: self.session.content(), children };
-                let (result, batch) = runner.run(job)?;
-                self.session.record(&result, batch).map_err(|e| store_failure(&e))?;
-                (result, false)
-            }
-        };
-        // What stays behind is an empty file; the lock itself ends here in any case.
-        _ = lock.remove();
-        Ok(outcome)
+        // Another build may have run it since it was planned.
+        if let Some(result) = self.session.lookup(&job.key).map_err(|e| store_failure(&e))? {
+            return Ok(Work::Shared(Box::new(result)));
+        }
+        let runner = Runner { root: self.session.root(), store: self.session.content(), children };
+        Ok(Work::Ran(Box::new(runner.run(job)?), lock))
     }
 
     /// Waits until no other build runs the same action.
@@ -183,46 +192,84 @@ impl<'e> Run<'e, '_, '_> {
         let mut running = 0;
         loop {
             self.heed_cancel(children);
-            while let Some((id, taken)) = self.scheduler.pop(&mut pool) {
-                let Some(job) = self.jobs.remove(&id) else { continue };
-                self.announce(id, &job);
-                running += 1;
-                let (executor, send) = (self.executor, send.clone());
-                scope.spawn(move || {
-                    let ended = executor.perform(id, &job, children, &send);
-                    _ = send.send(Message::Ended(id, taken, Box::new(ended)));
-                });
-            }
+            running += self.launch(scope, children, &mut pool, &send);
             if running == 0 {
                 return Ok(());
             }
-            if let Some((id, taken, ended)) = self.next_ended(&receive, children) {
-                running -= 1;
-                pool.release(taken);
-                match ended {
-                    Ok((result, shared)) if shared => self.reuse(id, result),
-                    Ok((result, _)) => self.ran(id, result),
-                    Err(failure) => self.fail(id, failure),
-                }
-                self.sweep()?;
-            }
+            let ended = self.next_ended(&receive, children);
+            running -= ended.len();
+            ended.iter().for_each(|e| pool.release(e.taken));
+            // The next steps run while these are recorded.
+            running += self.launch(scope, children, &mut pool, &send);
+            self.record(ended)?;
+            self.sweep()?;
         }
     }
 
-    /// Waits for the next step to end, keeping the live lines alive meanwhile.
-    fn next_ended(&mut self, receive: &Receiver<Message>, children: &Children) -> Option<(NodeId, Need, Result<(ActionResult, bool), Failure>)> {
-        match receive.recv_timeout(TICK) {
-            Ok(Message::Ended(id, taken, ended)) => Some((id, taken, *ended)),
-            Ok(Message::Waiting(id)) => {
-                self.sink.event(&Event::Waiting { target: self.name(id) });
-                None
+    /// Starts what fits the budget, and says how many that are.
+    fn launch<'s>(&mut self, scope: &'s Scope<'s, '_>, children: &'s Children, pool: &mut Pool, send: &Sender<Message>) -> usize
+    where
+        'e: 's,
+    {
+        let mut started = 0;
+        while let Some((id, taken)) = self.scheduler.pop(pool) {
+            let Some(job) = self.jobs.remove(&id) else {
+                pool.release(taken);
+                continue;
+            };
+            self.announce(id, &job);
+            started += 1;
+            let (executor, send) = (self.executor, send.clone());
+            scope.spawn(move || {
+                let work = executor.perform(id, &job, children, &send);
+                // The build listens until the last job has ended.
+                _ = send.send(Message::Ended(Ended { id, taken, work }));
+            });
+        }
+        started
+    }
+
+    /// Waits for jobs to end, keeping the live lines alive meanwhile; all that have ended come together.
+    fn next_ended(&mut self, receive: &Receiver<Message>, children: &Children) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        let mut next = receive.recv_timeout(TICK).ok();
+        if next.is_none() {
+            children.kill_overdue();
+            self.sink.tick();
+        }
+        while let Some(message) = next {
+            match message {
+                Message::Ended(e) => ended.push(e),
+                Message::Waiting(id) => self.sink.event(&Event::Waiting { target: self.name(id) }),
             }
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                children.kill_overdue();
-                self.sink.tick();
-                None
+            next = receive.try_recv().ok();
+        }
+        ended
+    }
+
+    /// Records what ran, waiting for the disk once for all of it, and only then takes note of it.
+    fn record(&mut self, ended: Vec<Ended>) -> Result<(), StoreError> {
+        let ran = ended.iter().filter_map(|e| match &e.work {
+            Ok(Work::Ran(ran, _)) => Some((&ran.result, &ran.batch)),
+            _ => None,
+        });
+        let ran: Vec<_> = ran.collect();
+        let recorded = if ran.is_empty() { Ok(()) } else { self.executor.session.record_all(&ran) };
+        for Ended { id, work, .. } in ended {
+            match work {
+                Ok(Work::Shared(result)) => self.reuse(id, *result),
+                Ok(Work::Ran(ran, lock)) => {
+                    match &recorded {
+                        Ok(()) => self.ran(id, ran.result),
+                        Err(error) => self.fail(id, store_failure(error)),
+                    }
+                    // What could stay behind is an empty file; the lock itself ends here in any case.
+                    _ = lock.remove();
+                }
+                Err(failure) => self.fail(id, failure),
             }
         }
+        Ok(())
     }
 
     fn heed_cancel(&mut self, children: &Children) {

@@ -48,6 +48,17 @@ pub struct Job {
     pub timeout: Option<Duration>,
 }
 
+/// What a successful run left, to be recorded.
+#[derive(Debug)]
+pub struct Ran {
+    /// The result.
+    pub result: ActionResult,
+    /// Its blobs, on their way into the store.
+    pub batch: Batch,
+    /// Where those still are: to be kept until they are recorded.
+    pub sandbox: Sandbox,
+}
+
 /// Why an action has no result, as a person is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -104,23 +115,23 @@ pub struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// Runs the action and puts what it made; nothing is recorded yet, and the batch is to be recorded with the result.
+    /// Runs the action and puts what it made; nothing is recorded yet.
     ///
     /// # Errors
     /// With what a person should know, when there is no result.
-    pub fn run(&self, job: &Job) -> Result<(ActionResult, Batch), Failure> {
+    pub fn run(&self, job: &Job) -> Result<Ran, Failure> {
         let mut log = Vec::new();
         self.try_run(job, &mut log).map_err(|error| describe(&error, &log))
     }
 
-    fn try_run(&self, job: &Job, log: &mut Vec<u8>) -> Result<(ActionResult, Batch), RunError> {
+    fn try_run(&self, job: &Job, log: &mut Vec<u8>) -> Result<Ran, RunError> {
         let sandbox = Sandbox::create(self.root.scratch()?)?;
-        let mut batch = Batch::new();
         let command = job.action.kind == "command";
-        let (spawn, placed) = if command { self.command(job, &sandbox, &mut batch)? } else { self.engine(job, &sandbox, &mut batch)? };
+        let (spawn, placed) = if command { self.command(job, &sandbox)? } else { self.engine(job, &sandbox)? };
         let (ended, usage) = self.children.run(&spawn)?;
         *log = fs::read_if_any(&spawn.log)?.unwrap_or_default();
         judge(ended, job, log)?;
+        let mut batch = Batch::new();
         let outputs = if command {
             let paths = texts(&job.action.params["outputs"]);
             let out = sandbox.capture_files(self.store, &paths, &placed, &mut batch)?;
@@ -143,17 +154,17 @@ impl Runner<'_> {
             cost: Cost { wall_ms: millis(usage.wall), cpu_ms: millis(usage.cpu), peak_bytes: usage.peak_bytes },
             ended_ms: clock::now_ms(),
         };
-        Ok((result, batch))
+        Ok(Ran { result, batch, sandbox })
     }
 
     /// A program of the user's: inputs where it expects them, an empty environment, a jail.
-    fn command(&self, job: &Job, sandbox: &Sandbox, batch: &mut Batch) -> Result<(Spawn, BTreeSet<String>), RunError> {
+    fn command(&self, job: &Job, sandbox: &Sandbox) -> Result<(Spawn, BTreeSet<String>), RunError> {
         let params = &job.action.params;
         let work = sandbox.work();
         let mut placed = BTreeSet::new();
         for (slot, input) in &job.action.inputs {
             let place = params["place"][slot].as_str().unwrap_or("./");
-            let files = self.files_of(job, slot, input, batch)?;
+            let files = self.files_of(job, slot, input)?;
             if let Some(folder) = place.strip_suffix('/') {
                 let prefix = if folder == "." { String::new() } else { format!("{folder}/") };
                 placed.extend(files.files.keys().map(|f| format!("{prefix}{f}")));
@@ -196,14 +207,14 @@ impl Runner<'_> {
     }
 
     /// One of our own kinds: the program beside this one, told by a request file.
-    fn engine(&self, job: &Job, sandbox: &Sandbox, batch: &mut Batch) -> Result<(Spawn, BTreeSet<String>), RunError> {
+    fn engine(&self, job: &Job, sandbox: &Sandbox) -> Result<(Spawn, BTreeSet<String>), RunError> {
         let mut inputs = BTreeMap::new();
         fs::create_folder(&sandbox.inputs())?;
         fs::create_folder(&sandbox.outputs())?;
         fs::create_folder(&sandbox.tmp())?;
         for (index, (slot, input)) in job.action.inputs.iter().enumerate() {
             let folder = sandbox.inputs().join(index.to_string());
-            materialize::place(self.store, &self.files_of(job, slot, input, batch)?, &folder)?;
+            materialize::place(self.store, &self.files_of(job, slot, input)?, &folder)?;
             inputs.insert(slot.clone(), folder);
         }
         let request = json!({
@@ -223,17 +234,19 @@ impl Runner<'_> {
     }
 
     /// The files that feed a slot; a file of this disk is put into the store first, so that the child sees exactly what the key says.
-    fn files_of(&self, job: &Job, slot: &str, input: &Input, batch: &mut Batch) -> Result<Manifest, RunError> {
+    fn files_of(&self, job: &Job, slot: &str, input: &Input) -> Result<Manifest, RunError> {
         match input {
             Input::Artifact(_) => Ok(job.artifacts.get(slot).cloned().unwrap_or_default()),
             Input::File { blob, name, executable } => {
                 let size = match (self.store.size_of(blob)?, job.files.get(slot)) {
                     (Some(size), _) => size,
                     (None, Some(path)) => {
-                        let (found, size) = self.store.put_file(path, batch)?;
+                        let mut batch = Batch::new();
+                        let (found, size) = self.store.put_file(path, &mut batch)?;
                         if found != *blob {
                             return Err(RunError::InputChanged { slot: slot.to_owned() });
                         }
+                        self.store.commit(&batch)?;
                         size
                     }
                     (None, None) => return Err(StoreError::Missing { blob: *blob }.into()),
