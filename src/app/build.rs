@@ -1,6 +1,6 @@
 //! Owns `cbi build`. Invariant: whatever ended it, what was recorded stands, and the next build goes on from there.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
@@ -17,11 +17,11 @@ use crate::exec::pool::Budget;
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::io::fs;
 use crate::io::machine;
-use crate::model::build::{Build, BuiltTarget, Counts};
+use crate::model::build::{Build, Counts};
 use crate::model::event::{Event, EventSink};
 use crate::plan::planner::Planner;
+use crate::registry::journal::BuiltTargets;
 use crate::store::action_cache::Session;
-use crate::store::content::{Batch, ContentStore};
 use crate::store::local::LocalStore;
 use crate::store::root::Root;
 
@@ -75,7 +75,9 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let graph = workspace.graph()?;
     let selection = workspace.select(&graph, &ask.targets)?;
     let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
-    let last = latest::targets(&session).map_err(problem::stores)?;
+    // Held to the end, so that nothing is collected or repaired under the build.
+    let _building = session.root().building().map_err(problem::stores)?;
+    let last = latest::targets(&session).map_err(problem::journal)?;
     let (identities, engine_files) =
         sources::identities(&session, &graph, &selection.closure).map_err(|f| vec![problem::failure("engines", &f)])?;
     let sources = Sources::new(&session, &workspace);
@@ -96,13 +98,18 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         _ => "failed",
     };
     outputs::link(session.root(), session.content(), &made, &last, &built.manifests).map_err(problem::stores)?;
-    let state = next_state(&graph, last, &made);
-    if built.counts.ran + built.counts.failed > 0 || latest::differs(&session, &state).map_err(problem::stores)? {
-        let targets = put_state(&session, &state).map_err(problem::stores)?;
-        let requested = ask.targets.clone();
-        let record =
-            Build { started_ms, ended_ms: clock::now_ms(), requested, counts: built.counts, outcome: outcome.to_owned(), targets };
-        latest::record(&session, &record).map_err(problem::stores)?;
+    let state = next_state(&graph, &last, &made);
+    if built.counts.ran + built.counts.failed > 0 || state != last {
+        let targets = BlobId(Digest::of(b""));
+        let record = Build {
+            started_ms,
+            ended_ms: clock::now_ms(),
+            requested: ask.targets.clone(),
+            counts: built.counts,
+            outcome: outcome.to_owned(),
+            targets,
+        };
+        latest::record(&session, record, &state).map_err(problem::journal)?;
     }
     session.release().map_err(problem::stores)?;
     let summary = summary(&session, &graph, &selection.roots, &made).map_err(problem::stores)?;
@@ -110,6 +117,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         let mut paths: BTreeSet<PathBuf> = workspace.texts.watched().iter().map(|p| workspace.root.join(p)).collect();
         paths.extend(sources.paths());
         paths.extend(engine_files);
+        paths.insert(workspace.warehouse.clone());
         let blobs = built.manifests.values().flat_map(|m| m.files.values().map(|f| (f.blob, f.size))).collect();
         // Without an index the next build only takes longer.
         _ = save_index(&session, invocation, built.counts, summary.clone(), paths, blobs, began_ns);
@@ -152,22 +160,9 @@ fn budget(ask: &Ask, workspace: &Workspace) -> Budget {
 }
 
 /// The state of all targets: the last one, with what was made now, without targets that no recipe makes any more.
-fn next_state(
-    graph: &TargetGraph,
-    last: HashMap<String, BuiltTarget>,
-    made: &BTreeMap<String, BuiltTarget>,
-) -> BTreeMap<String, BuiltTarget> {
-    let mut state: BTreeMap<String, BuiltTarget> = last.into_iter().filter(|(name, _)| graph.find(name).is_some()).collect();
-    state.extend(made.iter().map(|(name, built)| (name.clone(), built.clone())));
-    state
-}
-
-fn put_state(session: &Session, state: &BTreeMap<String, BuiltTarget>) -> Result<BlobId, crate::store::error::StoreError> {
-    let mut batch = Batch::new();
-    let bytes = serde_json::to_vec(state).unwrap_or_default();
-    let blob = session.content().put_bytes(&bytes, &mut batch)?;
-    session.content().commit(&batch)?;
-    Ok(blob)
+fn next_state(graph: &TargetGraph, last: &BuiltTargets, made: &BuiltTargets) -> BuiltTargets {
+    let kept = last.iter().filter(|(name, _)| graph.find(name).is_some());
+    kept.chain(made).map(|(name, built)| (name.clone(), built.clone())).collect()
 }
 
 /// One line for each forecast among the targets asked for, as its action noted it.
@@ -175,7 +170,7 @@ fn summary(
     session: &Session,
     graph: &TargetGraph,
     roots: &[NodeId],
-    made: &BTreeMap<String, BuiltTarget>,
+    made: &BuiltTargets,
 ) -> Result<Vec<String>, crate::store::error::StoreError> {
     let mut lines = Vec::new();
     for id in roots.iter().filter(|id| graph[**id].stanza.kind == "forecast") {

@@ -193,10 +193,7 @@ mod tests {
             invocation: Digest::of(b"x"),
             total: 3,
             summary: vec!["forecast".into(), String::new()],
-            watched: vec![
-                Watched { path: "/a/b".into(), seen: Some([1, 2, 3, 4]) },
-                Watched { path: "/gone".into(), seen: None },
-            ],
+            watched: vec![Watched { path: "/a/b".into(), seen: Some([1, 2, 3, 4]) }, Watched { path: "/gone".into(), seen: None }],
             blobs: vec![(BlobId(Digest::of(b"y")), 7)],
         }
     }

@@ -1,47 +1,33 @@
-//! Owns the workspace's state: what the last build left of every target. Invariant: it is read from the log of builds, never guessed.
+//! Owns the workspace's state: what the last build left of every target. Invariant: it is read from the journal, never guessed.
 
-use std::collections::{BTreeMap, HashMap};
-
-use crate::model::build::{Build, BuiltTarget};
-use crate::registry::journal::Journal;
+use crate::model::build::Build;
+use crate::registry::journal::{BuiltTargets, Journal, JournalError};
 use crate::store::action_cache::Session;
-use crate::store::content::ContentStore;
-use crate::store::error::StoreError;
 
-/// What the last build left of every target; nothing where there was none, or where its record is damaged.
+/// What the last build left of every target; nothing where there was none, or where its list is lost.
 ///
 /// # Errors
-/// When the log of builds cannot be read.
-pub fn targets(session: &Session) -> Result<HashMap<String, BuiltTarget>, StoreError> {
+/// When the journal cannot be read.
+pub fn targets(session: &Session) -> Result<BuiltTargets, JournalError> {
     match Journal::open(session.root())?.last()? {
-        Some((_, build)) => of_build(session, &build),
-        None => Ok(HashMap::new()),
+        Some((id, build)) => or_lost(Journal::targets(session.content(), id, &build)),
+        None => Ok(BuiltTargets::new()),
     }
 }
 
-/// The state that a build left.
-///
-/// # Errors
-/// When the store cannot be asked.
-pub fn of_build(session: &Session, build: &Build) -> Result<HashMap<String, BuiltTarget>, StoreError> {
-    let bytes = session.content().read(&build.targets)?;
-    Ok(bytes.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default())
-}
-
-/// Whether `state` is not what the last build left.
-///
-/// # Errors
-/// When the log of builds cannot be read.
-pub fn differs(session: &Session, state: &BTreeMap<String, BuiltTarget>) -> Result<bool, StoreError> {
-    let last = targets(session)?;
-    Ok(last.len() != state.len() || state.iter().any(|(name, built)| last.get(name) != Some(built)))
-}
-
-/// Appends a build to the log of builds.
+/// Appends a build and the state it left.
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn record(session: &Session, build: &Build) -> Result<(), StoreError> {
-    Journal::open(session.root())?.append(build)?;
+pub fn record(session: &Session, build: Build, state: &BuiltTargets) -> Result<(), JournalError> {
+    Journal::open(session.root())?.append(session.content(), build, state)?;
     Ok(())
+}
+
+/// A lost list costs words, not a build: reasons are shorter, and links in `out/` are made anew.
+fn or_lost(targets: Result<BuiltTargets, JournalError>) -> Result<BuiltTargets, JournalError> {
+    match targets {
+        Err(JournalError::TargetsLost { .. }) => Ok(BuiltTargets::new()),
+        other => other,
+    }
 }

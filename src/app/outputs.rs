@@ -1,13 +1,14 @@
 //! Owns `out/`: each target's latest outputs, for people to look at. Invariant: it holds links only, so it can be deleted at any time, and
 //! nothing reads it back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::base::digest::ManifestId;
 use crate::io::fs::{self, FsError, What};
 use crate::model::build::BuiltTarget;
 use crate::model::manifest::Manifest;
+use crate::registry::journal::BuiltTargets;
 use crate::store::error::StoreError;
 use crate::store::local::LocalStore;
 use crate::store::root::Root;
@@ -19,8 +20,8 @@ use crate::store::root::Root;
 pub fn link(
     root: &Root,
     store: &LocalStore,
-    made: &BTreeMap<String, BuiltTarget>,
-    last: &HashMap<String, BuiltTarget>,
+    made: &BuiltTargets,
+    last: &BuiltTargets,
     manifests: &HashMap<ManifestId, Manifest>,
 ) -> Result<(), StoreError> {
     for (name, built) in made {

@@ -6,6 +6,7 @@ use crate::exec::runner::Failure;
 use crate::graph::build::BuildError;
 use crate::graph::error::GraphError;
 use crate::kinds::context::KindError;
+use crate::registry::journal::JournalError;
 use crate::store::error::StoreError;
 use crate::syntax::error::SyntaxError;
 
@@ -61,7 +62,9 @@ pub fn build(error: &BuildError<KindError>, texts: &Texts) -> Diagnostic {
 pub fn store(error: &StoreError) -> Diagnostic {
     let (code, hint) = match error {
         StoreError::NewerFormat { .. } => (ExitCode::Damaged, Some("use the newer cbi, or another folder with its own cache")),
-        StoreError::BadFormat { .. } | StoreError::Index { .. } | StoreError::Missing { .. } => (ExitCode::Damaged, Some("cbi fsck --repair")),
+        StoreError::BadFormat { .. } | StoreError::Index { .. } | StoreError::Missing { .. } => {
+            (ExitCode::Damaged, Some("cbi fsck --repair"))
+        }
         StoreError::Foreign { .. } => (ExitCode::Usage, Some("move what is in it elsewhere")),
         StoreError::ReadOnly { .. } => (ExitCode::ActionFailed, Some("make the folder writable: chmod -R u+w .cbi-cache")),
         StoreError::Busy { .. } => (ExitCode::Busy, Some("wait for the other cbi, or stop it")),
@@ -76,6 +79,20 @@ pub fn store(error: &StoreError) -> Diagnostic {
 #[must_use]
 pub fn stores(error: StoreError) -> Problems {
     vec![store(&error)]
+}
+
+/// A journal that has no answer, as the end of a use-case.
+#[must_use]
+pub fn journal(error: JournalError) -> Problems {
+    match error {
+        JournalError::Store(error) => stores(error),
+        JournalError::Unknown { .. } => vec![Diagnostic::of(ExitCode::Usage, &error).hint("cbi log lists the builds")],
+        JournalError::Ambiguous { ref candidates, .. } => {
+            let all: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+            vec![Diagnostic::of(ExitCode::Usage, &error).hint(format!("type more of one of them: {}", all.join(", ")))]
+        }
+        JournalError::TargetsLost { .. } => vec![Diagnostic::of(ExitCode::Damaged, &error).hint("cbi build makes what is missing again")],
+    }
 }
 
 /// A failed step, told after the build's own output.

@@ -72,7 +72,7 @@ impl Workspace {
             Some(folder) => folder.clone(),
             None => root.join(&settings.warehouse),
         };
-        let tables = warehouse::list(&warehouse).map_err(|e| {
+        let tables = warehouse::tables(&warehouse).map_err(|e| {
             let hint = "name it with --warehouse DIR, or as 'warehouse' in cbi.toml";
             vec![Diagnostic::of(ExitCode::Usage, &e).hint(hint)]
         })?;

@@ -47,7 +47,7 @@ pub struct Executor<'a> {
     /// Set to stop the build.
     pub cancel: &'a AtomicBool,
     /// What the last build made of a target.
-    pub last: &'a HashMap<String, BuiltTarget>,
+    pub last: &'a BTreeMap<String, BuiltTarget>,
 }
 
 /// How a build went.
@@ -108,7 +108,17 @@ impl Executor<'_> {
     pub fn run(&self, planner: &mut Planner, observe: Observe, sink: &mut dyn EventSink) -> Result<Outcome, StoreError> {
         let graph = planner.graph();
         let scheduler = Scheduler::new(graph, |id| self.history(&graph[id]).map(|c| c.wall_ms));
-        let mut run = Run { executor: self, planner, observe, scheduler, jobs: HashMap::new(), sink, outcome: Outcome::default(), started: false, stopping: false };
+        let mut run = Run {
+            executor: self,
+            planner,
+            observe,
+            scheduler,
+            jobs: HashMap::new(),
+            sink,
+            outcome: Outcome::default(),
+            started: false,
+            stopping: false,
+        };
         let total = run.planner.wanted().count() as u64;
         run.sweep()?;
         // From here on the index is not held, however long the build: other builds need it too.

@@ -229,7 +229,8 @@ impl Runner<'_> {
         env.push(("OMP_NUM_THREADS".into(), job.action.threads.to_string()));
         env.extend(std::env::var("CBI_NATIVE_DIR").ok().map(|v| ("CBI_NATIVE_DIR".into(), v)));
         let program = action_program()?;
-        let spawn = Spawn { program, args: vec![file.into()], cwd: sandbox.work(), env, log: sandbox.log(), timeout: job.timeout, jail: None };
+        let spawn =
+            Spawn { program, args: vec![file.into()], cwd: sandbox.work(), env, log: sandbox.log(), timeout: job.timeout, jail: None };
         Ok((spawn, BTreeSet::new()))
     }
 
@@ -261,7 +262,9 @@ impl Runner<'_> {
     fn recheck_inputs(&self, job: &Job) -> Result<(), RunError> {
         for (slot, input) in &job.action.inputs {
             let whole = match input {
-                Input::Artifact(_) => blobs(job.artifacts.get(slot)).try_fold(true, |ok, b| Ok::<_, StoreError>(ok && self.store.size_of(&b)?.is_some()))?,
+                Input::Artifact(_) => {
+                    blobs(job.artifacts.get(slot)).try_fold(true, |ok, b| Ok::<_, StoreError>(ok && self.store.size_of(&b)?.is_some()))?
+                }
                 Input::File { blob, .. } => self.store.size_of(blob)?.is_some(),
             };
             if !whole {
@@ -325,7 +328,11 @@ fn judge(ended: Ended, job: &Job, log: &[u8]) -> Result<(), RunError> {
         Ended::Signalled(signal) => (format!("it was killed by signal {signal}"), ExitCode::ActionFailed, None),
         Ended::TimedOut => {
             let limit = job.timeout.map(crate::base::units::duration).unwrap_or_default();
-            (format!("it took longer than its timeout of {limit}"), ExitCode::ActionFailed, Some("raise 'timeout' in its recipe".to_owned()))
+            (
+                format!("it took longer than its timeout of {limit}"),
+                ExitCode::ActionFailed,
+                Some("raise 'timeout' in its recipe".to_owned()),
+            )
         }
         Ended::Cancelled => ("it was stopped".to_owned(), ExitCode::Interrupted, None),
     };
@@ -337,12 +344,16 @@ fn describe(error: &RunError, log: &[u8]) -> Failure {
         RunError::Ended { hint, code, .. } => (*code, hint.clone()),
         RunError::NoProgram { program } => (ExitCode::ActionFailed, Some(format!("install {program}; it is looked for in {PROGRAM_PATH}"))),
         RunError::NoActionProgram { .. } => (ExitCode::ActionFailed, Some("build it: cargo build --bins".into())),
-        RunError::Output(OutputError::Missing { .. }) => (ExitCode::ActionFailed, Some("write it, or correct 'outputs' in the recipe".into())),
+        RunError::Output(OutputError::Missing { .. }) => {
+            (ExitCode::ActionFailed, Some("write it, or correct 'outputs' in the recipe".into()))
+        }
         RunError::Output(OutputError::Undeclared { .. }) => {
             (ExitCode::ActionFailed, Some("add it to 'outputs' in the recipe, or write scratch files under $TMPDIR".into()))
         }
         RunError::InputChanged { .. } => (ExitCode::ActionFailed, Some("run the build again".into())),
-        RunError::InputWritten { .. } => (ExitCode::ActionFailed, Some("copy an input before changing it; the next build makes it again".into())),
+        RunError::InputWritten { .. } => {
+            (ExitCode::ActionFailed, Some("copy an input before changing it; the next build makes it again".into()))
+        }
         RunError::Store(StoreError::Missing { .. }) => (ExitCode::Damaged, Some("cbi fsck --repair".into())),
         _ => (ExitCode::ActionFailed, None),
     };

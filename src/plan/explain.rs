@@ -41,7 +41,10 @@ impl Difference {
             };
         }
         if let Some(engine) = self.field.strip_prefix("engines.") {
-            return format!("{} changed", engine.strip_prefix("program:").map_or_else(|| format!("engine {engine}"), |p| format!("program {p}")));
+            return format!(
+                "{} changed",
+                engine.strip_prefix("program:").map_or_else(|| format!("engine {engine}"), |p| format!("program {p}"))
+            );
         }
         let name = self.field.strip_prefix("params.").unwrap_or(&self.field);
         match (&self.before, &self.after) {
