@@ -200,6 +200,12 @@ fn dates() {
             "LAST_DAY(DATE '2020-02-10'), LAST_DAY(DATE '2020-02-10', YEAR), LAST_DAY(DATE '2020-02-10', WEEK)",
             json!(["2020-02-29", "2020-12-31", "2020-02-15"]),
         ),
+        ("DATE '2020-02-28' + 2, DATE '2020-03-01' - 1, 2147483647 + 1", json!(["2020-03-01", "2020-02-29", 2147483648_i64])),
+        ("DATE '2020-01-31' + INTERVAL 1 MONTH", json!("2020-02-29T00:00:00")),
+        (
+            "ARRAY_LENGTH(GENERATE_DATE_ARRAY((SELECT DATE '2020-01-01'), (SELECT DATE '2020-12-31'))), ARRAY_LENGTH(GENERATE_DATE_ARRAY(MIN(DATE '2020-01-31'), MAX(DATE '2020-12-31'), INTERVAL 1 MONTH))",
+            json!([366, 12]),
+        ),
         ("DATE(2020, 2, 29), UNIX_DATE(DATE '2008-12-25'), DATE_FROM_UNIX_DATE(14238)", json!(["2020-02-29", 14238, "2008-12-25"])),
     ]);
     check(&[
@@ -587,6 +593,28 @@ fn what_cannot_be_done_exactly_is_refused_by_name() {
         ),
         ("SELECT SAFE_ADD(MAX(x), 1) FROM UNNEST([1]) AS x", "around an aggregate"),
     ]);
+}
+
+#[test]
+fn a_query_of_any_depth_is_run_or_refused() {
+    let nested = |n: usize| format!("SELECT {}1{}", "(".repeat(n), ")".repeat(n));
+    assert_eq!(run(&nested(30)).unwrap(), json!([[1]]));
+    let chained = |n: usize, link: &str| format!("SELECT {}", vec!["1"; n].join(link));
+    assert_eq!(run(&chained(400, " + ")).unwrap(), json!([[400]]));
+    let unions = vec!["SELECT 1 AS x"; 300].join(" UNION ALL ");
+    assert_eq!(run(&format!("SELECT COUNT(*) FROM ({unions})")).unwrap(), json!([[300]]));
+    let joins = format!("SELECT 1 FROM d.t {}", "CROSS JOIN d.t ".repeat(100_000));
+    for query in [
+        nested(100_000),
+        chained(100_000, " + "),
+        chained(100_000, " OR "),
+        "SELECT NOT ".repeat(50_000),
+        vec!["SELECT 1"; 100_000].join(" UNION ALL "),
+        joins,
+    ] {
+        assert!(run(&query).is_err());
+    }
+    assert!(run(&format!("SELECT {}1", "- ".repeat(100_000))).is_err());
 }
 
 #[test]

@@ -60,7 +60,13 @@ fn sort(text: &str) -> DuckError {
         return DuckError::Value { message: ours[..end].trim_end_matches('\'').to_owned() };
     }
     let (kind, message) = text.split_once(": ").unwrap_or(("", text));
-    let message = message.lines().take_while(|line| !line.starts_with("LINE ")).collect::<Vec<_>>().join(" ").trim().to_owned();
+    let message = message
+        .lines()
+        .take_while(|line| !line.starts_with("LINE ") && !line.contains("Candidate functions"))
+        .collect::<Vec<_>>()
+        .join(" ")
+        .trim()
+        .to_owned();
     match kind {
         "Binder Error" | "Catalog Error" | "Parser Error" => DuckError::Query { message },
         "Conversion Error" | "Out of Range Error" | "Invalid Input Error" | "Constraint Error" => DuckError::Value { message },
@@ -72,14 +78,13 @@ fn sort(text: &str) -> DuckError {
 pub struct Duck(Connection);
 
 impl Duck {
-    /// A database in memory.
+    /// A database in memory, empty.
     ///
     /// # Errors
     /// When the engine refuses.
     pub fn open() -> Result<Self, DuckError> {
         let connection = Connection::open_in_memory_with_flags(Config::default())?;
         connection.execute_batch(SETTINGS)?;
-        connection.execute_batch(MACROS)?;
         Ok(Self(connection))
     }
 
@@ -109,12 +114,29 @@ impl Duck {
     /// # Errors
     /// When it cannot run.
     pub fn rows(&self, sql: &str) -> Result<RecordBatch, DuckError> {
+        self.0.execute_batch(&macros_for(sql))?;
         let mut statement = self.0.prepare(sql)?;
         let arrow = statement.query_arrow([])?;
         let schema = arrow.get_schema();
         let batches: Vec<RecordBatch> = arrow.collect();
         Ok(concat_batches(&schema, &batches)?)
     }
+}
+
+/// The macros that a query uses, and those that they use: defining them all would cost more than most queries.
+fn macros_for(sql: &str) -> String {
+    const BEGIN: &str = "CREATE OR REPLACE MACRO ";
+    let mut used = String::new();
+    let mut said = sql.to_owned();
+    // A macro uses only those above it, so one walk from the last to the first finds all.
+    for body in MACROS.split(BEGIN).skip(1).collect::<Vec<_>>().into_iter().rev() {
+        let name = body.split('(').next().unwrap_or_default();
+        if said.contains(&format!("{name}(")) {
+            said.push_str(body);
+            used = format!("{BEGIN}{body}{used}");
+        }
+    }
+    used
 }
 
 /// A string literal.
@@ -146,6 +168,21 @@ mod tests {
             let DuckError::Value { message } = sort(said) else { panic!("{said}") };
             assert_eq!(message, ours);
         }
+    }
+
+    #[test]
+    fn a_macro_brings_those_it_uses_and_no_others() {
+        let macros = macros_for("SELECT bq_substr_length(x, 1, 2)");
+        assert!(macros.contains("MACRO bq_start(") && macros.contains("MACRO bq_substr_length("));
+        assert!(!macros.contains("MACRO bq_substr(") && !macros.contains("MACRO bq_divide("));
+        assert_eq!(macros_for("SELECT 1"), "");
+    }
+
+    #[test]
+    fn every_macro_can_be_defined() {
+        let all: String =
+            MACROS.split("CREATE OR REPLACE MACRO ").skip(1).map(|body| format!(" {}(", body.split('(').next().unwrap())).collect();
+        Duck::open().unwrap().execute(&macros_for(&all)).unwrap();
     }
 
     #[test]

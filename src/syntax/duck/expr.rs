@@ -86,6 +86,11 @@ impl Printer<'_> {
 
     fn binary(self, op: &str, left: &Expr, right: &Expr) -> Text {
         let (a, b) = (self.expr(left)?, self.expr(right)?);
+        if matches!(op, "+" | "-")
+            && let (Some(b), None) = (small(right), small(left))
+        {
+            return Ok(format!("({a} {op} {b})")); // of 32 bits, so that it can be added to a DATE
+        }
         Ok(match op {
             "/" if is_nonzero(right) => format!("(CAST({a} AS DOUBLE) / {b})"),
             "/" => format!("bq_divide({a}, {b})"),
@@ -190,6 +195,15 @@ fn own_name(expr: &Expr) -> Option<&Name> {
     match &expr.kind {
         ExprKind::Column(path) => path.last(),
         ExprKind::Field(_, name) => Some(name),
+        _ => None,
+    }
+}
+
+/// A whole number of at most 32 bits, as it is written.
+fn small(expr: &Expr) -> Option<&str> {
+    match &expr.kind {
+        ExprKind::Int(digits) => digits.parse::<i32>().is_ok().then_some(digits),
+        ExprKind::Unary(_, inner) => small(inner),
         _ => None,
     }
 }

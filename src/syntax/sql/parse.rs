@@ -11,6 +11,9 @@ use crate::syntax::sql::token::{Kind, Token};
 /// Expressions and queries may stand inside each other this deep.
 const DEPTH: usize = 120;
 
+/// Operators and set operations may follow each other this often, for each one goes a level deeper.
+const LENGTH: usize = 500;
+
 /// Statements that are no query, by their first word.
 const STATEMENTS: &[&str] = &[
     "ALTER", "ANALYZE", "ASSERT", "BEGIN", "CALL", "COMMIT", "CREATE", "DECLARE", "DELETE", "DROP", "EXECUTE", "EXPLAIN", "EXPORT", "FOR",
@@ -176,6 +179,17 @@ impl Parser<'_> {
         let result = inner(self);
         self.depth -= 1;
         result
+    }
+
+    /// Refuses a chain of operators so long that walking its tree could overflow the stack.
+    pub(super) fn chained(&self, links: &mut usize) -> Result<(), SqlError> {
+        *links += 1;
+        if *links > LENGTH {
+            return Err(
+                unsupported(format!("a chain of more than {LENGTH} operators"), Some("use IN (…), or WITH queries")).at(self.span())
+            );
+        }
+        Ok(())
     }
 
     /// The word of `words` that comes next, taking it.

@@ -16,16 +16,18 @@ impl Parser<'_> {
     }
 
     fn disjunction(&mut self) -> Result<Expr, SqlError> {
-        let mut left = self.conjunction()?;
+        let (mut left, mut links) = (self.conjunction()?, 0);
         while self.accept(&["OR"]) {
+            self.chained(&mut links)?;
             left = binary("OR", left, self.conjunction()?);
         }
         Ok(left)
     }
 
     fn conjunction(&mut self) -> Result<Expr, SqlError> {
-        let mut left = self.negation()?;
+        let (mut left, mut links) = (self.negation()?, 0);
         while self.accept(&["AND"]) {
+            self.chained(&mut links)?;
             left = binary("AND", left, self.negation()?);
         }
         Ok(left)
@@ -105,13 +107,14 @@ impl Parser<'_> {
 
     fn binary(&mut self, level: usize) -> Result<Expr, SqlError> {
         let Some(operators) = LEVELS.get(level) else { return self.unary() };
-        let mut left = self.binary(level + 1)?;
+        let (mut left, mut links) = (self.binary(level + 1)?, 0);
         loop {
             let Kind::Symbol(symbol) = self.token().kind else { return Ok(left) };
             if !operators.contains(&symbol) {
                 return Ok(left);
             }
             self.next();
+            self.chained(&mut links)?;
             let right = self.binary(level + 1)?;
             left = binary(symbol, left, right);
         }
@@ -130,9 +133,10 @@ impl Parser<'_> {
 
     /// A primary with its fields and elements: `x.y[OFFSET(0)].z`.
     fn postfix(&mut self) -> Result<Expr, SqlError> {
-        let mut expr = self.primary()?;
+        let (mut expr, mut links) = (self.primary()?, 0);
         let start = expr.span.start;
         loop {
+            self.chained(&mut links)?;
             if self.is_symbol(".") && !matches!(self.ahead(1).kind, Kind::Symbol("*")) {
                 self.next();
                 let field = self.field_name()?;

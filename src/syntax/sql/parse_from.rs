@@ -10,8 +10,9 @@ use crate::syntax::sql::token::Kind;
 impl Parser<'_> {
     pub(super) fn from(&mut self) -> Result<Relation, SqlError> {
         self.deeper(|p| {
-            let mut left = p.relation(None)?;
+            let (mut left, mut links) = (p.relation(None)?, 0);
             loop {
+                p.chained(&mut links)?;
                 let Some(kind) = p.join_kind()? else { return Ok(left) };
                 let right = p.relation(Some(&left))?;
                 let on = p.on(kind, &right)?;

@@ -35,7 +35,9 @@ impl Parser<'_> {
     fn body(&mut self) -> Result<Body, SqlError> {
         let mut left = self.operand()?;
         let mut first: Option<&'static str> = None;
+        let mut links = 0;
         loop {
+            self.chained(&mut links)?;
             let span = self.span();
             let Some(op) = self.set_operation()? else { return Ok(left) };
             if first.is_some_and(|first| first != op) {

@@ -139,3 +139,148 @@ fn add(list: &mut Vec<(String, Span)>, name: &str, span: &Span) {
         None => list.push((name.to_owned(), span.clone())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tables(text: &str) -> Vec<String> {
+        read(text).unwrap().tables.into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn tables_are_found_wherever_a_query_can_stand() {
+        let text = "
+            WITH a AS (SELECT * FROM d.one), `b` AS (SELECT x FROM a JOIN `d.two` AS t USING (x) -- d.not
+            ) SELECT (SELECT MAX(x) FROM d.three), ARRAY(SELECT x FROM `p-1`.d.four)
+            FROM b, (SELECT * FROM my-project.d.five) LEFT JOIN (d.six CROSS JOIN UNNEST([1]) AS u) ON TRUE
+            WHERE x IN (SELECT x FROM d.seven) AND EXISTS (SELECT 1 FROM d.eight WHERE 'd.not' = x)
+            GROUP BY x HAVING COUNT(*) > (SELECT 1 FROM d.nine) QUALIFY ROW_NUMBER() OVER (ORDER BY (SELECT 1 FROM d.ten)) = 1
+            UNION ALL (SELECT * FROM d.eleven EXCEPT DISTINCT SELECT * FROM d.one)";
+        let names = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"];
+        assert_eq!(tables(text), names.map(|name| format!("d.{name}")));
+    }
+
+    #[test]
+    fn a_named_query_hides_nothing_outside_and_is_seen_in_any_case() {
+        assert_eq!(tables("WITH t AS (SELECT 1 AS x) SELECT * FROM T JOIN d.t ON TRUE"), ["d.t"]);
+        let inner = "SELECT * FROM (WITH t AS (SELECT 1 AS x) SELECT * FROM t) JOIN t ON TRUE";
+        assert!(matches!(read(inner).unwrap_err().fault, Fault::TableName { .. }));
+        assert!(read("WITH t AS (SELECT * FROM t) SELECT 1").is_err(), "only WITH RECURSIVE sees itself");
+        assert!(tables("WITH RECURSIVE t AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM t WHERE x < 3) SELECT * FROM t").is_empty());
+        assert_eq!(tables("SELECT x FROM d.t, t.items AS x"), ["d.t"], "an array of the row before");
+    }
+
+    #[test]
+    fn every_place_is_the_words_themselves() {
+        let text = "SELECT é, @from FROM `d.t` WHERE x = @from AND y < @to";
+        let sql = read(&text.replace('é', "`é`")).unwrap();
+        let text = text.replace('é', "`é`");
+        assert_eq!(&text[sql.tables[0].1.clone()], "`d.t`");
+        assert_eq!(
+            sql.params.iter().map(|(name, span)| (name.as_str(), &text[span.clone()])).collect::<Vec<_>>(),
+            [("from", "@from"), ("to", "@to")]
+        );
+        let error = read("SELECT 1,\n  CURRENT_DATE() AS d").unwrap_err();
+        assert_eq!(error.span, 12..24);
+    }
+
+    /// Words and signs that a query may hold, in any order.
+    fn soup() -> impl Strategy<Value = String> {
+        let words = [
+            "SELECT",
+            "FROM",
+            "WHERE",
+            "(",
+            ")",
+            "[",
+            "]",
+            ",",
+            "*",
+            ".",
+            "x",
+            "d.t",
+            "`a`",
+            "'s'",
+            "1",
+            "2.5",
+            "@p",
+            "AND",
+            "NOT",
+            "IN",
+            "CASE",
+            "WHEN",
+            "THEN",
+            "END",
+            "CAST",
+            "AS",
+            "INT64",
+            "STRUCT",
+            "ARRAY",
+            "<",
+            ">",
+            "=",
+            "-",
+            "JOIN",
+            "ON",
+            "USING",
+            "WITH",
+            "UNION",
+            "ALL",
+            "OVER",
+            "PARTITION",
+            "BY",
+            "ORDER",
+            "ROWS",
+            "BETWEEN",
+            "INTERVAL",
+            "DAY",
+            "EXTRACT",
+            "UNNEST",
+            "EXCEPT",
+            "REPLACE",
+            "COUNT",
+            ";",
+            "||",
+            "DATE",
+            "--c\n",
+            "/*c*/",
+            "é",
+            "'",
+            "`",
+            "\\",
+            "LIMIT",
+            "GROUP",
+            "QUALIFY",
+            "WINDOW",
+            "IS",
+            "NULL",
+            "LIKE",
+            "DISTINCT",
+        ];
+        prop::collection::vec(prop::sample::select(words.to_vec()), 0..40).prop_map(|words| words.join(" "))
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_no_place_lies_outside(text in soup()) {
+            match read(&text) {
+                Ok(sql) => {
+                    let again = read(&sql.canonical).unwrap();
+                    prop_assert_eq!(&again.canonical, &sql.canonical);
+                    prop_assert_eq!(again.tables.len(), sql.tables.len());
+                }
+                Err(error) => prop_assert!(text.get(error.span.clone()).is_some(), "{error} at {:?}", error.span),
+            }
+        }
+
+        #[test]
+        fn layout_and_comments_never_count(gaps in prop::collection::vec(prop::sample::select(vec![" ", "\n", "\t ", " -- c\n", " /* c */ ", " # c\n"]), 24)) {
+            let words = ["WITH", "a", "AS", "(", "SELECT", "x", "+", "1", "AS", "y", "FROM", "d", ".", "t", ")", "SELECT", "SUM", "(", "y", ")", "FROM", "a", ";", ""];
+            let text: String = words.iter().zip(&gaps).flat_map(|(word, gap)| [*word, *gap]).collect();
+            prop_assert_eq!(read(&text).unwrap().canonical, "WITH a AS ( SELECT x + 1 AS y FROM d . t ) SELECT SUM ( y ) FROM a");
+        }
+    }
+}
