@@ -26,11 +26,10 @@ pub fn library(engine: &str) -> Option<PathBuf> {
     Some(folder().join(format!("{stem}{DLL_SUFFIX}")))
 }
 
-/// The version of an engine that is compiled in (`polyglot-sql`, `parquet`): its identity.
+/// The version of an engine that is compiled in (`parquet`): its identity.
 #[must_use]
 pub fn compiled_version(engine: &str) -> Option<&'static str> {
     match engine {
-        "polyglot-sql" => Some(env!("CBI_POLYGLOT_SQL_VERSION")),
         "parquet" => Some(env!("CBI_PARQUET_VERSION")),
         _ => None,
     }
