@@ -1,10 +1,12 @@
 //! Floor 7: use-cases. Each wires the lower floors together for one thing a person wants done.
 
 pub mod build;
+pub mod changes;
 pub mod index;
 pub mod latest;
 pub mod outputs;
 pub mod problem;
 pub mod sources;
+pub mod status;
 pub mod texts;
 pub mod workspace;

@@ -7,15 +7,18 @@ use clap::Parser;
 
 use crate::app::build::{self, Ask};
 use crate::app::problem::Outcome;
+use crate::app::status::{self, Said};
 use crate::app::workspace::Options;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
-use crate::cli::args::{self, Args, Command, Global};
+use crate::cli::args::{self, Args, Command, Drawn, Global};
 use crate::cli::report;
 use crate::model::event::EventSink;
 use crate::ui::fancy::Fancy;
+use crate::ui::graph::Drawing;
 use crate::ui::json::JsonLines;
 use crate::ui::output::{self, Output};
 use crate::ui::plain::Plain;
+use crate::ui::{graph_svg, graph_text};
 
 /// Columns taken for a place that has none, such as a file.
 const WIDE: usize = 120;
@@ -45,7 +48,12 @@ fn tell(problems: &[Diagnostic], global: &Global) -> ExitCode {
 fn dispatch(args: &Args) -> Outcome<ExitCode> {
     let options = options(&args.global);
     match &args.command {
+        Command::Build(ask) if ask.dry_run => say(&status::plan(&options, &ask.targets)?, ask.json, &args.global),
         Command::Build(ask) => self::build(ask, options, &args.global),
+        Command::Plan(ask) => say(&status::plan(&options, &ask.targets)?, ask.format.json, &args.global),
+        Command::Status(ask) => say(&status::status(&options, &ask.targets)?, ask.format.json, &args.global),
+        Command::Why(ask) => say(&status::why(&options, &ask.target)?, ask.format.json, &args.global),
+        Command::Graph(ask) => draw(&status::drawing(&options, &ask.targets)?, ask.format, &args.global),
         Command::Completions(ask) => {
             let (mut out, _) = Output::stdout(args.global.colour());
             out.text(&String::from_utf8_lossy(&args::completions(ask.shell)));
@@ -54,6 +62,34 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
         }
         _ => Err(vec![Diagnostic::new(ExitCode::Bug, "not wired")]),
     }
+}
+
+/// Prints a table with its last line, or its JSON.
+fn say(said: &Said, json: bool, global: &Global) -> Outcome<ExitCode> {
+    let (mut out, palette) = Output::stdout(global.colour());
+    if json {
+        out.line(&said.json.to_string());
+    } else {
+        if !said.table.is_empty() {
+            out.text(&said.table.text(&palette, output::width()));
+        }
+        out.line(&said.total);
+    }
+    out.flush();
+    Ok(ExitCode::Ok)
+}
+
+fn draw(drawing: &Drawing, format: Drawn, global: &Global) -> Outcome<ExitCode> {
+    let (mut out, palette) = Output::stdout(global.colour());
+    let text = match format {
+        Drawn::Text => graph_text::text(drawing, &palette),
+        Drawn::Dot => drawing.dot(),
+        Drawn::Svg => graph_svg::svg(drawing),
+        Drawn::Json => format!("{:#}\n", drawing.json()),
+    };
+    out.text(&text);
+    out.flush();
+    Ok(ExitCode::Ok)
 }
 
 fn options(global: &Global) -> Options {

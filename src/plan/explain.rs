@@ -47,6 +47,7 @@ impl Difference {
             );
         }
         let name = self.field.strip_prefix("params.").unwrap_or(&self.field);
+        let name = name.strip_prefix("params.").unwrap_or(name);
         match (&self.before, &self.after) {
             (Some(b), Some(a)) if is_sql(&self.field) => match token_change(b, a) {
                 Some((at, before, after)) => format!("SQL token {at}: {before} → {after}"),

@@ -1,5 +1,6 @@
 //! Floor 5: which steps are fresh, which must run, and why. Pure.
 
 pub mod explain;
+pub mod freshness;
 pub mod key;
 pub mod planner;

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::base::digest::{ActionKey, ManifestId};
 use crate::graph::build::{NodeId, TargetGraph};
+use crate::model::action::Input;
+use crate::model::recipe::Source;
+use crate::model::result::ActionResult;
 
 /// What a target is made of in this build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,14 @@ pub struct Planner<'g> {
     state: Vec<State>,
     unmet: Vec<u32>,
     ready: Vec<NodeId>,
+}
+
+impl Made {
+    /// What a recorded result made.
+    #[must_use]
+    pub fn of(result: &ActionResult) -> Self {
+        Self { key: result.key, artifacts: result.outputs.iter().map(|(name, manifest)| (name.clone(), manifest.id())).collect() }
+    }
 }
 
 impl<'g> Planner<'g> {
@@ -95,6 +106,25 @@ impl<'g> Planner<'g> {
     /// Hands out a step whose needs are all done; each once.
     pub fn next_ready(&mut self) -> Option<NodeId> {
         self.ready.pop()
+    }
+
+    /// The content of a ready step's inputs; `observe` pins what is not made by another step.
+    ///
+    /// # Errors
+    /// What `observe` fails with.
+    pub fn inputs<E>(&self, id: NodeId, observe: impl Fn(&Source) -> Result<Input, E>) -> Result<BTreeMap<String, Input>, E> {
+        let mut inputs = BTreeMap::new();
+        for (slot, source) in &self.graph[id].declared.inputs {
+            let made = |name: &str| self.graph.find(name).and_then(|dep| self.made(dep));
+            let input = match source {
+                Source::Target { name, artifact } => {
+                    made(name.as_str()).and_then(|m| m.artifacts.get(artifact)).copied().map(Input::Artifact)
+                }
+                other => Some(observe(other)?),
+            };
+            inputs.extend(input.map(|input| (slot.clone(), input)));
+        }
+        Ok(inputs)
     }
 
     /// Takes note of what a step made; what waited for it alone becomes ready.

@@ -1,0 +1,270 @@
+//! Owns `cbi plan`, `cbi status`, `cbi why` and `cbi graph`. Invariant: they look and never run anything.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::app::problem::{self, Outcome};
+use crate::app::sources::{self, Sources};
+use crate::app::workspace::{Options, Workspace};
+use crate::app::{changes, latest};
+use crate::base::diagnostic::{Diagnostic, ExitCode};
+use crate::base::{clock, units};
+use crate::graph::build::{NodeId, TargetGraph};
+use crate::graph::select::closure;
+use crate::model::action::Action;
+use crate::model::build::BuiltTarget;
+use crate::model::result::{ActionResult, Cost};
+use crate::plan::explain::{self, Difference};
+use crate::plan::freshness::{Freshness, survey};
+use crate::plan::planner::Planner;
+use crate::registry::journal::BuiltTargets;
+use crate::store::action_cache::Session;
+use crate::store::error::StoreError;
+use crate::ui::graph::{Drawing, DrawnNode};
+use crate::ui::table::{Cell, Table, Tone};
+
+/// The part of a workspace that was asked for, and how each step in it stands.
+pub struct Survey {
+    /// The workspace.
+    pub workspace: Workspace,
+    /// All targets.
+    pub graph: TargetGraph,
+    /// The store.
+    pub session: Session,
+    /// How each step asked for stands.
+    pub steps: BTreeMap<NodeId, Freshness>,
+    /// What the last build left.
+    pub last: BuiltTargets,
+}
+
+impl Survey {
+    /// Looks at `targets` and all they need; at the workspace's defaults where none is named.
+    ///
+    /// # Errors
+    /// When the recipes are wrong or the store cannot be asked.
+    pub fn of(options: &Options, targets: &[String]) -> Outcome<Self> {
+        let workspace = Workspace::open(options)?;
+        let graph = workspace.graph()?;
+        let selection = workspace.select(&graph, targets)?;
+        let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
+        let last = latest::targets(&session).map_err(problem::journal)?;
+        let (identities, _) =
+            sources::identities(&session, &graph, &selection.closure).map_err(|f| vec![problem::failure("engines", &f)])?;
+        let sources = Sources::new(&session, &workspace);
+        let mut planner = Planner::new(&graph, &selection.roots);
+        let observe = |source: &_| sources.pin(source).map(|(input, _)| input).map_err(|f| f.error);
+        let steps = survey(&mut planner, &identities, observe, |action| session.lookup(&action.key())).map_err(problem::stores)?;
+        session.release().map_err(problem::stores)?;
+        drop(sources);
+        Ok(Self { workspace, graph, session, steps, last })
+    }
+
+    fn name(&self, id: NodeId) -> &str {
+        self.graph[id].name().as_str()
+    }
+
+    /// The action that the target was last built by, where its record is still there.
+    fn before(&self, name: &str) -> Result<Option<ActionResult>, StoreError> {
+        let Some(BuiltTarget { key, .. }) = self.last.get(name) else { return Ok(None) };
+        self.session.lookup(key)
+    }
+
+    fn cost(&self, id: NodeId) -> Option<Cost> {
+        self.session.cost_of(&self.graph[id].stanza.kind, self.name(id)).ok().flatten()
+    }
+
+    /// State in one word and why, in words.
+    fn state(&self, id: NodeId) -> Result<(&'static str, String), StoreError> {
+        Ok(match &self.steps[&id] {
+            Freshness::Fresh(_) => ("fresh", String::new()),
+            Freshness::Broken(why) => ("broken", why.clone()),
+            Freshness::Waits(on) => {
+                let names: Vec<&str> = on.iter().take(3).map(|id| self.name(*id)).collect();
+                let more = if on.len() > 3 { format!(" and {} more", on.len() - 3) } else { String::new() };
+                ("maybe", format!("waits on {}{more}", names.join(", ")))
+            }
+            Freshness::Stale(action) => {
+                let before = self.before(self.name(id))?;
+                ("stale", explain::reason(before.as_ref().map(|r| &r.action), action))
+            }
+        })
+    }
+}
+
+fn tone(state: &str) -> Tone {
+    match state {
+        "fresh" => Tone::Good,
+        "broken" => Tone::Bad,
+        _ => Tone::Warn,
+    }
+}
+
+/// What a command has to say: for people and for programs.
+pub struct Said {
+    /// Lines and tables for people.
+    pub table: Table,
+    /// A last line.
+    pub total: String,
+    /// The same for programs.
+    pub json: Value,
+}
+
+/// What a build would run, in order, why, and what it will cost.
+///
+/// # Errors
+/// When the recipes are wrong or the store cannot be asked.
+pub fn plan(options: &Options, targets: &[String]) -> Outcome<Said> {
+    let survey = Survey::of(options, targets)?;
+    let mut table = Table::new().left("target", "target").left("kind", "kind").left("state", "state").right("expected_ms", "time");
+    table = table.right("expected_bytes", "memory").left("why", "why");
+    let (mut stale, mut maybe, mut known_ms, mut unknown) = (0_u64, 0_u64, 0_u64, 0_u64);
+    for id in survey.steps.keys().copied() {
+        let (state, why) = survey.state(id).map_err(problem::stores)?;
+        match state {
+            "fresh" => continue,
+            "stale" => stale += 1,
+            _ => maybe += 1,
+        }
+        let cost = survey.cost(id);
+        cost.map_or_else(|| unknown += 1, |c| known_ms += c.wall_ms);
+        table.row(vec![
+            Cell::text(survey.name(id)).tone(Tone::Name),
+            Cell::text(survey.graph[id].stanza.kind.clone()),
+            Cell::text(state).tone(tone(state)),
+            cost.map_or_else(Cell::none, |c| Cell::millis(c.wall_ms)),
+            cost.map_or_else(Cell::none, |c| Cell::bytes(c.peak_bytes)),
+            Cell::text(why),
+        ]);
+    }
+    let fresh = survey.steps.len() as u64 - stale - maybe;
+    let mut total = match stale + maybe {
+        0 => format!("nothing to do: {fresh} fresh"),
+        _ => format!("{stale} to run, {maybe} maybe, {fresh} fresh; at most {} of work", units::duration(Duration::from_millis(known_ms))),
+    };
+    if unknown > 0 {
+        total.push_str(&format!(" and {unknown} never run before"));
+    }
+    let totals = json!({ "stale": stale, "maybe": maybe, "fresh": fresh, "expected_ms": known_ms, "never_run": unknown });
+    let json = json!({ "steps": table.json(), "totals": totals });
+    Ok(Said { table, total, json })
+}
+
+/// Every target asked for: fresh or stale, its hash, when it was built, how large it is.
+///
+/// # Errors
+/// When the recipes are wrong or the store cannot be asked.
+pub fn status(options: &Options, targets: &[String]) -> Outcome<Said> {
+    let survey = Survey::of(options, targets)?;
+    let mut table = Table::new().left("target", "target").left("kind", "kind").left("state", "state").left("artifacts", "hash");
+    table = table.left("built", "built").right("bytes", "size").left("why", "why");
+    let mut fresh = 0;
+    for id in survey.steps.keys().copied() {
+        let (state, why) = survey.state(id).map_err(problem::stores)?;
+        fresh += u64::from(state == "fresh");
+        let built = match &survey.steps[&id] {
+            Freshness::Fresh(result) => Some((**result).clone()),
+            _ => survey.before(survey.name(id)).map_err(problem::stores)?,
+        };
+        let hashes: BTreeMap<&str, String> =
+            built.iter().flat_map(|r| &r.outputs).map(|(name, m)| (name.as_str(), m.id().to_string())).collect();
+        let short: Vec<&str> = hashes.values().map(|h| &h[..12]).collect();
+        table.row(vec![
+            Cell::text(survey.name(id)).tone(Tone::Name),
+            Cell::text(survey.graph[id].stanza.kind.clone()),
+            Cell::text(state).tone(tone(state)),
+            Cell::pair(short.join(" "), json!(hashes)).tone(Tone::Dim),
+            built.as_ref().map_or_else(Cell::none, |r| Cell::text(clock::rfc3339(r.ended_ms))),
+            built.as_ref().map_or_else(Cell::none, |r| Cell::bytes(r.outputs.values().map(crate::model::manifest::Manifest::size).sum())),
+            Cell::text(why),
+        ]);
+    }
+    let all = survey.steps.len() as u64;
+    let json = json!({ "targets": table.json(), "totals": { "fresh": fresh, "not_fresh": all - fresh } });
+    Ok(Said { table, total: format!("{fresh} of {all} fresh"), json })
+}
+
+/// Why a target is stale; for a fresh one, what differed when it was last built.
+///
+/// # Errors
+/// When the recipes are wrong, the target is not one, or the store cannot be asked.
+pub fn why(options: &Options, target: &str) -> Outcome<Said> {
+    let survey = Survey::of(options, &[target.to_owned()])?;
+    let found = survey.graph.find(target).filter(|id| survey.steps.contains_key(id));
+    let id =
+        found.ok_or_else(|| vec![Diagnostic::new(ExitCode::Usage, format!("'{target}' is not one target")).hint("name one target")])?;
+    let (state, reason) = survey.state(id).map_err(problem::stores)?;
+    let (before, after) = match &survey.steps[&id] {
+        Freshness::Fresh(result) => (previous(&survey.session, target, result).map_err(problem::stores)?, Some(result.action.clone())),
+        Freshness::Stale(action) => (survey.before(target).map_err(problem::stores)?.map(|r| r.action), Some((**action).clone())),
+        _ => (None, None),
+    };
+    let differences = match (&before, &after) {
+        (Some(before), Some(after)) => explain::differences(before, after),
+        _ => Vec::new(),
+    };
+    let mut table = Table::new().left("field", "field").left("before", "before").left("after", "after").left("what", "what changed");
+    for difference in &differences {
+        let what = match (&before, &after) {
+            (Some(before), Some(after)) => changes::of_input(&survey.session, &survey.workspace, difference, before, after),
+            _ => None,
+        };
+        let shown = |v: &Option<String>| v.clone().map_or_else(Cell::none, |v| Cell::pair(clip(&v), json!(v)));
+        let what = what.unwrap_or_else(|| difference.sentence());
+        table.row(vec![
+            Cell::text(difference.field.clone()).tone(Tone::Name),
+            shown(&difference.before),
+            shown(&difference.after),
+            Cell::text(what),
+        ]);
+    }
+    let total = match (state, differences.is_empty()) {
+        ("fresh", false) => format!("{target} is fresh; this differed from its previous result"),
+        ("fresh", true) => format!("{target} is fresh; it has no earlier result to compare with"),
+        _ => format!("{target} is {}: {reason}", if state == "maybe" { "maybe stale" } else { state }),
+    };
+    let json = json!({ "target": target, "state": state, "why": reason, "differences": differences_json(&differences, &table) });
+    Ok(Said { table, total, json })
+}
+
+/// The differences with what changed in them, for programs.
+fn differences_json(differences: &[Difference], table: &Table) -> Value {
+    if differences.is_empty() { json!([]) } else { table.json() }
+}
+
+/// The action of the newest result of this target that is not `current`.
+fn previous(session: &Session, target: &str, current: &ActionResult) -> Result<Option<Action>, StoreError> {
+    let mut found = None;
+    session.each_result(|result| {
+        if result.target == target && result.key != current.key {
+            found = Some(result.action);
+        }
+        true
+    })?;
+    Ok(found)
+}
+
+fn clip(text: &str) -> String {
+    const MOST: usize = 40;
+    match text.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+/// The targets asked for with all they need; everything where none is named.
+///
+/// # Errors
+/// When the recipes are wrong.
+pub fn drawing(options: &Options, targets: &[String]) -> Outcome<Drawing> {
+    let workspace = Workspace::open(options)?;
+    let graph = workspace.graph()?;
+    let ids: Vec<NodeId> =
+        if targets.is_empty() { graph.ids().collect() } else { closure(&graph, &workspace.select(&graph, targets)?.roots) };
+    let place: BTreeMap<NodeId, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+    let node = |id: &NodeId| DrawnNode { name: graph[*id].name().to_string(), kind: graph[*id].stanza.kind.clone(), state: String::new() };
+    let edges: Vec<(usize, usize)> =
+        ids.iter().flat_map(|id| graph[*id].deps.iter().filter_map(|dep| Some((*place.get(dep)?, place[id])))).collect();
+    Ok(Drawing::new(ids.iter().map(node).collect(), &edges))
+}
