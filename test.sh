@@ -24,7 +24,7 @@ if ! cmp -s scripts/test-python.txt "$python/installed"; then
   rm -rf "$python"
   python3 -m venv "$python" 2>/dev/null || {
     rm -rf "$python"
-    install "Python environments, which tests use" python3-venv python
+    install python3-venv python "tests use a Python environment"
     python3 -m venv "$python"
   }
   "$python/bin/pip" install --quiet --disable-pip-version-check -r scripts/test-python.txt </dev/null
