@@ -77,6 +77,7 @@ pub fn store(error: &StoreError) -> Diagnostic {
 
 /// A store that cannot be used, as the end of a use-case.
 #[must_use]
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 pub fn stores(error: StoreError) -> Problems {
     vec![store(&error)]
 }

@@ -1,6 +1,7 @@
 //! Owns `cbi plan`, `cbi status`, `cbi why` and `cbi graph`. Invariant: they look and never run anything.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -121,7 +122,7 @@ pub fn plan(options: &Options, targets: &[String]) -> Outcome<Said> {
     table = table.right("expected_bytes", "memory").left("why", "why");
     let (mut stale, mut maybe, mut known_ms, mut unknown) = (0_u64, 0_u64, 0_u64, 0_u64);
     for id in survey.steps.keys().copied() {
-        let (state, why) = survey.state(id).map_err(problem::stores)?;
+        let (state, reason) = survey.state(id).map_err(problem::stores)?;
         match state {
             "fresh" => continue,
             "stale" => stale += 1,
@@ -135,7 +136,7 @@ pub fn plan(options: &Options, targets: &[String]) -> Outcome<Said> {
             Cell::text(state).tone(tone(state)),
             cost.map_or_else(Cell::none, |c| Cell::millis(c.wall_ms)),
             cost.map_or_else(Cell::none, |c| Cell::bytes(c.peak_bytes)),
-            Cell::text(why),
+            Cell::text(reason),
         ]);
     }
     let fresh = survey.steps.len() as u64 - stale - maybe;
@@ -144,7 +145,7 @@ pub fn plan(options: &Options, targets: &[String]) -> Outcome<Said> {
         _ => format!("{stale} to run, {maybe} maybe, {fresh} fresh; at most {} of work", units::duration(Duration::from_millis(known_ms))),
     };
     if unknown > 0 {
-        total.push_str(&format!(" and {unknown} never run before"));
+        _ = write!(total, " and {unknown} never run before");
     }
     let totals = json!({ "stale": stale, "maybe": maybe, "fresh": fresh, "expected_ms": known_ms, "never_run": unknown });
     let json = json!({ "steps": table.json(), "totals": totals });
@@ -161,7 +162,7 @@ pub fn status(options: &Options, targets: &[String]) -> Outcome<Said> {
     table = table.left("built", "built").right("bytes", "size").left("why", "why");
     let mut fresh = 0;
     for id in survey.steps.keys().copied() {
-        let (state, why) = survey.state(id).map_err(problem::stores)?;
+        let (state, reason) = survey.state(id).map_err(problem::stores)?;
         fresh += u64::from(state == "fresh");
         let built = match &survey.steps[&id] {
             Freshness::Fresh(result) => Some((**result).clone()),
@@ -177,7 +178,7 @@ pub fn status(options: &Options, targets: &[String]) -> Outcome<Said> {
             Cell::pair(short.join(" "), json!(hashes)).tone(Tone::Dim),
             built.as_ref().map_or_else(Cell::none, |r| Cell::text(clock::rfc3339(r.ended_ms))),
             built.as_ref().map_or_else(Cell::none, |r| Cell::bytes(r.outputs.values().map(crate::model::manifest::Manifest::size).sum())),
-            Cell::text(why),
+            Cell::text(reason),
         ]);
     }
     let all = survey.steps.len() as u64;

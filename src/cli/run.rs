@@ -48,12 +48,12 @@ fn tell(problems: &[Diagnostic], global: &Global) -> ExitCode {
 fn dispatch(args: &Args) -> Outcome<ExitCode> {
     let options = options(&args.global);
     match &args.command {
-        Command::Build(ask) if ask.dry_run => say(&status::plan(&options, &ask.targets)?, ask.json, &args.global),
+        Command::Build(ask) if ask.dry_run => Ok(say(&status::plan(&options, &ask.targets)?, ask.json, &args.global)),
         Command::Build(ask) => self::build(ask, options, &args.global),
-        Command::Plan(ask) => say(&status::plan(&options, &ask.targets)?, ask.format.json, &args.global),
-        Command::Status(ask) => say(&status::status(&options, &ask.targets)?, ask.format.json, &args.global),
-        Command::Why(ask) => say(&status::why(&options, &ask.target)?, ask.format.json, &args.global),
-        Command::Graph(ask) => draw(&status::drawing(&options, &ask.targets)?, ask.format, &args.global),
+        Command::Plan(ask) => Ok(say(&status::plan(&options, &ask.targets)?, ask.format.json, &args.global)),
+        Command::Status(ask) => Ok(say(&status::status(&options, &ask.targets)?, ask.format.json, &args.global)),
+        Command::Why(ask) => Ok(say(&status::why(&options, &ask.target)?, ask.format.json, &args.global)),
+        Command::Graph(ask) => Ok(draw(&status::drawing(&options, &ask.targets)?, ask.format, &args.global)),
         Command::Completions(ask) => {
             let (mut out, _) = Output::stdout(args.global.colour());
             out.text(&String::from_utf8_lossy(&args::completions(ask.shell)));
@@ -65,7 +65,7 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
 }
 
 /// Prints a table with its last line, or its JSON.
-fn say(said: &Said, json: bool, global: &Global) -> Outcome<ExitCode> {
+fn say(said: &Said, json: bool, global: &Global) -> ExitCode {
     let (mut out, palette) = Output::stdout(global.colour());
     if json {
         out.line(&said.json.to_string());
@@ -76,10 +76,10 @@ fn say(said: &Said, json: bool, global: &Global) -> Outcome<ExitCode> {
         out.line(&said.total);
     }
     out.flush();
-    Ok(ExitCode::Ok)
+    ExitCode::Ok
 }
 
-fn draw(drawing: &Drawing, format: Drawn, global: &Global) -> Outcome<ExitCode> {
+fn draw(drawing: &Drawing, format: Drawn, global: &Global) -> ExitCode {
     let (mut out, palette) = Output::stdout(global.colour());
     let text = match format {
         Drawn::Text => graph_text::text(drawing, &palette),
@@ -89,7 +89,7 @@ fn draw(drawing: &Drawing, format: Drawn, global: &Global) -> Outcome<ExitCode> 
     };
     out.text(&text);
     out.flush();
-    Ok(ExitCode::Ok)
+    ExitCode::Ok
 }
 
 fn options(global: &Global) -> Options {

@@ -1,4 +1,4 @@
-//! Floor 3: outside engines (DuckDB, LightGBM, XGBoost) and the arithmetic of frames and metrics. Knows nothing of builds.
+//! Floor 3: outside engines (`DuckDB`, `LightGBM`, `XGBoost`) and the arithmetic of frames and metrics. Knows nothing of builds.
 
 pub mod calendar;
 pub mod duck;
