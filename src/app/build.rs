@@ -123,8 +123,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         _ = save_index(&session, invocation, built.counts, summary.clone(), paths, blobs, began_ns);
     }
     finish(sink, built.counts, outcome);
-    let code =
-        if built.interrupted { ExitCode::Interrupted } else { ExitCode::of_all(built.failures.iter().map(|(_, f)| f.code)) };
+    let code = if built.interrupted { ExitCode::Interrupted } else { ExitCode::of_all(built.failures.iter().map(|(_, f)| f.code)) };
     Ok(Done { counts: built.counts, summary, code })
 }
 

@@ -17,7 +17,6 @@ use crate::store::root::Root;
 ///
 /// # Errors
 /// When the folder cannot be written to.
-#[expect(clippy::implicit_hasher, reason = "one map of one program")]
 pub fn link(
     root: &Root,
     store: &LocalStore,

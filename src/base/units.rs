@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(parse_bytes("2GiB"), Some(2 << 30));
         assert_eq!(parse_bytes("1.5 K"), Some(1536));
         assert_eq!(parse_bytes("much"), None);
-        assert_eq!(parse_duration("30m"), Some(Duration::from_secs(1800)));
+        assert_eq!(parse_duration("30m"), Some(Duration::from_mins(30)));
         assert_eq!(parse_duration("30"), None);
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(duration(Duration::from_secs(245)), "4m05s");

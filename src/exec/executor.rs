@@ -179,7 +179,7 @@ impl<'e> Run<'e, '_, '_> {
                 }
             };
             match self.executor.session.lookup(&job.key)? {
-                Some(result) => self.reuse(id, result),
+                Some(result) => self.reuse(id, &result),
                 None if self.stopping => {}
                 None => {
                     let node = &self.planner.graph()[id];
@@ -208,10 +208,12 @@ impl<'e> Run<'e, '_, '_> {
             }
             let ended = self.next_ended(&receive, children);
             running -= ended.len();
-            ended.iter().for_each(|e| pool.release(e.taken));
+            for e in &ended {
+                pool.release(e.taken);
+            }
             // The next steps run while these are recorded.
             running += self.launch(scope, children, &mut pool, &send);
-            self.record(ended)?;
+            self.record(ended);
             self.sweep()?;
         }
     }
@@ -258,7 +260,7 @@ impl<'e> Run<'e, '_, '_> {
     }
 
     /// Records what ran, waiting for the disk once for all of it, and only then takes note of it.
-    fn record(&mut self, ended: Vec<Ended>) -> Result<(), StoreError> {
+    fn record(&mut self, ended: Vec<Ended>) {
         let ran = ended.iter().filter_map(|e| match &e.work {
             Ok(Work::Ran(ran, _)) => Some((&ran.result, &ran.batch)),
             _ => None,
@@ -267,7 +269,7 @@ impl<'e> Run<'e, '_, '_> {
         let recorded = if ran.is_empty() { Ok(()) } else { self.executor.session.record_all(&ran) };
         for Ended { id, work, .. } in ended {
             match work {
-                Ok(Work::Shared(result)) => self.reuse(id, *result),
+                Ok(Work::Shared(result)) => self.reuse(id, &result),
                 Ok(Work::Ran(ran, lock)) => {
                     match &recorded {
                         Ok(()) => self.ran(id, ran.result),
@@ -279,7 +281,6 @@ impl<'e> Run<'e, '_, '_> {
                 Err(failure) => self.fail(id, failure),
             }
         }
-        Ok(())
     }
 
     fn heed_cancel(&mut self, children: &Children) {
@@ -340,8 +341,8 @@ impl<'e> Run<'e, '_, '_> {
         self.planner.done(id, made);
     }
 
-    fn reuse(&mut self, id: NodeId, result: ActionResult) {
-        let made = self.take_note(&result);
+    fn reuse(&mut self, id: NodeId, result: &ActionResult) {
+        let made = self.take_note(result);
         self.outcome.counts.reused += 1;
         if self.started {
             self.sink.event(&Event::Reused { target: self.name(id), key: result.key });

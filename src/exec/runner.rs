@@ -139,7 +139,7 @@ impl Runner<'_> {
         } else {
             sandbox.capture_artifacts(self.store, &job.action.outputs, &mut batch)?
         };
-        let response = self.response(&sandbox)?;
+        let response = response(&sandbox)?;
         let log = if log.is_empty() { None } else { Some(self.store.put_bytes(log, &mut batch)?) };
         self.recheck_inputs(job)?;
         let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
@@ -181,13 +181,11 @@ impl Runner<'_> {
             }
         }
         fs::create_folder(&sandbox.tmp())?;
-        let (program, args) = match params["shell"].as_str() {
-            Some(line) => ("sh".to_owned(), vec!["-c".into(), line.into()]),
-            None => {
-                let mut argv = params["run"].as_array().into_iter().flatten().filter_map(Value::as_str);
-                let program = argv.next().unwrap_or_default().to_owned();
-                (program, argv.map(Into::into).collect())
-            }
+        let (program, args) = if let Some(line) = params["shell"].as_str() {
+            ("sh".to_owned(), vec!["-c".into(), line.into()])
+        } else {
+            let mut argv = params["run"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            (argv.next().unwrap_or_default().to_owned(), argv.map(Into::into).collect())
         };
         // A relative path names a file that was placed; anything else is of the machine.
         let found = match program.contains('/') && !program.starts_with('/') {
@@ -273,15 +271,16 @@ impl Runner<'_> {
         }
         Ok(())
     }
+}
 
-    fn response(&self, sandbox: &Sandbox) -> Result<Response, RunError> {
-        let Some(bytes) = fs::read_if_any(&sandbox.file("response.json"))? else { return Ok(Response::default()) };
-        serde_json::from_slice(&bytes).map_err(|e| RunError::Ended {
-            message: format!("its response cannot be read: {e}"),
-            hint: None,
-            code: ExitCode::Bug,
-        })
-    }
+/// What an engine reported; nothing where it had nothing to say.
+fn response(sandbox: &Sandbox) -> Result<Response, RunError> {
+    let Some(bytes) = fs::read_if_any(&sandbox.file("response.json"))? else { return Ok(Response::default()) };
+    serde_json::from_slice(&bytes).map_err(|e| RunError::Ended {
+        message: format!("its response cannot be read: {e}"),
+        hint: None,
+        code: ExitCode::Bug,
+    })
 }
 
 /// The program that runs actions stands beside this one.

@@ -1,6 +1,7 @@
 //! Owns why two actions differ. Invariant: it compares exactly the fields that made the keys, so it can never disagree with them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use crate::model::action::Action;
 
@@ -86,7 +87,7 @@ pub fn reason(before: Option<&Action>, after: &Action) -> String {
     words.truncate(3);
     let mut text = words.join("; ");
     if more > 0 {
-        text.push_str(&format!("; and {more} more"));
+        _ = write!(text, "; and {more} more");
     }
     text
 }
