@@ -167,7 +167,7 @@ pub struct Build {
     /// Run at most N threads of actions at once [default: the machine's CPUs]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub jobs: Option<u32>,
-    /// Let running actions use at most this much memory together, such as 8GiB or 512MiB [default: most of the machine's]
+    /// Let running actions use at most this much memory together, such as 8GiB or 512MiB [default: three quarters of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub memory: Option<u64>,
     /// Build nothing, show what would run: the same as `cbi plan`

@@ -24,8 +24,8 @@ fn line(drawing: &Drawing, node: usize, indent: usize, again: bool, palette: &Pa
     let drawn = &drawing.nodes()[node];
     let style = match drawn.state.as_str() {
         "fresh" => palette.good,
-        "stale" => palette.warn,
-        "failed" | "blocked" => palette.bad,
+        "stale" | "maybe" => palette.warn,
+        "broken" => palette.bad,
         _ => palette.dim,
     };
     let words = if again { "above".to_owned() } else { about(drawn) };
