@@ -1,13 +1,13 @@
 //! Owns `cbi build`. Invariant: whatever ended it, what was recorded stands, and the next build goes on from there.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, absolute};
 use std::sync::atomic::AtomicBool;
 
-use crate::app::index::{self, LastBuild};
+use crate::app::index::{self, LastBuild, Watch};
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::sources::{self, Sources};
-use crate::app::workspace::{Options, Workspace};
+use crate::app::workspace::{self, CACHE_FOLDER, Options, Workspace};
 use crate::app::{latest, outputs};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
@@ -22,7 +22,6 @@ use crate::model::event::{Event, EventSink};
 use crate::plan::planner::Planner;
 use crate::registry::journal::BuiltTargets;
 use crate::store::action_cache::Session;
-use crate::store::local::LocalStore;
 use crate::store::root::Root;
 
 /// What `cbi build` was asked.
@@ -59,19 +58,19 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let began = clock::start();
     let began_ns = clock::now_ns();
     let started_ms = clock::now_ms();
-    let workspace = Workspace::open(&ask.options)?;
-    let invocation = invocation(ask, &workspace);
+    let folder = workspace::find_root(&ask.options.directory)?;
+    let invocation = invocation(ask);
     let finish = |sink: &mut dyn EventSink, counts, outcome: &str| {
         let wall_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         sink.event(&Event::Finished { counts, outcome: outcome.to_owned(), wall_ms });
     };
-    let at = Root::at(&workspace.cache());
-    if let Some(last) = LastBuild::still_true(&at, &LocalStore::new(at.clone()), invocation) {
+    if let Some(last) = LastBuild::still_true(&folder, &Root::at(&folder.join(CACHE_FOLDER)), invocation) {
         sink.event(&Event::Planned { total: last.total, reused: last.total });
         let counts = Counts { reused: last.total, ..Counts::default() };
         finish(sink, counts, "ok");
         return Ok(Done { counts, summary: last.summary, code: ExitCode::Ok });
     }
+    let workspace = Workspace::open(&ask.options)?;
     let graph = workspace.graph()?;
     let selection = workspace.select(&graph, &ask.targets)?;
     let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
@@ -114,13 +113,14 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     session.release().map_err(problem::stores)?;
     let summary = summary(&session, &graph, &selection.roots, &made).map_err(problem::stores)?;
     if outcome == "ok" {
-        let mut paths: BTreeSet<PathBuf> = workspace.texts.watched().iter().map(|p| workspace.root.join(p)).collect();
-        paths.extend(sources.paths());
-        paths.extend(engine_files);
-        paths.insert(workspace.warehouse.clone());
+        let mut watch: Watch = engine_files.into_iter().map(|path| (path, None)).collect();
+        watch.extend(workspace.texts.watched());
+        watch.extend(sources.watched());
+        watch.insert(workspace.warehouse.clone(), workspace.warehouse_names);
         let blobs = built.manifests.values().flat_map(|m| m.files.values().map(|f| (f.blob, f.size))).collect();
+        let total = built.counts.ran + built.counts.reused;
         // Without an index the next build only takes longer.
-        _ = save_index(&session, invocation, built.counts, summary.clone(), paths, blobs, began_ns);
+        _ = save_index(&session, (invocation, total, summary.clone()), (&workspace.root, &watch), blobs, began_ns);
     }
     finish(sink, built.counts, outcome);
     let code = if built.interrupted { ExitCode::Interrupted } else { ExitCode::of_all(built.failures.iter().map(|(_, f)| f.code)) };
@@ -128,14 +128,14 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
 }
 
 /// Everything outside the watched files that decides what a build does.
-fn invocation(ask: &Ask, workspace: &Workspace) -> Digest {
+fn invocation(ask: &Ask) -> Digest {
     let text = |v: &Option<String>| v.clone().unwrap_or_default();
     let me = std::env::current_exe().ok().and_then(|p| fs::stat(&p).ok().flatten());
     let mut words = vec![
         ("program", format!("{:?}", me.map(|s| (s.size, s.mtime_ns, s.inode)))),
         ("profile", text(&ask.options.profile)),
-        ("warehouse", workspace.warehouse.display().to_string()),
-        ("as_of", text(&workspace.as_of)),
+        ("warehouse", ask.options.warehouse.as_ref().map_or_else(String::new, |w| absolute(w).unwrap_or_default().display().to_string())),
+        ("as_of", text(&ask.options.as_of)),
     ];
     words.extend(ask.targets.iter().map(|t| ("target", t.clone())));
     // Recipes may pass variables on; which ones is only known after reading them, so any change counts.
@@ -180,16 +180,14 @@ fn summary(
 
 fn save_index(
     session: &Session,
-    invocation: Digest,
-    counts: Counts,
-    summary: Vec<String>,
-    paths: BTreeSet<PathBuf>,
+    what: (Digest, u64, Vec<String>),
+    watch: (&Path, &Watch),
     blobs: BTreeSet<(BlobId, u64)>,
     began_ns: i128,
 ) -> Result<(), Problems> {
     let fs_problem = |e: fs::FsError| vec![Diagnostic::of(ExitCode::ActionFailed, &e)];
-    let total = counts.ran + counts.reused;
-    let observed = LastBuild::observe(invocation, total, summary, paths, blobs, began_ns).map_err(fs_problem)?;
+    let hash = |path: &Path| session.hash_file(path).ok().map(|blob| blob.0);
+    let observed = LastBuild::observe(what, watch, blobs, began_ns, &hash).map_err(fs_problem)?;
     if let Some(last) = observed {
         let scratch = session.root().scratch().map_err(problem::stores)?;
         last.save(&session.root().last_build_index(), &scratch).map_err(fs_problem)?;

@@ -1,20 +1,29 @@
 //! Owns the index of the last build: what a build that has nothing to do reads instead of recipes, log and store. Invariant: it says *nothing
 //! changed* only if every file that decided anything, and every blob that was made, is as it was; in doubt it says nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::base::canon::{HashSink, Sink};
+use crate::base::clock;
 use crate::base::digest::{BlobId, Digest};
 use crate::io::file;
+use crate::io::folder::Folder;
 use crate::io::fs::{self, FsError, Stat, What};
-use crate::store::local::{LocalStore, is_stamped};
+use crate::store::local::is_stamped;
+use crate::store::memo;
 use crate::store::root::Root;
 
-const MAGIC: &[u8; 8] = b"cbi-ix\0\x02";
+const MAGIC: &[u8; 8] = b"cbi-ix\0\x03";
 
-/// A file changed this shortly before a build began may change again without a trace.
+/// A file changed this shortly before it was looked at may change again without a trace.
 const TICK_NS: i128 = 50_000_000;
+
+/// Paths that decided something, each with what was read there: a file's digest or `names_of` a folder. `None` where nothing was
+/// read: it is not there, or only its attributes counted.
+pub type Watch = BTreeMap<PathBuf, Option<Digest>>;
 
 /// What a build that finished well leaves for the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +41,11 @@ pub struct LastBuild {
 /// A path and how it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Watched {
+    /// From the workspace's folder where it is inside.
     path: PathBuf,
     seen: Option<[u64; 4]>,
+    /// What it held, where its attributes alone do not tell: it was too young.
+    held: Option<Digest>,
 }
 
 /// The digest of everything outside the files that decides what a build does.
@@ -47,36 +59,51 @@ pub fn invocation(words: &[(&str, String)]) -> Digest {
 }
 
 impl LastBuild {
-    /// Looks at every path; `None` where one is too young to be trusted. `began_ns` is when the build began to read.
+    /// Looks at every path again; `None` where one is no longer what the build read. `began_ns` is when the build began to read, `hash`
+    /// the digest of a file.
     ///
     /// # Errors
     /// When a path cannot be looked at.
     pub fn observe(
-        invocation: Digest,
-        total: u64,
-        summary: Vec<String>,
-        paths: BTreeSet<PathBuf>,
+        (invocation, total, summary): (Digest, u64, Vec<String>),
+        (root, watch): (&Path, &Watch),
         blobs: BTreeSet<(BlobId, u64)>,
         began_ns: i128,
+        hash: &dyn Fn(&Path) -> Option<Digest>,
     ) -> Result<Option<Self>, FsError> {
-        let mut watched = Vec::with_capacity(paths.len());
-        for path in paths {
-            let stat = fs::stat(&path)?;
-            if stat.is_some_and(|s| s.mtime_ns.max(s.ctime_ns) > began_ns - TICK_NS) {
+        let mut watched = Vec::with_capacity(watch.len());
+        for (path, read) in watch {
+            let now_ns = clock::now_ns();
+            let stat = fs::stat(path)?;
+            let changed_ns = stat.map_or(i128::MIN, |s| s.mtime_ns.max(s.ctime_ns));
+            let mut held = None;
+            if stat.is_none() && read.is_some() {
                 return Ok(None);
             }
-            watched.push(Watched { path, seen: stat.map(|s| seen(&s)) });
+            if changed_ns > began_ns - TICK_NS {
+                held = content(path, hash);
+                if held.is_none() || held != *read || fs::stat(path)? != stat {
+                    return Ok(None);
+                }
+            }
+            let settled = changed_ns <= now_ns - TICK_NS;
+            let path = path.strip_prefix(root).unwrap_or(path);
+            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+            watched.push(Watched { path: path.to_owned(), seen: stat.map(|s| seen(&s)), held: held.filter(|_| !settled) });
         }
         Ok(Some(Self { invocation, total, summary, watched, blobs: blobs.into_iter().collect() }))
     }
 
-    /// The last build, if it was asked the same and nothing has changed since.
+    /// The last build of the workspace at `root`, if it was asked the same and nothing has changed since.
     #[must_use]
-    pub fn still_true(root: &Root, store: &LocalStore, invocation: Digest) -> Option<Self> {
-        let last = Self::decode(&fs::read_if_any(&root.last_build_index()).ok()??)?;
-        let same = last.invocation == invocation
-            && last.watched.iter().all(|w| fs::stat(&w.path).is_ok_and(|stat| stat.map(|s| seen(&s)) == w.seen))
-            && last.blobs.iter().all(|(id, size)| is_there(store, id, *size));
+    pub fn still_true(root: &Path, cache: &Root, invocation: Digest) -> Option<Self> {
+        let last = Self::decode(&fs::read_if_any(&cache.last_build_index()).ok()??)?;
+        if last.invocation != invocation {
+            return None;
+        }
+        let (folder, blobs) = (Folder::open(root).ok()?, Folder::open(&cache.blobs()).ok()?);
+        let same =
+            last.watched.iter().all(|w| w.is_as_it_was(root, &folder)) && last.blobs.iter().all(|(id, size)| is_there(&blobs, id, *size));
         same.then_some(last)
     }
 
@@ -99,6 +126,8 @@ impl LastBuild {
             put_bytes(&mut out, w.path.as_os_str().as_encoded_bytes());
             out.push(u8::from(w.seen.is_some()));
             w.seen.unwrap_or_default().iter().for_each(|n| out.extend(n.to_le_bytes()));
+            out.push(u8::from(w.held.is_some()));
+            w.held.iter().for_each(|digest| out.extend(digest.as_bytes()));
         }
         put_count(&mut out, self.blobs.len());
         for (id, size) in &self.blobs {
@@ -129,7 +158,8 @@ impl LastBuild {
             for n in &mut numbers {
                 *n = u64::from_le_bytes(take(&mut rest)?);
             }
-            watched.push(Watched { path, seen: there.then_some(numbers) });
+            let held = if take::<1>(&mut rest)? == [1] { Some(Digest::from_bytes(take(&mut rest)?)) } else { None };
+            watched.push(Watched { path, seen: there.then_some(numbers), held });
         }
         let count = take_count(&mut rest)?;
         let mut blobs = Vec::with_capacity(count);
@@ -150,8 +180,43 @@ fn seen(stat: &Stat) -> [u64; 4] {
     }
 }
 
-fn is_there(store: &LocalStore, id: &BlobId, size: u64) -> bool {
-    matches!(fs::stat(&store.path_of(id)), Ok(Some(stat)) if stat.size == size && is_stamped(&stat))
+impl Watched {
+    fn is_as_it_was(&self, root: &Path, folder: &Folder) -> bool {
+        let same = folder.stat(&self.path).is_ok_and(|stat| stat.map(|s| seen(&s)) == self.seen);
+        let hash = |path: &Path| memo::hash_file(path).ok().map(|hashed| hashed.blob.0);
+        same && self.held.is_none_or(|held| content(&root.join(&self.path), &hash) == Some(held))
+    }
+}
+
+/// What is at `path` now, as a [`Watch`] has it.
+fn content(path: &Path, hash: &dyn Fn(&Path) -> Option<Digest>) -> Option<Digest> {
+    match fs::stat(path).ok()??.what {
+        What::Folder => names_of(path),
+        _ => hash(path),
+    }
+}
+
+/// The digest of a folder's list of names, hidden ones left out; `None` where it cannot be had.
+#[must_use]
+pub fn names_of(folder: &Path) -> Option<Digest> {
+    let mut sink = HashSink::new("cbi 1 names");
+    for entry in fs::list(folder).ok()?.iter().filter(|e| !e.name.as_encoded_bytes().starts_with(b".")) {
+        sink.field(&entry.name.to_string_lossy(), &format!("{:?}", entry.what));
+    }
+    Some(sink.finish())
+}
+
+/// Whether the blob is in its place as it was put: `ab/<64 hex>` in the folder of blobs.
+fn is_there(blobs: &Folder, id: &BlobId, size: u64) -> bool {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut name = [b'/'; 67];
+    for (index, byte) in id.0.as_bytes().iter().enumerate() {
+        let at = 3 + 2 * index;
+        (name[at], name[at + 1]) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+    }
+    (name[0], name[1]) = (name[3], name[4]);
+    let name = Path::new(OsStr::from_bytes(&name));
+    matches!(blobs.link_stat(name), Ok(Some(stat)) if stat.size == size && is_stamped(&stat))
 }
 
 fn put_count(out: &mut Vec<u8>, count: usize) {
@@ -193,7 +258,10 @@ mod tests {
             invocation: Digest::of(b"x"),
             total: 3,
             summary: vec!["forecast".into(), String::new()],
-            watched: vec![Watched { path: "/a/b".into(), seen: Some([1, 2, 3, 4]) }, Watched { path: "/gone".into(), seen: None }],
+            watched: vec![
+                Watched { path: "/a/b".into(), seen: Some([1, 2, 3, 4]), held: Some(Digest::of(b"z")) },
+                Watched { path: "/gone".into(), seen: None, held: None },
+            ],
             blobs: vec![(BlobId(Digest::of(b"y")), 7)],
         }
     }
@@ -213,14 +281,46 @@ mod tests {
         }
     }
 
+    /// A folder with a file `x` and a cache, and the index of a build that read that file, begun now.
+    fn built() -> (tempfile::TempDir, Root, PathBuf) {
+        let place = tempfile::tempdir().unwrap();
+        let cache = Root::open(&place.path().join("cache")).unwrap();
+        let path = place.path().join("x");
+        fs::write(&path, b"old").unwrap();
+        (place, cache, path)
+    }
+
+    fn observe(place: &Path, path: &Path, read: &[u8], began_ns: i128) -> Option<LastBuild> {
+        let hash = |p: &Path| memo::hash_file(p).ok().map(|h| h.blob.0);
+        let watch = Watch::from([(path.to_owned(), Some(Digest::of(read)))]);
+        LastBuild::observe((Digest::of(b""), 0, vec![]), (place, &watch), BTreeSet::new(), began_ns, &hash).unwrap()
+    }
+
     #[test]
-    fn a_file_younger_than_the_build_is_not_trusted() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let observe = |began| {
-            LastBuild::observe(Digest::of(b""), 0, vec![], BTreeSet::from([file.path().to_owned()]), BTreeSet::new(), began).unwrap()
-        };
-        let now = crate::base::clock::now_ns();
-        assert_eq!(observe(now), None);
-        assert!(observe(now + 2 * TICK_NS).is_some());
+    fn a_file_younger_than_the_build_is_believed_by_its_content() {
+        let (place, cache, path) = built();
+        let began = clock::now_ns();
+        assert_eq!(observe(place.path(), &path, b"new", began), None, "it changed after it was read");
+        let last = observe(place.path(), &path, b"old", began).unwrap();
+        assert_eq!(last.watched[0].held, Some(Digest::of(b"old")));
+        last.save(&cache.last_build_index(), &cache.scratch().unwrap()).unwrap();
+        assert_eq!(LastBuild::still_true(place.path(), &cache, last.invocation), Some(last));
+    }
+
+    #[test]
+    fn a_change_that_leaves_no_trace_in_the_attributes_of_a_young_file_is_seen() {
+        let (place, cache, path) = built();
+        let mut last = observe(place.path(), &path, b"old", clock::now_ns()).unwrap();
+        fs::write(&path, b"new").unwrap();
+        last.watched[0].seen = fs::stat(&path).unwrap().map(|s| seen(&s));
+        last.save(&cache.last_build_index(), &cache.scratch().unwrap()).unwrap();
+        assert_eq!(LastBuild::still_true(place.path(), &cache, last.invocation), None);
+    }
+
+    #[test]
+    fn a_file_that_was_read_and_is_gone_leaves_no_index() {
+        let (place, _cache, path) = built();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(observe(place.path(), &path, b"old", clock::now_ns()), None);
     }
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::app::index::Watch;
 use crate::app::texts::Texts;
 use crate::app::workspace::Workspace;
 use crate::base::diagnostic::ExitCode;
@@ -58,10 +59,16 @@ impl<'a> Sources<'a> {
         Ok(pinned)
     }
 
-    /// Where everything pinned is, so that a change of it can be noticed without reading it.
+    /// Where everything pinned is, with its content, so that a change of it can be noticed. A file of the workspace by its own name: a link
+    /// may come to lead elsewhere.
     #[must_use]
-    pub fn paths(&self) -> BTreeSet<PathBuf> {
-        self.pinned.borrow().values().map(|(_, path)| path.clone()).collect()
+    pub fn watched(&self) -> Watch {
+        let of = |(source, (input, path)): (&Source, &(Input, PathBuf))| {
+            let path = if let Source::File(file) = source { self.texts.root().join(file) } else { path.clone() };
+            let content = if let Input::File { blob, .. } = input { Some(blob.0) } else { None };
+            (path, content)
+        };
+        self.pinned.borrow().iter().map(of).collect()
     }
 }
 
@@ -87,7 +94,12 @@ pub fn identities(session: &Session, graph: &TargetGraph, wanted: &[NodeId]) -> 
     let programs: BTreeSet<&str> = wanted.iter().flat_map(|id| graph[*id].declared.programs.iter().map(String::as_str)).collect();
     for program in programs {
         // One that is absent makes its own action fail, and says so there.
-        let identity = match find_program(program, PROGRAM_PATH).and_then(|path| fs::real_path(&path).ok()) {
+        let found = find_program(program, PROGRAM_PATH);
+        // Those places, too, where it was not: it may come to be there.
+        let places = PROGRAM_PATH.split(':').map(|folder| Path::new(folder).join(program));
+        files.extend(places.take_while(|place| Some(place) != found.as_ref()));
+        files.extend(found.clone());
+        let identity = match found.and_then(|path| fs::real_path(&path).ok()) {
             Some(path) => {
                 let digest = digest(session, &path).map_err(|e| from_store(&e))?;
                 files.insert(path);

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use crate::app::index::{self, Watch};
 use crate::base::diagnostic::Snippet;
+use crate::base::digest::Digest;
 use crate::io::fs::{self, What};
 use crate::model::recipe::Place;
 
@@ -19,6 +21,8 @@ pub struct Texts {
     read: RefCell<BTreeMap<String, Result<Arc<str>, String>>>,
     /// Folders whose list of names decided something.
     listed: RefCell<BTreeMap<String, Arc<[String]>>>,
+    /// The digests of those lists.
+    names: RefCell<BTreeMap<String, Option<Digest>>>,
     /// Paths whose being there decided something.
     looked: RefCell<BTreeMap<String, bool>>,
 }
@@ -27,7 +31,7 @@ impl Texts {
     /// The files under `root`, the workspace's real path.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root, read: RefCell::default(), listed: RefCell::default(), looked: RefCell::default() }
+        Self { root, read: RefCell::default(), listed: RefCell::default(), names: RefCell::default(), looked: RefCell::default() }
     }
 
     /// The text of the file at a relative path, or why there is none, in words.
@@ -101,7 +105,10 @@ impl Texts {
         if let Some(known) = self.listed.borrow().get(folder) {
             return known.clone();
         }
-        let entries = fs::list_if_any(&self.root.join(folder)).unwrap_or_default();
+        let path = self.root.join(folder);
+        // Before the list itself: a change between the two is then one that the next build sees.
+        self.names.borrow_mut().insert(folder.to_owned(), index::names_of(&path));
+        let entries = fs::list_if_any(&path).unwrap_or_default();
         let mut names: Vec<String> = entries
             .iter()
             .filter_map(|entry| {
@@ -130,11 +137,12 @@ impl Texts {
         Some(Snippet { file: place.file.to_string(), text: text.to_string(), span: place.span.clone(), label: label.to_owned() })
     }
 
-    /// Everything that was read, listed or looked for: files first, then folders, by relative path.
+    /// Everything that was read or listed, with what was there.
     #[must_use]
-    pub fn watched(&self) -> Vec<String> {
-        let mut all: Vec<String> = self.read.borrow().keys().cloned().collect();
-        all.extend(self.listed.borrow().keys().map(|f| if f.is_empty() { ".".to_owned() } else { f.clone() }));
+    pub fn watched(&self) -> Watch {
+        let digest = |text: &Result<Arc<str>, String>| text.as_ref().ok().map(|t| Digest::of(t.as_bytes()));
+        let mut all: Watch = self.read.borrow().iter().map(|(path, text)| (self.root.join(path), digest(text))).collect();
+        all.extend(self.names.borrow().iter().map(|(folder, names)| (self.root.join(folder), *names)));
         all
     }
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::app::index;
 use crate::app::problem::{self, Outcome};
 use crate::app::texts::Texts;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
+use crate::base::digest::Digest;
 use crate::engine::warehouse;
 use crate::graph::build::{self, TargetGraph};
 use crate::graph::expand::expand;
@@ -49,6 +51,8 @@ pub struct Workspace {
     pub texts: Texts,
     /// The warehouse folder.
     pub warehouse: PathBuf,
+    /// The digest of its list of names.
+    pub warehouse_names: Option<Digest>,
     /// The warehouse's tables and their files.
     pub tables: BTreeMap<String, PathBuf>,
     /// The date that `@as_of` means.
@@ -69,15 +73,16 @@ impl Workspace {
             Err(why) => return Err(vec![Diagnostic::new(ExitCode::Invalid, format!("cannot read {SETTINGS_FILE}: {why}"))]),
         };
         let warehouse = match &options.warehouse {
-            Some(folder) => folder.clone(),
+            Some(folder) => std::path::absolute(folder).unwrap_or_else(|_| folder.clone()),
             None => root.join(&settings.warehouse),
         };
+        let warehouse_names = index::names_of(&warehouse);
         let tables = warehouse::tables(&warehouse).map_err(|e| {
             let hint = "name it with --warehouse DIR, or as 'warehouse' in cbi.toml";
             vec![Diagnostic::of(ExitCode::Usage, &e).hint(hint)]
         })?;
         let as_of = options.as_of.clone().or_else(|| settings.as_of.clone());
-        Ok(Self { root, settings, texts, warehouse, tables, as_of })
+        Ok(Self { root, settings, texts, warehouse, warehouse_names, tables, as_of })
     }
 
     /// The cache folder.
@@ -131,7 +136,11 @@ impl Workspace {
     }
 }
 
-fn find_root(directory: &Path) -> Outcome<PathBuf> {
+/// The real path of the workspace that `directory` is in.
+///
+/// # Errors
+/// When it is in none.
+pub fn find_root(directory: &Path) -> Outcome<PathBuf> {
     let usage = |message: String| vec![Diagnostic::new(ExitCode::Usage, message)];
     let start = fs::real_path(directory).map_err(|_| usage(format!("'{}' is not a folder", directory.display())))?;
     let found = start.ancestors().find(|folder| matches!(fs::stat(&folder.join(SETTINGS_FILE)), Ok(Some(_))));

@@ -2,6 +2,7 @@
 
 pub mod failpoint;
 pub mod file;
+pub mod folder;
 pub mod fs;
 pub mod lock;
 pub mod machine;
