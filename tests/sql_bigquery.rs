@@ -208,6 +208,10 @@ fn dates() {
         ),
         ("DATE(2020, 2, 29), UNIX_DATE(DATE '2008-12-25'), DATE_FROM_UNIX_DATE(14238)", json!(["2020-02-29", 14238, "2008-12-25"])),
     ]);
+}
+
+#[test]
+fn formats_and_times() {
     check(&[
         (
             "FORMAT_DATE('%Y-%m', DATE '2020-01-05'), FORMAT_DATE('%b %d, %Y', DATE '2008-12-25'), FORMAT_DATE('%A', DATE '2020-01-05')",
@@ -633,4 +637,17 @@ fn syntax_errors_say_where_and_what() {
         let error = cbi::syntax::sql::read::read(query).unwrap_err();
         assert_eq!((error.span.start, error.to_string().contains(part)), (start, true), "{query}: {error} at {}", error.span.start);
     }
+}
+
+#[test]
+fn the_page_on_sql_names_every_function_there_is() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sql.md")).unwrap();
+    let listed: Vec<&str> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'))
+        .collect();
+    let missing: Vec<_> = cbi::syntax::duck::translate::functions().filter(|name| !listed.contains(name)).collect();
+    assert!(missing.is_empty(), "docs/sql.md does not name {missing:?}");
 }

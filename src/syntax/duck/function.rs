@@ -179,7 +179,8 @@ fn is_grouped(expr: &Expr) -> bool {
     walk::expr(expr, &mut found).is_err() || found.0
 }
 
-fn known() -> impl Iterator<Item = &'static str> {
+/// Every function that can be used.
+pub(super) fn known() -> impl Iterator<Item = &'static str> {
     let forms = FORMS.iter().map(|(name, ..)| *name);
     forms.chain(VARIADIC.iter().copied()).chain(PATTERNS.iter().copied()).chain(moment::NAMES.iter().copied()).chain(aggregate::names())
 }
