@@ -603,6 +603,13 @@ fn what_cannot_be_done_exactly_is_refused_by_name() {
 fn a_query_of_any_depth_is_run_or_refused() {
     let nested = |n: usize| format!("SELECT {}1{}", "(".repeat(n), ")".repeat(n));
     assert_eq!(run(&nested(30)).unwrap(), json!([[1]]));
+    let calls = |n: usize| format!("SELECT {}1{}", "ABS(".repeat(n), ")".repeat(n));
+    assert_eq!(run(&calls(40)).unwrap(), json!([[1]]));
+    let queries = |n: usize| format!("{}SELECT 1 AS x{}", "SELECT * FROM (".repeat(n), ")".repeat(n));
+    assert_eq!(run(&queries(20)).unwrap(), json!([[1]]));
+    for depth in [50, 55, 58, 59, 60, 61, 100_000] {
+        _ = run(&calls(depth)).is_ok() | run(&queries(depth)).is_ok();
+    }
     let chained = |n: usize, link: &str| format!("SELECT {}", vec!["1"; n].join(link));
     assert_eq!(run(&chained(400, " + ")).unwrap(), json!([[400]]));
     let unions = vec!["SELECT 1 AS x"; 300].join(" UNION ALL ");

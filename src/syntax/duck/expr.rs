@@ -84,8 +84,22 @@ impl Printer<'_> {
         }
     }
 
-    fn binary(self, op: &str, left: &Expr, right: &Expr) -> Text {
-        let (a, b) = (self.expr(left)?, self.expr(right)?);
+    /// A chain of operators, from its innermost pair outwards: a loop, for chains are longer than the stack is deep.
+    fn binary(self, op: &'static str, left: &Expr, right: &Expr) -> Text {
+        let (mut chain, mut first) = (vec![(op, left, right)], left);
+        while let ExprKind::Binary(op, left, right) = &first.kind {
+            chain.push((op, left, right));
+            first = left;
+        }
+        let mut text = self.expr(first)?;
+        for (op, left, right) in chain.into_iter().rev() {
+            text = self.pair(op, (left, &text), right)?;
+        }
+        Ok(text)
+    }
+
+    fn pair(self, op: &str, (left, a): (&Expr, &str), right: &Expr) -> Text {
+        let b = self.expr(right)?;
         if matches!(op, "+" | "-")
             && let (Some(b), None) = (small(right), small(left))
         {
@@ -95,7 +109,7 @@ impl Printer<'_> {
             "/" if is_nonzero(right) => format!("(CAST({a} AS DOUBLE) / {b})"),
             "/" => format!("bq_divide({a}, {b})"),
             "^" => format!("xor({a}, {b})"),
-            ">" | ">=" => self.without_nan(&format!("{a} {op} {b}"), left, &a),
+            ">" | ">=" => self.without_nan(&format!("{a} {op} {b}"), left, a),
             "<" | "<=" => self.without_nan(&format!("{a} {op} {b}"), right, &b),
             _ => format!("({a} {op} {b})"),
         })

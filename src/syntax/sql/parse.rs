@@ -8,8 +8,8 @@ use crate::syntax::sql::lex;
 use crate::syntax::sql::parts::{Name, Span};
 use crate::syntax::sql::token::{Kind, Token};
 
-/// Expressions and queries may stand inside each other this deep.
-const DEPTH: usize = 120;
+/// Expressions and queries may stand inside each other this deep: what the stack of a thread holds with room to spare.
+const DEPTH: usize = 60;
 
 /// Operators and set operations may follow each other this often, for each one goes a level deeper.
 const LENGTH: usize = 500;

@@ -105,14 +105,14 @@ impl Parser<'_> {
         Ok(set)
     }
 
-    fn binary(&mut self, level: usize) -> Result<Expr, SqlError> {
-        let Some(operators) = LEVELS.get(level) else { return self.unary() };
-        let (mut left, mut links) = (self.binary(level + 1)?, 0);
+    /// Operators that bind at least as strongly as those of `loosest`.
+    fn binary(&mut self, loosest: usize) -> Result<Expr, SqlError> {
+        let (mut left, mut links) = (self.unary()?, 0);
         loop {
             let Kind::Symbol(symbol) = self.token().kind else { return Ok(left) };
-            if !operators.contains(&symbol) {
+            let Some(level) = LEVELS.iter().position(|level| level.contains(&symbol)).filter(|level| *level >= loosest) else {
                 return Ok(left);
-            }
+            };
             self.next();
             self.chained(&mut links)?;
             let right = self.binary(level + 1)?;
