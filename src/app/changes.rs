@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::app::workspace::Workspace;
 use crate::base::digest::ManifestId;
+use crate::engine::table_file;
 use crate::engine::table_view::Difference as TableDifference;
 use crate::exec::alone;
 use crate::exec::runner::Job;
@@ -47,7 +48,8 @@ impl Side {
             Input::File { name, .. } => {
                 let path = workspace.tables.values().find(|p| p.file_name().is_some_and(|f| f == name.as_str())).cloned();
                 let key = action.params["key"].clone();
-                Some(Self { files: Manifest::default(), path, file: name.clone(), key, input })
+                // Not the canonical file: it is imported as the `table` kind would.
+                Some(Self { files: Manifest::default(), path, file: table_file::FILE_NAME.to_owned(), key, input })
             }
             Input::Artifact(id) => {
                 let (files, key) = maker(session, *id)?;

@@ -1,5 +1,6 @@
 //! Floor 6: running actions: what runs next, in which folder, under which budget.
 
+pub mod alone;
 pub mod executor;
 pub mod pool;
 pub mod runner;

@@ -1,6 +1,6 @@
 //! Owns what can be wrong with a graph of targets. Invariant: every error that a recipe caused has the place that caused it.
 
-use crate::base::name::TargetName;
+use crate::base::name::{TargetName, is_table_name};
 use crate::model::recipe::Place;
 
 /// Why there is no graph, or no part of it for what was asked.
@@ -65,7 +65,7 @@ pub enum GraphError {
         place: Place,
     },
     /// A needed name that is neither a target nor a table of the warehouse.
-    #[error("'{name}', which '{wanted_by}' needs, is neither a target nor a table of the warehouse")]
+    #[error("{}", unknown(name, wanted_by))]
     UnknownTarget {
         /// The name.
         name: String,
@@ -130,12 +130,24 @@ impl GraphError {
             Self::UnknownArtifact { target, known, .. } | Self::WhichArtifact { target, known, .. } => {
                 Some(known.iter().map(|artifact| format!("'{target}#{artifact}'")).collect::<Vec<_>>().join(" or "))
             }
+            Self::UnknownTarget { name, nearest, .. } if nearest.is_empty() && is_table_name(name) => {
+                Some("is this the right warehouse? name another with --warehouse DIR".into())
+            }
             Self::UnknownTarget { nearest, .. } | Self::NoMatch { nearest, .. } => match &nearest[..] {
                 [] => None,
                 names => Some(format!("did you mean {}?", names.iter().map(|n| format!("'{n}'")).collect::<Vec<_>>().join(" or "))),
             },
             Self::Cycle { .. } | Self::BadGlob { .. } => None,
         }
+    }
+}
+
+/// A `table` stanza without its table asks for its own name.
+fn unknown(name: &str, wanted_by: &TargetName) -> String {
+    if wanted_by.as_str() == name {
+        format!("the warehouse has no table '{name}'")
+    } else {
+        format!("'{name}', which '{wanted_by}' needs, is neither a target nor a table of the warehouse")
     }
 }
 

@@ -81,7 +81,11 @@ fn missing(graph: &TargetGraph, id: NodeId) -> impl Iterator<Item = GraphError> 
         name: missing.name.clone(),
         wanted_by: graph[id].name().clone(),
         place: missing.place.clone(),
-        nearest: nearest(graph, &missing.name),
+        // Other tables that are missing too would be no help.
+        nearest: nearest(graph, &missing.name)
+            .into_iter()
+            .filter(|n| graph.find(n).is_some_and(|id| graph[id].missing.is_empty()))
+            .collect(),
     })
 }
 

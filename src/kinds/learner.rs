@@ -207,9 +207,6 @@ pub fn report(model: &TrainedModel, frame: &FrameData) -> Result<Response, Learn
         report.metrics.insert(format!("{prefix}mae"), mean_error(levels, &actual, f64::abs));
         report.metrics.insert(format!("{prefix}rmse"), mean_error(levels, &actual, |e| e * e).sqrt());
     }
-    if model.record.trained_on.iter().any(|seen| seen.split == Part::Valid.word()) {
-        report.notes.push("the valid rows chose the number of rounds or the weights: their error is not a test".into());
-    }
     Ok(report)
 }
 
