@@ -2,10 +2,13 @@
 
 pub mod build;
 pub mod changes;
+pub mod history;
 pub mod index;
 pub mod latest;
 pub mod outputs;
 pub mod problem;
+pub mod resolve;
+pub mod show;
 pub mod sources;
 pub mod status;
 pub mod texts;

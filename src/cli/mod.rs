@@ -2,5 +2,6 @@
 
 pub mod args;
 pub mod examples;
+pub mod inspect;
 pub mod report;
 pub mod run;

@@ -11,6 +11,7 @@ use crate::app::status::{self, Said};
 use crate::app::workspace::Options;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::cli::args::{self, Args, Command, Drawn, Global};
+use crate::cli::inspect;
 use crate::cli::report;
 use crate::model::event::EventSink;
 use crate::ui::fancy::Fancy;
@@ -60,6 +61,8 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
             out.flush();
             Ok(ExitCode::Ok)
         }
+        Command::Log(ask) => inspect::log(ask, &options, &args.global),
+        Command::Show(ask) => inspect::show(ask, &options, &args.global),
         _ => Err(vec![Diagnostic::new(ExitCode::Bug, "not wired")]),
     }
 }

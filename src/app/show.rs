@@ -1,0 +1,223 @@
+//! Owns `cbi show`. Invariant: everything shown was recorded when it happened; nothing is worked out anew.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::app::problem::{self, Outcome};
+use crate::app::resolve::{Records, Thing};
+use crate::app::workspace::Options;
+use crate::base::clock;
+use crate::base::digest::{ActionKey, BlobId, BuildId, ManifestId};
+use crate::io::fs;
+use crate::model::action::Input;
+use crate::model::build::{Build, Counts};
+use crate::model::manifest::FileEntry;
+use crate::model::result::{ActionResult, Cost};
+use crate::registry::journal::{BuiltTargets, Journal, JournalError};
+
+/// What there is to show.
+#[derive(Debug, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Shown {
+    /// A target's latest result.
+    Target(Made),
+    /// One artifact.
+    Artifact(Made),
+    /// One action.
+    Action(Made),
+    /// One build.
+    Build(Told),
+    /// One file's bytes.
+    Blob(Bytes),
+    /// A table of the warehouse that no target holds.
+    WarehouseTable(Source),
+}
+
+/// A result: what it was made from and with, and what it is.
+#[derive(Debug, Serialize)]
+pub struct Made {
+    /// The target.
+    pub target: String,
+    /// The kind.
+    pub kind: String,
+    /// The action's key.
+    pub action: ActionKey,
+    /// The artifacts shown.
+    pub artifacts: BTreeMap<String, Artifact>,
+    /// Slot → what fed it.
+    pub inputs: BTreeMap<String, Fed>,
+    /// The resolved spec.
+    pub params: Value,
+    /// What ran it.
+    pub engines: BTreeMap<String, String>,
+    /// Where it ran.
+    pub platform: String,
+    /// Threads it used.
+    pub threads: u32,
+    /// Named numbers.
+    pub metrics: BTreeMap<String, f64>,
+    /// Sentences.
+    pub notes: Vec<String>,
+    /// What it cost.
+    pub cost: Cost,
+    /// When it ended.
+    pub ended: String,
+    /// What it printed.
+    pub log: Option<BlobId>,
+}
+
+/// One artifact.
+#[derive(Debug, Serialize)]
+pub struct Artifact {
+    /// Its hash.
+    pub hash: ManifestId,
+    /// Bytes of all its files.
+    pub size: u64,
+    /// Whether all of them are in the store.
+    pub stored: bool,
+    /// Its files.
+    pub files: BTreeMap<String, FileEntry>,
+}
+
+/// What fed a slot.
+#[derive(Debug, Serialize)]
+pub struct Fed {
+    /// The artifact's or the file's hash.
+    pub hash: String,
+    /// The target that made the artifact, as far as is recorded, or the file's name.
+    pub from: Option<String>,
+}
+
+/// A build.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    /// Its hash.
+    pub build: BuildId,
+    /// When it began.
+    pub started: String,
+    /// How long it took.
+    pub wall_ms: u64,
+    /// How it ended.
+    pub outcome: String,
+    /// Steps run, reused, failed.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// What was asked for; empty for the workspace's defaults.
+    pub requested: Vec<String>,
+    /// The state it left of every target; `null` where that is no longer in the store.
+    pub targets: Option<BuiltTargets>,
+}
+
+/// One file's bytes.
+#[derive(Debug, Serialize)]
+pub struct Bytes {
+    /// Their hash.
+    pub hash: BlobId,
+    /// Their number.
+    pub size: u64,
+    /// Artifacts that hold them: `target#artifact/path`, each once.
+    pub found_in: Vec<String>,
+}
+
+/// A table of the warehouse.
+#[derive(Debug, Serialize)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// The file's bytes.
+    pub size: u64,
+}
+
+/// Shows what `text` stands for.
+///
+/// # Errors
+/// When it is nothing, or several things.
+pub fn show(options: &Options, text: &str) -> Outcome<Shown> {
+    let records = Records::open(options, text)?;
+    Ok(match records.find(text)? {
+        Thing::Target { name, made: result } => Shown::Target(Made { target: name, ..made(&records, &result, None) }),
+        Thing::Artifact(a) => Shown::Artifact(made(&records, &a.made, Some(&a.name))),
+        Thing::Action(result) => Shown::Action(made(&records, &result, None)),
+        Thing::Build(id, build) => Shown::Build(told(&records, id, *build)?),
+        Thing::Blob(hash, size) => Shown::Blob(Bytes { hash, size, found_in: found_in(&records, &hash) }),
+        Thing::Source { name, path } => {
+            let size = fs::stat(&path).ok().flatten().map_or(0, |s| s.size);
+            Shown::WarehouseTable(Source { name, file: path.display().to_string(), size })
+        }
+    })
+}
+
+fn made(records: &Records, result: &ActionResult, only: Option<&str>) -> Made {
+    let outputs = result.outputs.iter().filter(|(name, _)| only.is_none_or(|o| o == name.as_str()));
+    let artifact = |files: &crate::model::manifest::Manifest| Artifact {
+        hash: files.id(),
+        size: files.size(),
+        stored: records.is_whole(files),
+        files: files.files.clone(),
+    };
+    let action = &result.action;
+    Made {
+        target: result.target.clone(),
+        kind: action.kind.clone(),
+        action: result.key,
+        artifacts: outputs.map(|(name, files)| (name.clone(), artifact(files))).collect(),
+        inputs: action.inputs.iter().map(|(slot, input)| (slot.clone(), fed(records, input))).collect(),
+        params: action.params.clone(),
+        engines: action.engines.clone(),
+        platform: action.platform.clone(),
+        threads: action.threads,
+        metrics: result.metrics.clone(),
+        notes: result.notes.clone(),
+        cost: result.cost,
+        ended: clock::rfc3339(result.ended_ms),
+        log: result.log,
+    }
+}
+
+fn fed(records: &Records, input: &Input) -> Fed {
+    match input {
+        Input::Artifact(id) => {
+            let from = records.maker(id).map(|(result, name)| match result.outputs.len() {
+                1 => result.target.clone(),
+                _ => format!("{}#{name}", result.target),
+            });
+            Fed { hash: id.to_string(), from }
+        }
+        Input::File { blob, name, .. } => Fed { hash: blob.to_string(), from: Some(name.clone()) },
+    }
+}
+
+fn told(records: &Records, build: BuildId, record: Build) -> Outcome<Told> {
+    let targets = match Journal::targets(records.session.content(), build, &record) {
+        Err(JournalError::TargetsLost { .. }) => None,
+        other => Some(other.map_err(problem::journal)?),
+    };
+    Ok(Told {
+        build,
+        started: clock::rfc3339(record.started_ms),
+        wall_ms: record.ended_ms.saturating_sub(record.started_ms),
+        outcome: record.outcome,
+        counts: record.counts,
+        requested: record.requested,
+        targets,
+    })
+}
+
+fn found_in(records: &Records, blob: &BlobId) -> Vec<String> {
+    let mut found = Vec::new();
+    for result in records.results.iter().rev() {
+        for (artifact, files) in &result.outputs {
+            for (path, _) in files.files.iter().filter(|(_, f)| f.blob == *blob) {
+                let name = format!("{}#{artifact}/{path}", result.target);
+                if !found.contains(&name) {
+                    found.push(name);
+                }
+            }
+        }
+    }
+    found
+}
