@@ -2,14 +2,18 @@
 
 pub mod build;
 pub mod changes;
+pub mod diff;
+pub mod get;
 pub mod history;
 pub mod index;
 pub mod latest;
 pub mod outputs;
 pub mod problem;
+pub mod reproduce;
 pub mod resolve;
 pub mod show;
 pub mod sources;
 pub mod status;
+pub mod tables;
 pub mod texts;
 pub mod workspace;

@@ -112,6 +112,19 @@ pub fn identities(session: &Session, graph: &TargetGraph, wanted: &[NodeId]) -> 
     Ok((Identities { platform: platform(), engines }, files))
 }
 
+/// What `name`, an engine or `program:<name>`, is on this machine now; `None` where it is not there.
+#[must_use]
+pub fn identity(session: &Session, name: &str) -> Option<String> {
+    let path = match name.strip_prefix("program:") {
+        Some(program) => Some(find_program(program, PROGRAM_PATH).and_then(|path| fs::real_path(&path).ok())?),
+        None => native::library(name),
+    };
+    match path {
+        Some(path) => digest(session, &path).ok(),
+        None => native::compiled_version(name).map(str::to_owned),
+    }
+}
+
 fn digest(session: &Session, path: &Path) -> Result<String, StoreError> {
     session.hash_file(path).map(|blob| blob.to_string())
 }

@@ -119,7 +119,8 @@ fn made_lines(made: &Made, palette: &Palette) -> Vec<String> {
     lines
 }
 
-fn section(lines: &mut Vec<String>, palette: &Palette, title: &str, content: impl Iterator<Item = String>) {
+/// Adds a heading with its lines; nothing where there are none.
+pub fn section(lines: &mut Vec<String>, palette: &Palette, title: &str, content: impl Iterator<Item = String>) {
     let before = lines.len();
     lines.push(heading(palette, title));
     lines.extend(content.map(|line| format!("  {}", tame(&line))));

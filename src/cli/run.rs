@@ -11,6 +11,7 @@ use crate::app::status::{self, Said};
 use crate::app::workspace::Options;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::cli::args::{self, Args, Command, Drawn, Global};
+use crate::cli::compare;
 use crate::cli::inspect;
 use crate::cli::report;
 use crate::model::event::EventSink;
@@ -61,6 +62,10 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
             out.flush();
             Ok(ExitCode::Ok)
         }
+        Command::Cat(ask) => compare::cat(ask, &options, &args.global, &heed_signals()),
+        Command::Diff(ask) => compare::diff(ask, &options, &args.global, &heed_signals()),
+        Command::Get(ask) => compare::get(ask, &options, &args.global),
+        Command::Reproduce(ask) => compare::reproduce(ask, &options, &args.global, &heed_signals()),
         Command::Log(ask) => inspect::log(ask, &options, &args.global),
         Command::Show(ask) => inspect::show(ask, &options, &args.global),
         _ => Err(vec![Diagnostic::new(ExitCode::Bug, "not wired")]),

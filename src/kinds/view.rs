@@ -1,7 +1,7 @@
 //! Looks at tables for `cbi cat` and `cbi diff`: no recipe kind, for nothing is built. Invariant: the answer is one JSON file in the request's
 //! folder, and nothing else is written.
 //!
-//! `view:cat`: slot `table`; params `first` (0) and `rows` (20). `view:diff`: slots `old` and `new`; params `key` (columns that name a row).
+//! `view:cat`: slot `table`; params `first` (0), `rows` (20) and `newest` (the last rows instead, `first` does not count). `view:diff`: slots `old` and `new`; params `key` (columns that name a row).
 //! Both: params `file`, the Parquet file in the folders (`table.parquet`). The answer is `view/view.json`.
 
 use std::path::Path;
@@ -28,13 +28,14 @@ pub const FILE: &str = "view.json";
 struct Spec {
     first: usize,
     rows: usize,
+    newest: bool,
     key: Vec<String>,
     file: String,
 }
 
 impl Default for Spec {
     fn default() -> Self {
-        Self { first: 0, rows: 20, key: Vec::new(), file: table_file::FILE_NAME.to_owned() }
+        Self { first: 0, rows: 20, newest: false, key: Vec::new(), file: table_file::FILE_NAME.to_owned() }
     }
 }
 
@@ -45,7 +46,8 @@ impl Default for Spec {
 pub fn cat(request: &Request) -> Result<Response, RunError> {
     let spec: Spec = request.params()?;
     let table = table(request.input("table")?, &spec.file)?;
-    answer(request, &table_view::show(&table, spec.first, spec.rows))
+    let first = if spec.newest { table.num_rows().saturating_sub(spec.rows) } else { spec.first };
+    answer(request, &table_view::show(&table, first, spec.rows))
 }
 
 /// Answers with the difference of two tables: a `Difference`.

@@ -1,0 +1,230 @@
+//! Owns `cbi reproduce`. Invariant: what runs is what was recorded, never today's recipe; and nothing is recorded of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+
+use crate::app::problem::{self, Outcome};
+use crate::app::resolve::{Records, Thing};
+use crate::app::sources;
+use crate::app::workspace::Options;
+use crate::base::diagnostic::{Diagnostic, ExitCode};
+use crate::base::digest::{ActionKey, BlobId, ManifestId};
+use crate::exec::alone;
+use crate::exec::runner::{Job, Ran};
+use crate::kinds::registry;
+use crate::model::action::{Action, Input};
+use crate::model::manifest::Manifest;
+use crate::model::result::{ActionResult, Cost};
+use crate::plan::key;
+use crate::store::content::ContentStore;
+
+/// What came of a reproduction.
+#[derive(Debug, Serialize)]
+pub struct Reproduction {
+    /// The target it was made for.
+    pub target: String,
+    /// The action that was run again.
+    pub action: ActionKey,
+    /// What came of it.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// Artifact → hash, as recorded.
+    pub artifacts: BTreeMap<String, ManifestId>,
+    /// Targets made again before it, because what they made was gone.
+    pub also: Vec<String>,
+    /// What this run cost.
+    pub cost: Option<Cost>,
+}
+
+/// The outcome.
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Verdict {
+    /// The same bits.
+    Identical,
+    /// Other bits.
+    Differs {
+        /// Files that differ: `artifact/path`.
+        files: Vec<String>,
+    },
+    /// It cannot be made again.
+    NotReproducible {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why an action cannot be run again: a reason to tell, or an end of everything.
+enum Stop {
+    Because(String),
+    Failed(Vec<Diagnostic>),
+}
+
+/// One attempt, with what it has brought back so far.
+struct Attempt<'a> {
+    records: &'a Records,
+    cancel: &'a AtomicBool,
+    also: Vec<String>,
+}
+
+impl Reproduction {
+    /// 0 for the same bits, else 4.
+    #[must_use]
+    pub fn code(&self) -> ExitCode {
+        match self.verdict {
+            Verdict::Identical => ExitCode::Ok,
+            _ => ExitCode::Differs,
+        }
+    }
+}
+
+/// Makes what `text` stands for again and compares bits.
+///
+/// # Errors
+/// When it stands for nothing that an action made, or the store cannot be used.
+pub fn reproduce(options: &Options, text: &str, cancel: &AtomicBool) -> Outcome<Reproduction> {
+    let records = Records::open(options, text)?;
+    let (made, only) = match records.find(text)? {
+        Thing::Target { made, .. } | Thing::Action(made) => (*made, None),
+        _ => {
+            let artifact = records.artifact(text)?;
+            (artifact.made, Some(artifact.name))
+        }
+    };
+    // What it reads must not be collected meanwhile.
+    let _reading = records.session.root().building().map_err(problem::stores)?;
+    let mut attempt = Attempt { records: &records, cancel, also: Vec::new() };
+    let wanted: BTreeMap<String, Manifest> =
+        made.outputs.iter().filter(|(name, _)| only.as_ref().is_none_or(|o| o == *name)).map(own).collect();
+    let (verdict, cost) = match attempt.run(&made) {
+        Ok(ran) => (compare(&wanted, &ran.result.outputs), Some(ran.result.cost)),
+        Err(Stop::Because(reason)) => (Verdict::NotReproducible { reason }, None),
+        Err(Stop::Failed(problems)) => return Err(problems),
+    };
+    let artifacts = wanted.iter().map(|(name, files)| (name.clone(), files.id())).collect();
+    Ok(Reproduction { target: made.target, action: made.key, verdict, artifacts, also: attempt.also, cost })
+}
+
+fn own((name, files): (&String, &Manifest)) -> (String, Manifest) {
+    (name.clone(), files.clone())
+}
+
+fn compare(recorded: &BTreeMap<String, Manifest>, made: &BTreeMap<String, Manifest>) -> Verdict {
+    let mut files = Vec::new();
+    for (artifact, before) in recorded {
+        let nothing = Manifest::default();
+        let after = made.get(artifact).unwrap_or(&nothing);
+        if before.id() == after.id() {
+            continue;
+        }
+        let mut paths: Vec<&String> = before.files.keys().chain(after.files.keys()).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        let differing = paths.into_iter().filter(|path| before.files.get(*path) != after.files.get(*path));
+        files.extend(differing.map(|path| format!("{artifact}/{path}")));
+    }
+    if files.is_empty() { Verdict::Identical } else { Verdict::Differs { files } }
+}
+
+impl Attempt<'_> {
+    /// Runs a recorded action again, after bringing back inputs that are gone.
+    fn run(&mut self, made: &ActionResult) -> Result<Ran, Stop> {
+        self.same_machinery(&made.action)?;
+        let mut job = Job {
+            target: made.target.clone(),
+            key: made.key,
+            action: made.action.clone(),
+            artifacts: BTreeMap::new(),
+            files: BTreeMap::new(),
+            timeout: None,
+        };
+        for (slot, input) in &made.action.inputs {
+            match input {
+                Input::Artifact(id) => _ = job.artifacts.insert(slot.clone(), self.artifact(slot, id)?),
+                Input::File { blob, name, .. } => {
+                    if let Some(path) = self.file(slot, blob, name)? {
+                        job.files.insert(slot.clone(), path);
+                    }
+                }
+            }
+        }
+        self.records.session.release().map_err(stores)?;
+        alone::run(&self.records.session, &job, self.cancel).map_err(|failure| {
+            if self.cancel.load(Ordering::Relaxed) || failure.code == ExitCode::Interrupted {
+                return Stop::Failed(vec![Diagnostic::new(ExitCode::Interrupted, "stopped")]);
+            }
+            Stop::Because(format!("running '{}' again failed: {}", made.target, failure.error))
+        })
+    }
+
+    /// Refuses where other code would run than was recorded.
+    fn same_machinery(&self, action: &Action) -> Result<(), Stop> {
+        let platform = key::platform();
+        if action.platform != platform {
+            return Err(Stop::Because(format!("it ran on {}, this is {platform}", action.platform)));
+        }
+        match registry::find(&action.kind) {
+            None => return Err(Stop::Because(format!("this cbi has no kind '{}'", action.kind))),
+            Some(kind) if kind.version != action.version => {
+                let (was, is) = (action.version, kind.version);
+                return Err(Stop::Because(format!("kind {} was version {was}, is version {is}", action.kind)));
+            }
+            Some(_) => {}
+        }
+        for (name, was) in &action.engines {
+            let is = sources::identity(&self.records.session, name).unwrap_or_else(|| "absent".to_owned());
+            if is != *was {
+                let what = name.strip_prefix("program:").map_or_else(|| format!("engine {name}"), |p| format!("program {p}"));
+                return Err(Stop::Because(format!("{what} was {}, is {}", short(was), short(&is))));
+            }
+        }
+        Ok(())
+    }
+
+    /// An input's files: from the store, else by running again what made them.
+    fn artifact(&mut self, slot: &str, id: &ManifestId) -> Result<Manifest, Stop> {
+        let Some((made, name)) = self.records.maker(id) else {
+            return Err(Stop::Because(format!("nothing is recorded of what made its input {slot} ({})", id.0.short())));
+        };
+        let files = made.outputs[name].clone();
+        if self.records.is_whole(&files) {
+            return Ok(files);
+        }
+        let ran = self.run(made)?;
+        if ran.result.outputs.get(name).map(Manifest::id) != Some(*id) {
+            let message = format!("its input {slot} is gone, and running '{}' again gave other bits", made.target);
+            return Err(Stop::Because(message));
+        }
+        // Bytes under their own digest are no record: they only come back to where they were.
+        self.records.session.content().commit(&ran.batch).map_err(stores)?;
+        self.also.push(made.target.clone());
+        Ok(files)
+    }
+
+    /// Where a single file is, if not in the store: today's file serves if its bytes are the same.
+    fn file(&self, slot: &str, blob: &BlobId, name: &str) -> Result<Option<PathBuf>, Stop> {
+        if self.records.session.content().size_of(blob).map_err(stores)?.is_some() {
+            return Ok(None);
+        }
+        let workspace = &self.records.workspace;
+        let table = workspace.tables.values().find(|p| p.file_name().is_some_and(|f| f.to_string_lossy() == name)).cloned();
+        let file = slot.strip_prefix("file:").and_then(|path| workspace.texts.inside(path).ok());
+        for path in [table, file].into_iter().flatten() {
+            if matches!(self.records.session.hash_file(&path), Ok(found) if found == *blob) {
+                return Ok(Some(path));
+            }
+        }
+        Err(Stop::Because(format!("the file '{name}' as it was ({}) is gone", blob.0.short())))
+    }
+}
+
+fn stores(error: crate::store::error::StoreError) -> Stop {
+    Stop::Failed(problem::stores(error))
+}
+
+fn short(identity: &str) -> String {
+    identity.chars().take(12).collect()
+}
