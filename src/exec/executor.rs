@@ -211,6 +211,9 @@ impl<'e> Run<'e, '_, '_> {
             for e in &ended {
                 pool.release(e.taken);
             }
+            if ended.iter().any(|e| e.work.is_err()) {
+                self.stop_unless_told();
+            }
             // The next steps run while these are recorded.
             running += self.launch(scope, children, &mut pool, &send);
             self.record(ended);
@@ -380,6 +383,11 @@ impl<'e> Run<'e, '_, '_> {
             self.sink.event(&event);
         }
         self.outcome.failures.push((target, failure));
+        self.stop_unless_told();
+    }
+
+    /// After a failure nothing is begun any more, unless the build was told to keep going.
+    fn stop_unless_told(&mut self) {
         if !self.executor.keep_going {
             self.stopping = true;
             self.scheduler.clear();
