@@ -3,7 +3,6 @@
 use crate::app::texts::Texts;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::exec::runner::Failure;
-use crate::graph::build::BuildError;
 use crate::graph::error::GraphError;
 use crate::kinds::context::KindError;
 use crate::registry::journal::JournalError;
@@ -46,15 +45,6 @@ pub fn graph(error: &GraphError, texts: &Texts) -> Diagnostic {
         diagnostic.hint = Some("cbi graph lists all targets".to_owned());
     }
     diagnostic
-}
-
-/// What building the graph found.
-#[must_use]
-pub fn build(error: &BuildError<KindError>, texts: &Texts) -> Diagnostic {
-    match error {
-        BuildError::Graph(error) => graph(error, texts),
-        BuildError::Declare(error) => kind(error, texts),
-    }
 }
 
 /// A store that cannot be used.

@@ -1,19 +1,21 @@
 //! Owns the opening of a workspace. Invariant: what a `Workspace` says of recipes comes from one reading of the files, and nothing was written.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::app::index;
-use crate::app::problem::{self, Outcome};
+use crate::app::problem::{self, Outcome, Problems};
 use crate::app::texts::Texts;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::Digest;
+use crate::base::name::TargetName;
 use crate::engine::warehouse;
 use crate::graph::build::{self, TargetGraph};
 use crate::graph::expand::expand;
 use crate::graph::select::{self, Selection};
 use crate::io::fs;
-use crate::kinds::context::DeclareContext;
+use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::registry;
 use crate::model::recipe::Stanza;
 use crate::syntax::recipe;
@@ -57,6 +59,8 @@ pub struct Workspace {
     pub tables: BTreeMap<String, PathBuf>,
     /// The date that `@as_of` means.
     pub as_of: Option<String>,
+    /// Why stanzas were refused, by target.
+    refused: RefCell<BTreeMap<String, Problems>>,
 }
 
 impl Workspace {
@@ -82,7 +86,8 @@ impl Workspace {
             vec![Diagnostic::of(ExitCode::Usage, &e).hint(hint)]
         })?;
         let as_of = options.as_of.clone().or_else(|| settings.as_of.clone());
-        Ok(Self { root, settings, texts, warehouse, warehouse_names, tables, as_of })
+        let refused = RefCell::default();
+        Ok(Self { root, settings, texts, warehouse, warehouse_names, tables, as_of, refused })
     }
 
     /// The cache folder.
@@ -91,10 +96,10 @@ impl Workspace {
         self.root.join(CACHE_FOLDER)
     }
 
-    /// Reads all recipes into the graph of targets.
+    /// Reads all recipes into the graph of targets. A stanza that its kind refuses is a matter for those who select it.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
+    /// Everything that is wrong with the graph.
     pub fn graph(&self) -> Outcome<TargetGraph> {
         let stanzas = self.stanzas()?;
         let kinds: BTreeMap<String, String> = stanzas.iter().map(|s| (s.name.to_string(), s.kind.clone())).collect();
@@ -106,8 +111,12 @@ impl Workspace {
             as_of: self.as_of.as_deref(),
         };
         let names = self.tables.keys().cloned().collect();
-        build::build(stanzas, &names, |stanza| registry::declare(stanza, &context))
-            .map_err(|errors| errors.iter().map(|e| problem::build(e, &self.texts)).collect())
+        let refuse = |name: &TargetName, errors: Vec<KindError>| {
+            let problems = errors.iter().map(|e| problem::kind(e, &self.texts)).collect();
+            self.refused.borrow_mut().insert(name.to_string(), problems);
+        };
+        build::build_around(stanzas, &names, |stanza| registry::declare(stanza, &context), refuse)
+            .map_err(|errors| errors.iter().map(|e| problem::graph(e, &self.texts)).collect())
     }
 
     fn stanzas(&self) -> Outcome<Vec<Stanza>> {
@@ -129,10 +138,15 @@ impl Workspace {
     /// The targets that these names and globs choose; the workspace's defaults where there are none.
     ///
     /// # Errors
-    /// When one matches nothing, or needs what is not there.
+    /// When one matches nothing, needs what is not there, or its stanza or one below it is wrong.
     pub fn select(&self, graph: &TargetGraph, patterns: &[String]) -> Outcome<Selection> {
         let patterns = if patterns.is_empty() { &self.settings.default } else { patterns };
-        select::select(graph, patterns).map_err(|errors| errors.iter().map(|e| problem::graph(e, &self.texts)).collect())
+        let selection = select::select(graph, patterns)
+            .map_err(|errors| errors.iter().map(|e| problem::graph(e, &self.texts)).collect::<Problems>())?;
+        let refused = self.refused.borrow();
+        let problems = selection.closure.iter().filter(|id| graph[**id].refused).filter_map(|id| refused.get(graph[*id].name().as_str()));
+        let problems: Problems = problems.flatten().cloned().collect();
+        if problems.is_empty() { Ok(selection) } else { Err(problems) }
     }
 }
 

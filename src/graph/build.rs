@@ -1,6 +1,7 @@
 //! Owns the graph of targets. Invariant: `nodes` stands in an order with dependencies first that depends on the targets alone, never on the
 //! order of stanzas or files.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Index;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub struct Node {
     pub implicit: bool,
     /// Names it needs that are neither targets nor tables; an error only where this target is asked for.
     pub missing: Vec<Missing>,
+    /// Its kind refused the stanza, so what it needs is not known; an error only where this target is asked for.
+    pub refused: bool,
 }
 
 /// A needed name that nothing has.
@@ -114,27 +117,47 @@ impl TargetGraph {
 /// # Errors
 /// Everything that keeps the graph from being built, in the order of the targets' names.
 pub fn build<E>(
-    mut stanzas: Vec<Stanza>,
+    stanzas: Vec<Stanza>,
     tables: &BTreeSet<String>,
     declare: impl Fn(&Stanza) -> Result<(u32, Declared), Vec<E>>,
 ) -> Result<TargetGraph, Vec<BuildError<E>>> {
+    let refusals = RefCell::new(Vec::new());
+    let graph = build_around(stanzas, tables, declare, |_, errors| refusals.borrow_mut().extend(errors));
+    let refused = refusals.into_inner().into_iter().map(BuildError::Declare);
+    match graph {
+        Err(errors) => Err(refused.chain(errors.into_iter().map(BuildError::Graph)).collect()),
+        Ok(graph) if refused.len() == 0 => Ok(graph),
+        Ok(_) => Err(refused.collect()),
+    }
+}
+
+/// Builds the graph around stanzas that their kind refuses: such a target stands in it as `refused`, and `refuse` takes its name and the reasons.
+///
+/// # Errors
+/// What is wrong with the graph itself, in the order of the targets' names.
+pub fn build_around<E>(
+    mut stanzas: Vec<Stanza>,
+    tables: &BTreeSet<String>,
+    declare: impl Fn(&Stanza) -> Result<(u32, Declared), Vec<E>>,
+    refuse: impl Fn(&TargetName, Vec<E>),
+) -> Result<TargetGraph, Vec<GraphError>> {
+    let declare = |stanza: &Stanza| declare(stanza).map_err(|errors| refuse(&stanza.name, errors)).ok();
     stanzas.sort_by(|a, b| (&a.name, &a.place.file, a.place.span.start).cmp(&(&b.name, &b.place.file, b.place.span.start)));
-    let mut errors: Vec<BuildError<E>> = clashes(&stanzas).into_iter().map(BuildError::Graph).collect();
+    let mut errors = clashes(&stanzas);
     let mut targets = Vec::with_capacity(stanzas.len());
     for stanza in stanzas {
-        declare_one(stanza, false, &declare, &mut targets, &mut errors);
+        targets.push(declare_one(stanza, false, &declare));
     }
     for stanza in implicit(&targets, tables) {
-        declare_one(stanza, true, &declare, &mut targets, &mut errors);
+        targets.push(declare_one(stanza, true, &declare));
     }
     targets.sort_by(|a, b| a.node.name().cmp(b.node.name()));
-    let wrong = link(&mut targets, tables);
-    errors.extend(wrong.into_iter().map(BuildError::Graph));
+    errors.extend(link(&mut targets, tables));
     match arrange(targets) {
         Ok((nodes, by_name)) if errors.is_empty() => Ok(TargetGraph { nodes, by_name, tables: tables.clone() }),
         Ok(_) => Err(errors),
         Err(cycles) => {
-            errors.extend(cycles.into_iter().map(BuildError::Graph));
+            errors.extend(cycles);
             Err(errors)
         }
     }
@@ -154,29 +177,22 @@ impl Target {
     }
 }
 
-fn declare_one<E>(
-    mut stanza: Stanza,
-    implicit: bool,
-    declare: impl Fn(&Stanza) -> Result<(u32, Declared), Vec<E>>,
-    targets: &mut Vec<Target>,
-    errors: &mut Vec<BuildError<E>>,
-) {
-    match declare(&stanza) {
-        Ok((version, mut declared)) => {
-            let places = declared.inputs.iter().map(|(slot, source)| match source {
-                Source::File(_) => stanza.place.clone(),
-                _ => place_of(&stanza, &declared, slot).clone(),
-            });
-            let places = places.collect();
-            stanza.body = BTreeMap::new();
-            stanza.places = BTreeMap::new();
-            declared.places = BTreeMap::new();
-            let stanza = Arc::new(stanza);
-            let node = Node { stanza, version, declared, deps: Vec::new(), dependants: Vec::new(), implicit, missing: Vec::new() };
-            targets.push(Target { node, places });
-        }
-        Err(refusals) => errors.extend(refusals.into_iter().map(BuildError::Declare)),
-    }
+/// A stanza's target; `declare` gives nothing for one that its kind refuses.
+fn declare_one(mut stanza: Stanza, implicit: bool, declare: impl Fn(&Stanza) -> Option<(u32, Declared)>) -> Target {
+    let declared = declare(&stanza);
+    let refused = declared.is_none();
+    let (version, mut declared) = declared.unwrap_or_default();
+    let places = declared.inputs.iter().map(|(slot, source)| match source {
+        Source::File(_) => stanza.place.clone(),
+        _ => place_of(&stanza, &declared, slot).clone(),
+    });
+    let places = places.collect();
+    stanza.body = BTreeMap::new();
+    stanza.places = BTreeMap::new();
+    declared.places = BTreeMap::new();
+    let stanza = Arc::new(stanza);
+    let node = Node { stanza, version, declared, deps: Vec::new(), dependants: Vec::new(), implicit, missing: Vec::new(), refused };
+    Target { node, places }
 }
 
 /// Where the source of a slot is named: the place that its kind gave, else the key called like the slot (`model:0` → `models.0`), else the
@@ -297,7 +313,7 @@ fn links_of(
             },
         }
     }
-    if !reads_own_table && tables.contains(own_name.as_str()) {
+    if !reads_own_table && !target.node.refused && tables.contains(own_name.as_str()) {
         errors.push(GraphError::ShadowsTable { name: own_name.clone(), place: target.node.stanza.place.clone() });
     }
     links
@@ -308,6 +324,8 @@ fn artifact_of(target: &Node, artifact: &str, place: &Place) -> Result<Option<St
     let outputs = &target.declared.outputs;
     let (name, known, place) = (|| target.name().clone(), || outputs.iter().cloned().collect(), || place.clone());
     match (artifact, outputs.len()) {
+        // What it makes is not known; whoever needs it cannot be built, and is told why.
+        _ if target.refused => Ok(None),
         ("", 1) => Ok(outputs.first().cloned()),
         ("", _) => Err(GraphError::WhichArtifact { target: name(), known: known(), place: place() }),
         _ if outputs.contains(artifact) => Ok(None),
