@@ -84,7 +84,7 @@ fn missing(graph: &TargetGraph, id: NodeId) -> impl Iterator<Item = GraphError> 
         // Other tables that are missing too would be no help.
         nearest: nearest(graph, &missing.name)
             .into_iter()
-            .filter(|n| graph.find(n).is_some_and(|id| graph[id].missing.is_empty()))
+            .filter(|n| graph.find(n).is_none_or(|id| graph[id].missing.is_empty()))
             .collect(),
     })
 }
