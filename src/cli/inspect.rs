@@ -110,7 +110,7 @@ fn made_lines(made: &Made, palette: &Palette) -> Vec<String> {
     );
     section(&mut lines, palette, "parameters", parameters(&made.params).into_iter().map(|(name, value)| format!("{name} = {value}")));
     let engines = made.engines.iter().map(|(name, id)| format!("{name} {}", id.chars().take(12).collect::<String>()));
-    section(&mut lines, palette, "ran with", engines.chain([format!("{}, {} threads", made.platform, made.threads)]));
+    section(&mut lines, palette, "ran with", engines.chain([format!("{}, threads = {}", made.platform, made.threads)]));
     section(&mut lines, palette, "metrics", numbers(&made.metrics));
     section(&mut lines, palette, "notes", made.notes.iter().cloned());
     if let Some(log) = &made.log {
