@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cbi::base::digest::{BlobId, Digest};
@@ -18,7 +17,6 @@ use cbi::store::content::{Batch, ContentStore};
 use cbi::store::error::StoreError;
 use cbi::store::fsck;
 use cbi::store::index;
-use cbi::store::recorder::Recorder;
 use cbi::store::root::Root;
 
 /// Records a result that made `bytes`, for the action number `n`.
@@ -82,30 +80,6 @@ fn a_result_is_found_by_this_session_and_by_the_next_however_the_index_stands() 
     }
     assert_eq!(session.cost_of("command", "t/1").unwrap(), Some(first.cost));
     assert_eq!(session.cost_of("command", "t/9").unwrap(), None);
-}
-
-#[test]
-fn a_recorder_records_everything_submitted_and_names_what_it_could_not() {
-    let folder = tempfile::tempdir().unwrap();
-    let session = Arc::new(Session::open(&cache(&folder)).unwrap());
-    let (told, outcomes) = std::sync::mpsc::channel();
-    let recorder =
-        Recorder::start(Arc::clone(&session), move |submitted, recorded| told.send((submitted.result, recorded.is_ok())).unwrap());
-    for n in 0..100 {
-        let mut batch = Batch::new();
-        let mut result = result(&session, n, &(n / 2).to_le_bytes(), &mut batch);
-        if n == 50 {
-            result.metrics.insert("rmse".into(), f64::INFINITY);
-        }
-        recorder.submit(result, batch);
-    }
-    drop(recorder);
-    let outcomes: Vec<_> = outcomes.iter().collect();
-    assert_eq!(outcomes.len(), 100);
-    for (result, recorded) in outcomes {
-        assert_eq!(recorded, result.target != "t/50");
-        assert_eq!(session.lookup(&result.key).unwrap().is_some(), recorded, "{}", result.target);
-    }
 }
 
 #[test]

@@ -269,14 +269,16 @@ impl<'e> Run<'e, '_, '_> {
             _ => None,
         });
         let ran: Vec<_> = ran.collect();
-        let recorded = if ran.is_empty() { Ok(()) } else { self.executor.session.record_all(&ran) };
+        let together = ran.is_empty() || self.executor.session.record_all(&ran).is_ok();
         for Ended { id, work, .. } in ended {
             match work {
                 Ok(Work::Shared(result)) => self.reuse(id, &result),
                 Ok(Work::Ran(ran, lock)) => {
-                    match &recorded {
+                    // One that cannot be recorded is no reason to lose the others.
+                    let alone = || self.executor.session.record(&ran.result, &ran.batch);
+                    match if together { Ok(()) } else { alone() } {
                         Ok(()) => self.ran(id, ran.result),
-                        Err(error) => self.fail(id, store_failure(error)),
+                        Err(error) => self.fail(id, store_failure(&error)),
                     }
                     // What could stay behind is an empty file; the lock itself ends here in any case.
                     _ = lock.remove();

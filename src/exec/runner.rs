@@ -85,6 +85,8 @@ enum RunError {
     Output(#[from] OutputError),
     #[error("its input {slot} changed while the build ran")]
     InputChanged { slot: String },
+    #[error("two of its inputs would be the file '{path}'")]
+    InputTwice { path: String },
     #[error("it changed its own input {slot}")]
     InputWritten { slot: String },
     #[error("the program '{program}' is not on this machine")]
@@ -161,20 +163,9 @@ impl Runner<'_> {
     fn command(&self, job: &Job, sandbox: &Sandbox) -> Result<(Spawn, BTreeSet<String>), RunError> {
         let params = &job.action.params;
         let work = sandbox.work();
-        let mut placed = BTreeSet::new();
-        for (slot, input) in &job.action.inputs {
-            let place = params["place"][slot].as_str().unwrap_or("./");
-            let files = self.files_of(job, slot, input)?;
-            if let Some(folder) = place.strip_suffix('/') {
-                let prefix = if folder == "." { String::new() } else { format!("{folder}/") };
-                placed.extend(files.files.keys().map(|f| format!("{prefix}{f}")));
-                materialize::place(self.store, &files, &if prefix.is_empty() { work.clone() } else { work.join(folder) })?;
-            } else {
-                let one = files.files.into_values().next().map(|entry| (place.to_owned(), entry));
-                materialize::place(self.store, &Manifest { files: one.into_iter().collect() }, &work)?;
-                placed.insert(place.to_owned());
-            }
-        }
+        let inputs = self.inputs_of_command(job)?;
+        let placed: BTreeSet<String> = inputs.files.keys().cloned().collect();
+        materialize::place(self.store, &inputs, &work)?;
         for output in texts(&params["outputs"]) {
             if let Some((folder, _)) = output.rsplit_once('/') {
                 fs::create_folders(&work.join(folder))?;
@@ -202,6 +193,26 @@ impl Runner<'_> {
             env.extend(given.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))));
         }
         Ok((Spawn { program, args, cwd: work, env, log: sandbox.log(), timeout: job.timeout, jail: Some(jail) }, placed))
+    }
+
+    /// All that a command reads, by its path in the working folder.
+    fn inputs_of_command(&self, job: &Job) -> Result<Manifest, RunError> {
+        let mut all = BTreeMap::new();
+        for (slot, input) in &job.action.inputs {
+            let place = job.action.params["place"][slot].as_str().unwrap_or("./");
+            for (name, entry) in self.files_of(job, slot, input)?.files {
+                let path = match place.strip_suffix('/') {
+                    Some(".") => name,
+                    Some(folder) => format!("{folder}/{name}"),
+                    None => place.to_owned(),
+                };
+                if all.contains_key(&path) {
+                    return Err(RunError::InputTwice { path });
+                }
+                all.insert(path, entry);
+            }
+        }
+        Ok(Manifest { files: all })
     }
 
     /// One of our own kinds: the program beside this one, told by a request file.

@@ -13,5 +13,4 @@ pub mod materialize;
 pub mod memo;
 pub mod memory;
 pub mod record;
-pub mod recorder;
 pub mod root;
