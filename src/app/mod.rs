@@ -3,9 +3,11 @@
 pub mod build;
 pub mod changes;
 pub mod diff;
+pub mod doctor;
 pub mod get;
 pub mod history;
 pub mod index;
+pub mod init;
 pub mod latest;
 pub mod outputs;
 pub mod problem;
@@ -16,4 +18,5 @@ pub mod sources;
 pub mod status;
 pub mod tables;
 pub mod texts;
+pub mod upkeep;
 pub mod workspace;

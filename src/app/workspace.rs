@@ -150,6 +150,14 @@ impl Workspace {
     }
 }
 
+/// The cache folder of the workspace that `directory` is in, whatever state its recipes are in.
+///
+/// # Errors
+/// When there is no workspace.
+pub fn cache_of(directory: &Path) -> Outcome<PathBuf> {
+    Ok(find_root(directory)?.join(CACHE_FOLDER))
+}
+
 /// The real path of the workspace that `directory` is in.
 ///
 /// # Errors

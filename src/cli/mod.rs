@@ -6,3 +6,4 @@ pub mod examples;
 pub mod inspect;
 pub mod report;
 pub mod run;
+pub mod upkeep;

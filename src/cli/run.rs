@@ -14,6 +14,7 @@ use crate::cli::args::{self, Args, Command, Drawn, Global};
 use crate::cli::compare;
 use crate::cli::inspect;
 use crate::cli::report;
+use crate::cli::upkeep;
 use crate::model::event::EventSink;
 use crate::ui::fancy::Fancy;
 use crate::ui::graph::Drawing;
@@ -56,6 +57,11 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
         Command::Status(ask) => Ok(say(&status::status(&options, &ask.targets)?, ask.format.json, &args.global)),
         Command::Why(ask) => Ok(say(&status::why(&options, &ask.target)?, ask.format.json, &args.global)),
         Command::Graph(ask) => Ok(draw(&status::drawing(&options, &ask.targets)?, ask.format, &args.global)),
+        Command::Gc(ask) => upkeep::gc(ask, &args.global),
+        Command::Fsck(ask) => upkeep::fsck(ask, &args.global),
+        Command::Doctor(ask) => Ok(upkeep::doctor(&options, ask.json, &args.global)),
+        Command::Schema => Ok(upkeep::schema(&args.global)),
+        Command::Init(ask) => upkeep::init(ask, &args.global),
         Command::Completions(ask) => {
             let (mut out, _) = Output::stdout(args.global.colour());
             out.text(&String::from_utf8_lossy(&args::completions(ask.shell)));

@@ -237,7 +237,7 @@ impl Runner<'_> {
         env.push(("OMP_WAIT_POLICY".into(), "passive".into()));
         env.push(("OMP_NUM_THREADS".into(), job.action.threads.to_string()));
         env.extend(std::env::var("CBI_NATIVE_DIR").ok().map(|v| ("CBI_NATIVE_DIR".into(), v)));
-        let program = action_program()?;
+        let program = action_program().map_err(|path| RunError::NoActionProgram { path })?;
         let spawn =
             Spawn { program, args: vec![file.into()], cwd: sandbox.work(), env, log: sandbox.log(), timeout: job.timeout, jail: None };
         Ok((spawn, BTreeSet::new()))
@@ -294,14 +294,17 @@ fn response(sandbox: &Sandbox) -> Result<Response, RunError> {
     })
 }
 
-/// The program that runs actions stands beside this one.
-fn action_program() -> Result<PathBuf, RunError> {
+/// The program that runs actions: it stands beside this one.
+///
+/// # Errors
+/// With where it should be, when it is not there.
+pub fn action_program() -> Result<PathBuf, PathBuf> {
     let here = std::env::current_exe().unwrap_or_default();
     let beside = here.with_file_name("cbi-action");
     // Test programs stand one folder deeper than the programs they test.
     let above = here.parent().and_then(Path::parent).map(|p| p.join("cbi-action"));
     let found = [Some(beside.clone()), above].into_iter().flatten().find(|p| p.is_file());
-    found.ok_or(RunError::NoActionProgram { path: beside })
+    found.ok_or(beside)
 }
 
 fn base_env(sandbox: &Sandbox) -> Vec<(String, String)> {

@@ -12,6 +12,13 @@ pub fn memory() -> u64 {
     physical().unwrap_or(4 << 30)
 }
 
+/// Bytes that may still be written to the disk of `path`; `None` where the system does not say.
+#[must_use]
+pub fn disk_free(path: &std::path::Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(path).ok()?;
+    disk.f_bavail.checked_mul(disk.f_frsize)
+}
+
 #[cfg(target_os = "linux")]
 fn physical() -> Option<u64> {
     let info = rustix::system::sysinfo();

@@ -1,7 +1,7 @@
 //! Owns which code runs a kind's action. Invariant: only the program that runs actions comes here, for behind it stand the engines.
 
 use crate::kinds::request::{Request, RequestError, Response, RunError};
-use crate::kinds::{ensemble, evaluate, forecast, frame, lightgbm, naive, sql, table, view, xgboost};
+use crate::kinds::{ensemble, evaluate, forecast, frame, lightgbm, naive, probe, sql, table, view, xgboost};
 
 /// Runs the action that the request asks for; what it made is in its output folder.
 ///
@@ -15,6 +15,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
         "frame" => frame::run(request),
         "lightgbm" => lightgbm::run(request),
         "naive" => naive::run(request),
+        "probe:engine" => probe::engine(request),
         "sql" => sql::run(request),
         "table" => table::run(request),
         "view:cat" => view::cat(request),

@@ -12,6 +12,7 @@ pub mod kind;
 pub mod learner;
 pub mod lightgbm;
 pub mod naive;
+pub mod probe;
 pub mod query;
 pub mod registry;
 pub mod request;

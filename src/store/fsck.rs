@@ -1,6 +1,6 @@
 //! Owns the check of a whole store. Invariant: checking changes nothing that anybody relies on, and repairing destroys nothing that is whole.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -124,18 +124,29 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
+/// Takes how many blobs were read, and of how many.
+pub type Seen<'a> = &'a (dyn Fn(usize, usize) + Sync);
+
 /// Reads every blob and every record.
 ///
 /// # Errors
 /// When the store cannot be read, or is of a newer format.
 pub fn check(root: &Root) -> StoreResult<Report> {
+    check_showing(root, &|_, _| {})
+}
+
+/// As [`check`]; `seen` is told, from several threads, how many blobs were read and of how many.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_showing(root: &Root, seen: Seen) -> StoreResult<Report> {
     let mut report = Report::default();
     match root.check() {
         Err(newer @ StoreError::NewerFormat { .. }) => return Err(newer),
         Err(_) => report.findings.push(Finding::Format { path: root.format_file() }),
         Ok(()) => {}
     }
-    let damaged = check_blobs(root, &mut report)?;
+    let damaged = check_blobs(root, seen, &mut report)?;
     let present = |blob: &BlobId, size: Option<u64>| -> StoreResult<bool> {
         let stat = fs::link_stat(&LocalStore::new(root.clone()).path_of(blob))?;
         Ok(!damaged.contains(blob) && stat.is_some_and(|s| s.what == What::File && size.is_none_or(|size| size == s.size)))
@@ -149,7 +160,7 @@ pub fn check(root: &Root) -> StoreResult<Report> {
 }
 
 /// Hashes all blobs; returns those that are damaged.
-fn check_blobs(root: &Root, report: &mut Report) -> StoreResult<HashSet<BlobId>> {
+fn check_blobs(root: &Root, seen: Seen, report: &mut Report) -> StoreResult<HashSet<BlobId>> {
     let mut blobs = Vec::new();
     for shard in fs::list_if_any(&root.blobs())? {
         let folder = root.blobs().join(&shard.name);
@@ -168,7 +179,7 @@ fn check_blobs(root: &Root, report: &mut Report) -> StoreResult<HashSet<BlobId>>
         }
     }
     let mut damaged = HashSet::new();
-    for (id, found, size) in hash_all(&blobs)? {
+    for (id, found, size) in hash_all(&blobs, seen)? {
         (report.blobs, report.bytes) = (report.blobs + 1, report.bytes + size);
         if found != id {
             damaged.insert(id);
@@ -179,11 +190,14 @@ fn check_blobs(root: &Root, report: &mut Report) -> StoreResult<HashSet<BlobId>>
 }
 
 /// Hashes files by as many threads as the machine has: name, digest and size of each.
-fn hash_all(blobs: &[(BlobId, PathBuf)]) -> StoreResult<Vec<(BlobId, BlobId, u64)>> {
+fn hash_all(blobs: &[(BlobId, PathBuf)], seen: Seen) -> StoreResult<Vec<(BlobId, BlobId, u64)>> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
-        while let Some((id, path)) = blobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some((id, path)) = blobs.get(at) else { break };
+            seen(at, blobs.len());
             // One removed meanwhile is a hole at most, and found as one.
             if let Some(file) = File::open_if_any(path)? {
                 let (found, size) = hash(&file)?;
@@ -228,20 +242,26 @@ type Present<'a> = &'a dyn Fn(&BlobId, Option<u64>) -> StoreResult<bool>;
 
 fn check_results(root: &Root, present: Present, report: &mut Report) -> StoreResult<()> {
     let Report { results, findings, .. } = report;
-    check_log(&root.actions_log(), findings, |payload, findings| {
+    // The newest record of an action stands for it: a hole in an older one hurts nobody.
+    let mut holes: HashMap<ActionKey, Vec<Finding>> = HashMap::new();
+    check_log(&root.actions_log(), findings, |payload, _| {
         let result = match read_result(payload) {
             Ok(result) => result,
             Err(why) => return Ok(Some(why)),
         };
         *results += 1;
         let files = result.outputs.values().flat_map(|m| m.files.values()).map(|f| (f.blob, Some(f.size)));
+        let mut found = Vec::new();
         for (blob, size) in files.chain(result.log.map(|log| (log, None))) {
             if !present(&blob, size)? {
-                findings.push(Finding::Hole { key: result.key, target: result.target.clone(), blob });
+                found.push(Finding::Hole { key: result.key, target: result.target.clone(), blob });
             }
         }
+        holes.insert(result.key, found);
         Ok(None)
-    })
+    })?;
+    findings.extend(holes.into_values().flatten());
+    Ok(())
 }
 
 fn read_result(payload: &[u8]) -> Result<ActionResult, String> {

@@ -15,7 +15,11 @@ use crate::engine::native;
 /// Characters that the model's text cannot hold in a name.
 const NOT_IN_NAMES: &[char] = &['"', ',', ':', '[', ']', '{', '}', '\n'];
 
-fn library() -> Result<&'static LightGbm, GbdtError> {
+/// The library, loaded.
+///
+/// # Errors
+/// When it is not there, or lacks a function that is used.
+pub fn library() -> Result<&'static LightGbm, GbdtError> {
     LightGbm::load(&native::library("lightgbm").unwrap_or_default())
 }
 

@@ -15,7 +15,11 @@ use crate::engine::native;
 /// Characters that the vendor's Python package refuses in a name.
 const NOT_IN_NAMES: &[char] = &['[', ']', '<'];
 
-fn library() -> Result<&'static XgBoost, GbdtError> {
+/// The library, loaded.
+///
+/// # Errors
+/// When it is not there, or lacks a function that is used.
+pub fn library() -> Result<&'static XgBoost, GbdtError> {
     XgBoost::load(&native::library("xgboost").unwrap_or_default())
 }
 

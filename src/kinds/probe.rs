@@ -1,0 +1,38 @@
+//! Tries an engine for `cbi doctor`: no recipe kind, for nothing is built. Invariant: it answers only what the loaded engine itself did or said.
+//!
+//! `probe:engine`: params `engine` (`duckdb`, `lightgbm`, `xgboost`). The answer's notes say what is known of it; an engine that does not load fails.
+
+use arrow::array::{Array, AsArray};
+use serde::Deserialize;
+
+use crate::engine::duck::Duck;
+use crate::engine::gbdt::{lightgbm, xgboost};
+use crate::kinds::request::{Request, RequestError, Response, RunError};
+
+#[derive(Debug, Deserialize)]
+struct Spec {
+    engine: String,
+}
+
+/// Loads the engine.
+///
+/// # Errors
+/// When it does not load.
+pub fn engine(request: &Request) -> Result<Response, RunError> {
+    let spec: Spec = request.params()?;
+    let mut notes = Vec::new();
+    match spec.engine.as_str() {
+        "duckdb" => notes.extend(duckdb()?),
+        "lightgbm" => _ = lightgbm::library().map_err(|error| RunError::failed(&error))?,
+        "xgboost" => _ = xgboost::library().map_err(|error| RunError::failed(&error))?,
+        other => return Err(RunError::failed(&RequestError::Kind { kind: other.to_owned() })),
+    }
+    Ok(Response { notes, ..Response::default() })
+}
+
+/// What it calls its own version, after one query.
+fn duckdb() -> Result<Option<String>, RunError> {
+    let rows = Duck::open().and_then(|duck| duck.rows("SELECT version() AS version")).map_err(|error| RunError::failed(&error))?;
+    let version = rows.column(0).as_string_opt::<i32>().filter(|column| !column.is_empty());
+    Ok(version.map(|column| column.value(0).to_owned()))
+}
