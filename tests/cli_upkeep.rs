@@ -1,4 +1,5 @@
 //! Housekeeping from the command line, on workspaces of small commands: collection, check and repair, doctor, beginning, schema.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

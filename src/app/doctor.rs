@@ -21,7 +21,7 @@ use crate::store::hash;
 use crate::store::root::Root;
 
 /// An engine that takes longer than this to load does not load.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Less free disk than this is worth a word; less than a tenth of it stops builds.
 const LOW_DISK: u64 = 2 << 30;

@@ -220,7 +220,9 @@ pub fn init(ask: &args::Init, global: &Global) -> Outcome<ExitCode> {
 
 fn print(lines: &[String], global: &Global) {
     let (mut out, _) = Output::stdout(global.colour());
-    lines.iter().for_each(|line| out.line(line));
+    for line in lines {
+        out.line(line);
+    }
     out.flush();
 }
 
