@@ -74,7 +74,6 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
         Command::Reproduce(ask) => compare::reproduce(ask, &options, &args.global, &heed_signals()),
         Command::Log(ask) => inspect::log(ask, &options, &args.global),
         Command::Show(ask) => inspect::show(ask, &options, &args.global),
-        _ => Err(vec![Diagnostic::new(ExitCode::Bug, "not wired")]),
     }
 }
 
