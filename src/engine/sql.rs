@@ -81,6 +81,12 @@ impl SqlRunError {
         match self {
             Self::UnknownColumn { nearest: Some(near), .. } => Some(format!("did you mean '{near}'?")),
             Self::SameName { .. } => Some("give each its own name with AS, or leave one out with * EXCEPT (…)".into()),
+            Self::Duck(DuckError::Value { message }) if message.starts_with("division by zero") => {
+                Some("SAFE_DIVIDE(a, b) gives NULL where b is 0".into())
+            }
+            Self::Duck(DuckError::Value { message }) if message.starts_with("bad ") => {
+                Some("SAFE_CAST gives NULL where a value does not convert".into())
+            }
             Self::Numeric { table, column } => Some(format!("in the stanza [table.\"{table}\"] say: types = {{ {column} = \"FLOAT64\" }}")),
             _ => None,
         }

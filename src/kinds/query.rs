@@ -165,7 +165,11 @@ fn failure(error: &QueryError) -> RunError {
 pub fn keep(request: &Request, rows: &RecordBatch, what: &str) -> Result<Response, RunError> {
     if rows.num_rows() == 0 {
         let empty = TableError::Empty { what: what.to_owned() };
-        return Err(RunError::refused(&empty).hint("look at what it reads: cbi cat TABLE"));
+        let read = request.inputs.keys().find_map(|slot| slot.strip_prefix(SLOT));
+        return Err(RunError::refused(&empty).hint(match read {
+            Some(table) => format!("look at what it reads: cbi cat {table}"),
+            None => "look at the table's file in the warehouse".to_owned(),
+        }));
     }
     let path = request.output(ARTIFACT)?.join(table_file::FILE_NAME);
     write(&path, rows, request.params.get("key")).map_err(|error| match &error {
