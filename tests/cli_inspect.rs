@@ -1,5 +1,7 @@
 //! Promises of the commands that look at results, on a small workspace of the crude oil that is in the repository.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may stop where it stands")]
+
 use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
