@@ -96,7 +96,9 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         (_, 0) => "ok",
         _ => "failed",
     };
-    outputs::link(session.root(), session.content(), &made, &last, &built.manifests).map_err(problem::stores)?;
+    // Until this build has ended well, `out/` is not what the index of an earlier one stands for.
+    fs::remove_file(&session.root().last_build_index()).map_err(|e| problem::stores(e.into()))?;
+    outputs::link(session.root(), session.content(), &made, &built.manifests).map_err(problem::stores)?;
     let state = next_state(&graph, &last, &made);
     if built.counts.ran + built.counts.failed > 0 || state != last {
         let targets = BlobId(Digest::of(b""));

@@ -2,6 +2,7 @@
 //! nothing reads it back.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::base::digest::ManifestId;
@@ -13,23 +14,13 @@ use crate::store::error::StoreError;
 use crate::store::local::LocalStore;
 use crate::store::root::Root;
 
-/// Links the outputs of every target that was made anew or whose links are gone.
+/// Makes the outputs of every target what its links lead to. Links of a build that was killed may lead anywhere, so each is looked at.
 ///
 /// # Errors
 /// When the folder cannot be written to.
-pub fn link(
-    root: &Root,
-    store: &LocalStore,
-    made: &BuiltTargets,
-    last: &BuiltTargets,
-    manifests: &HashMap<ManifestId, Manifest>,
-) -> Result<(), StoreError> {
+pub fn link(root: &Root, store: &LocalStore, made: &BuiltTargets, manifests: &HashMap<ManifestId, Manifest>) -> Result<(), StoreError> {
     for (name, built) in made {
-        let folder = root.out().join(name);
-        let same = last.get(name).is_some_and(|b| b.artifacts == built.artifacts) && fs::link_stat(&folder)?.is_some();
-        if !same {
-            link_target(root, store, &folder, built, manifests)?;
-        }
+        link_target(root, store, &root.out().join(name), built, manifests)?;
     }
     Ok(())
 }
@@ -56,16 +47,17 @@ fn link_target(
 /// the link is left out.
 fn link_file(blob: &Path, root: &Path, path: &Path) -> Result<(), FsError> {
     let parent = path.parent().unwrap_or(root);
-    if fs::create_folders(parent).is_err() {
-        return Ok(());
-    }
     let depth = parent.strip_prefix(root).map_or(0, |p| p.components().count());
     let up: PathBuf = std::iter::repeat_n("..", depth).collect();
     let target = up.join(blob.strip_prefix(root).unwrap_or(blob));
     match fs::link_stat(path)? {
+        Some(stat) if stat.what == What::Link && fs::read_link(path)? == target => return Ok(()),
         Some(stat) if stat.what == What::Folder => return Ok(()),
         Some(_) => fs::remove_file(path)?,
-        None => {}
+        None => match fs::create_folders(parent) {
+            Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory) => return Ok(()),
+            done => done?,
+        },
     }
     fs::symlink(&target, path)
 }

@@ -53,7 +53,8 @@ impl<'a> Sources<'a> {
         };
         let blob = self.session.hash_file(&path).map_err(|e| from_store(&e))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let executable = matches!(source, Source::File(_)) && fs::stat(&path).ok().flatten().is_some_and(|s| s.executable());
+        let executable =
+            matches!(source, Source::File(_)) && fs::stat(&path).map_err(|e| from_store(&e.into()))?.is_some_and(|s| s.executable());
         let pinned = (Input::File { blob, name, executable }, path);
         self.pinned.borrow_mut().insert(source.clone(), pinned.clone());
         Ok(pinned)
@@ -99,7 +100,7 @@ pub fn identities(session: &Session, graph: &TargetGraph, wanted: &[NodeId]) -> 
         let places = PROGRAM_PATH.split(':').map(|folder| Path::new(folder).join(program));
         files.extend(places.take_while(|place| Some(place) != found.as_ref()));
         files.extend(found.clone());
-        let identity = match found.and_then(|path| fs::real_path(&path).ok()) {
+        let identity = match found.map(|path| fs::real_path(&path)).transpose().map_err(|e| from_store(&e.into()))? {
             Some(path) => {
                 let digest = digest(session, &path).map_err(|e| from_store(&e))?;
                 files.insert(path);

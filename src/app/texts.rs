@@ -11,7 +11,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use crate::app::index::{self, Watch};
 use crate::base::diagnostic::Snippet;
 use crate::base::digest::Digest;
-use crate::io::fs::{self, What};
+use crate::io::fs::{self, FsError, FsResult, What};
 use crate::model::recipe::Place;
 
 /// The workspace's text files, as far as they were asked for.
@@ -25,13 +25,22 @@ pub struct Texts {
     names: RefCell<BTreeMap<String, Option<Digest>>>,
     /// Paths whose being there decided something.
     looked: RefCell<BTreeMap<String, bool>>,
+    /// What could not be looked at. It must not count as absent: an input would be missing and nobody would know.
+    unseen: RefCell<Vec<FsError>>,
 }
 
 impl Texts {
     /// The files under `root`, the workspace's real path.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root, read: RefCell::default(), listed: RefCell::default(), names: RefCell::default(), looked: RefCell::default() }
+        Self {
+            root,
+            read: RefCell::default(),
+            listed: RefCell::default(),
+            names: RefCell::default(),
+            looked: RefCell::default(),
+            unseen: RefCell::default(),
+        }
     }
 
     /// The text of the file at a relative path, or why there is none, in words.
@@ -84,7 +93,17 @@ impl Texts {
     }
 
     fn is_file(&self, path: &str) -> bool {
-        fs::stat(&self.root.join(path)).ok().flatten().is_some_and(|s| s.what == What::File)
+        self.seen(fs::stat(&self.root.join(path))).flatten().is_some_and(|s| s.what == What::File)
+    }
+
+    fn seen<T>(&self, result: FsResult<T>) -> Option<T> {
+        result.map_err(|error| self.unseen.borrow_mut().push(error)).ok()
+    }
+
+    /// What could not be looked at since this was last asked: while there is any, nothing that was found can be relied on.
+    #[must_use]
+    pub fn take_unseen(&self) -> Vec<FsError> {
+        self.unseen.take()
     }
 
     fn search(&self, folder: &str, glob: &GlobMatcher, deep: bool, found: &mut Vec<String>) {
@@ -108,7 +127,7 @@ impl Texts {
         let path = self.root.join(folder);
         // Before the list itself: a change between the two is then one that the next build sees.
         self.names.borrow_mut().insert(folder.to_owned(), index::names_of(&path));
-        let entries = fs::list_if_any(&path).unwrap_or_default();
+        let entries = self.seen(fs::list_if_any(&path)).unwrap_or_default();
         let mut names: Vec<String> = entries
             .iter()
             .filter_map(|entry| {

@@ -101,7 +101,9 @@ impl Workspace {
     /// # Errors
     /// Everything that is wrong with the graph.
     pub fn graph(&self) -> Outcome<TargetGraph> {
-        let stanzas = self.stanzas()?;
+        let stanzas = self.stanzas();
+        self.all_seen()?;
+        let stanzas = stanzas?;
         let kinds: BTreeMap<String, String> = stanzas.iter().map(|s| (s.name.to_string(), s.kind.clone())).collect();
         let context = DeclareContext {
             text: &|path| self.texts.text(path),
@@ -115,8 +117,15 @@ impl Workspace {
             let problems = errors.iter().map(|e| problem::kind(e, &self.texts)).collect();
             self.refused.borrow_mut().insert(name.to_string(), problems);
         };
-        build::build_around(stanzas, &names, |stanza| registry::declare(stanza, &context), refuse)
-            .map_err(|errors| errors.iter().map(|e| problem::graph(e, &self.texts)).collect())
+        let graph = build::build_around(stanzas, &names, |stanza| registry::declare(stanza, &context), refuse);
+        self.all_seen()?;
+        graph.map_err(|errors| errors.iter().map(|e| problem::graph(e, &self.texts)).collect())
+    }
+
+    /// A folder that could not be listed is a failure of the machine, not an empty folder.
+    fn all_seen(&self) -> Outcome<()> {
+        let unseen = self.texts.take_unseen();
+        if unseen.is_empty() { Ok(()) } else { Err(unseen.iter().map(|e| Diagnostic::of(ExitCode::ActionFailed, e)).collect()) }
     }
 
     fn stanzas(&self) -> Outcome<Vec<Stanza>> {

@@ -234,6 +234,14 @@ pub fn symlink(target: &Path, path: &Path) -> FsResult<()> {
     at("link", path, || std::os::unix::fs::symlink(target, path))
 }
 
+/// Where a symbolic link points to.
+///
+/// # Errors
+/// When it is no link or the system refuses.
+pub fn read_link(path: &Path) -> FsResult<PathBuf> {
+    at("read the link", path, || std_fs::read_link(path))
+}
+
 /// Sets permission bits, whatever the umask.
 ///
 /// # Errors
