@@ -93,11 +93,14 @@ fn programs() -> impl Strategy<Value = Program> {
     prop_oneof![Just(Program::Cat), Just(Program::Head), Just(Program::Upper), Just(Program::Count), Just(Program::Refuse)]
 }
 
+/// Whether an input is a file, and which file or target.
+type Pick = (bool, prop::sample::Index);
+
 fn targets() -> impl Strategy<Value = Vec<Target>> {
     let raw = (programs(), prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 1..4), prop::bool::weighted(0.2));
     prop::collection::vec(raw, 2..9).prop_map(|raw| {
-        let target = |(at, (program, inputs, twin)): (usize, (Program, Vec<(bool, prop::sample::Index)>, bool))| {
-            let input = |(file, index): (bool, prop::sample::Index)| match file || at == 0 {
+        let target = |(at, (program, inputs, twin)): (usize, (Program, Vec<Pick>, bool))| {
+            let input = |(file, index): Pick| match file || at == 0 {
                 true => Input::File(index.index(FILES)),
                 false => Input::Target(index.index(at)),
             };
@@ -316,7 +319,9 @@ fn whatever_is_edited_reverted_broken_or_killed_builds_give_the_right_bytes_and_
     let outcome = runner.run(&(targets(), steps()), |(targets, steps)| {
         if began.elapsed() < TIME {
             let mut world = World::new(targets);
-            steps.iter().for_each(|step| world.take(step));
+            for step in &steps {
+                world.take(step);
+            }
             world.build(true, None, 3);
             world.build(true, None, 3);
         }
