@@ -9,7 +9,8 @@ use std::thread::Scope;
 use std::time::Duration;
 
 use crate::base::diagnostic::ExitCode;
-use crate::base::digest::{ActionKey, ManifestId};
+use crate::base::digest::ActionKey;
+use crate::exec::outcome::{Outcome, stopped, store_failure};
 use crate::exec::pool::{Budget, Need, Pool};
 use crate::exec::runner::{Failure, Job, Ran, Runner};
 use crate::exec::scheduler::Scheduler;
@@ -17,14 +18,13 @@ use crate::graph::build::{Node, NodeId};
 use crate::io::lock::{Lock, LockError, Mode};
 use crate::io::process::Children;
 use crate::model::action::Input;
-use crate::model::build::{BuiltTarget, Counts};
+use crate::model::build::BuiltTarget;
 use crate::model::event::{Event, EventSink};
-use crate::model::manifest::Manifest;
 use crate::model::recipe::Source;
 use crate::model::result::{ActionResult, Cost};
 use crate::plan::explain;
 use crate::plan::key::{self, Identities};
-use crate::plan::planner::{Made, Planner, State};
+use crate::plan::planner::{Made, Planner};
 use crate::store::action_cache::Session;
 use crate::store::error::StoreError;
 
@@ -48,19 +48,6 @@ pub struct Executor<'a> {
     pub cancel: &'a AtomicBool,
     /// What the last build made of a target.
     pub last: &'a BTreeMap<String, BuiltTarget>,
-}
-
-/// How a build went.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Steps run, reused, failed.
-    pub counts: Counts,
-    /// Failed targets with what a person should know.
-    pub failures: Vec<(String, Failure)>,
-    /// Whether it was stopped.
-    pub interrupted: bool,
-    /// Files of every artifact met.
-    pub manifests: HashMap<ManifestId, Manifest>,
 }
 
 /// Pins a file or a warehouse table: its content's identity, and where it is.
@@ -356,13 +343,10 @@ impl<'e> Run<'e, '_, '_> {
     }
 
     fn take_note(&mut self, result: &ActionResult) -> Made {
-        let mut artifacts = BTreeMap::new();
-        for (name, manifest) in &result.outputs {
-            let hash = manifest.id();
-            artifacts.insert(name.clone(), hash);
-            self.outcome.manifests.entry(hash).or_insert_with(|| manifest.clone());
+        for manifest in result.outputs.values() {
+            self.outcome.manifests.entry(manifest.id()).or_insert_with(|| manifest.clone());
         }
-        Made { key: result.key, artifacts }
+        Made::of(result)
     }
 
     fn fail(&mut self, id: NodeId, failure: Failure) {
@@ -400,34 +384,4 @@ impl<'e> Run<'e, '_, '_> {
     fn name(&self, id: NodeId) -> String {
         self.planner.graph()[id].stanza.name.to_string()
     }
-}
-
-impl Outcome {
-    /// What every done step made, by target.
-    #[must_use]
-    pub fn built(planner: &Planner) -> BTreeMap<String, BuiltTarget> {
-        let done = planner.wanted().filter_map(|id| match planner.state(id) {
-            State::Done(made) => Some((id, made)),
-            _ => None,
-        });
-        done.map(|(id, made)| {
-            let name = planner.graph()[id].stanza.name.to_string();
-            (name, BuiltTarget { key: made.key, artifacts: made.artifacts.clone() })
-        })
-        .collect()
-    }
-}
-
-fn store_failure(error: &StoreError) -> Failure {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    Failure { error: text, hint: None, log_tail: Vec::new(), code: ExitCode::ActionFailed }
-}
-
-fn stopped() -> Failure {
-    Failure { error: "it was stopped".into(), hint: None, log_tail: Vec::new(), code: ExitCode::Interrupted }
 }

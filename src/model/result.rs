@@ -34,6 +34,22 @@ pub struct ActionResult {
     pub ended_ms: u64,
 }
 
+impl ActionResult {
+    /// The record's bytes.
+    ///
+    /// # Errors
+    /// When it could not be read back as it is, with what is wrong with it.
+    pub fn to_record(&self) -> Result<Vec<u8>, String> {
+        if let Some((name, value)) = self.metrics.iter().find(|(_, v)| !v.is_finite()) {
+            return Err(format!("metric '{name}' is {value}"));
+        }
+        if self.key != self.action.key() {
+            return Err(format!("key {} is not that of the action", self.key));
+        }
+        serde_json::to_vec(self).map_err(|e| e.to_string())
+    }
+}
+
 /// What one run of an action cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cost {

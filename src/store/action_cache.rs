@@ -123,7 +123,11 @@ impl Session {
     /// # Errors
     /// When the disk refuses, or a result is not one that can be read back.
     pub fn record_all(&self, results: &[(&ActionResult, &Batch)]) -> StoreResult<()> {
-        let payloads = results.iter().map(|(result, _)| encode(result)).collect::<StoreResult<Vec<_>>>()?;
+        let payloads = results
+            .iter()
+            .map(|(result, _)| result.to_record())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|why| StoreError::Record { why })?;
         let mut together = Batch::new();
         for (_, batch) in results {
             together.merge(batch);
@@ -394,14 +398,4 @@ impl State {
         }
         Ok(())
     }
-}
-
-fn encode(result: &ActionResult) -> StoreResult<Vec<u8>> {
-    if let Some((name, value)) = result.metrics.iter().find(|(_, v)| !v.is_finite()) {
-        return Err(StoreError::Record { why: format!("metric '{name}' is {value}") });
-    }
-    if result.key != result.action.key() {
-        return Err(StoreError::Record { why: format!("key {} is not that of the action", result.key) });
-    }
-    serde_json::to_vec(result).map_err(|e| StoreError::Record { why: e.to_string() })
 }
