@@ -1,5 +1,6 @@
 //! Promises about bad input that is found before anything runs: its exit code, its place, the way out. Invariant: after each of these nothing is
 //! recorded and no output stands anywhere.
+#![allow(clippy::unwrap_used)]
 
 #[path = "common/space.rs"]
 mod space;

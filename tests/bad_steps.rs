@@ -1,5 +1,6 @@
 //! Promises about steps that go wrong while they run, and about caches that cannot be used. Invariant: a failed step leaves no result and no half
 //! output, and the next build goes on from what was recorded.
+#![allow(clippy::unwrap_used)]
 
 #[path = "common/space.rs"]
 mod space;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use space::{Built, TestSpace};
 
 /// How long a test waits for what must come.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn command(name: &str, keys: &str) -> String {
     format!("[command.\"{name}\"]\n{keys}\n")

@@ -1,5 +1,6 @@
 //! Promises about what a change reaches, on the repository's own crude oil recipes and on real snapshots of tables. Invariant: each test names every
 //! step that runs; one more or one less fails it.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 #[path = "common/space.rs"]

@@ -146,10 +146,10 @@ pub fn build_around<E>(
     let mut errors = clashes(&stanzas);
     let mut targets = Vec::with_capacity(stanzas.len());
     for stanza in stanzas {
-        targets.push(declare_one(stanza, false, &declare));
+        targets.push(declare_one(stanza, false, declare));
     }
     for stanza in implicit(&targets, tables) {
-        targets.push(declare_one(stanza, true, &declare));
+        targets.push(declare_one(stanza, true, declare));
     }
     targets.sort_by(|a, b| a.node.name().cmp(b.node.name()));
     errors.extend(link(&mut targets, tables));

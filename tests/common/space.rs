@@ -1,6 +1,6 @@
 //! A workspace of a test's own, and what a build in it came to. Invariant: a build sees the variables named here and no others, so it goes the same
 //! way on every machine.
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part, and a test stops where something is not as it should be")]
 
 use std::collections::BTreeSet;
 use std::fs;
