@@ -123,11 +123,8 @@ impl Session {
     /// # Errors
     /// When the disk refuses, or a result is not one that can be read back.
     pub fn record_all(&self, results: &[(&ActionResult, &Batch)]) -> StoreResult<()> {
-        let payloads = results
-            .iter()
-            .map(|(result, _)| result.to_record())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|why| StoreError::Record { why })?;
+        let payloads: Result<Vec<_>, _> = results.iter().map(|(result, _)| result.to_record()).collect();
+        let payloads = payloads.map_err(|why| StoreError::Record { why })?;
         let mut together = Batch::new();
         for (_, batch) in results {
             together.merge(batch);
