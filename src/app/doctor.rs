@@ -13,6 +13,7 @@ use crate::base::diagnostic::ExitCode;
 use crate::base::units;
 use crate::engine::native;
 use crate::exec::runner::{self, PROGRAM_PATH};
+use crate::graph::build::TargetGraph;
 use crate::io::file::File;
 use crate::io::process::{self, Children, Ended, Spawn, find_program};
 use crate::io::{fs, machine};
@@ -183,13 +184,25 @@ fn look_at(workspace: &Workspace) -> Vec<Check> {
         vec![check("workspace", State::Ok, workspace.root.display().to_string()), cache(&workspace.cache()), warehouse(workspace)];
     match workspace.graph() {
         Ok(graph) => {
-            checks.push(check("recipes", State::Ok, counted(graph.ids().count(), "target")));
+            checks.push(recipes(&graph));
             let programs: BTreeSet<&str> = graph.ids().flat_map(|id| graph[id].declared.programs.iter().map(String::as_str)).collect();
             checks.extend(programs.into_iter().map(program));
         }
         Err(problems) => checks.push(of_problems("recipes", &problems).hint("cbi graph shows all that is wrong, with places")),
     }
     checks
+}
+
+/// A stanza that its kind refuses stands in the graph as such, for the sake of its neighbours.
+fn recipes(graph: &TargetGraph) -> Check {
+    let refused: Vec<&str> = graph.ids().filter(|id| graph[*id].refused).map(|id| graph[id].name().as_str()).collect();
+    match refused.first() {
+        None => check("recipes", State::Ok, counted(graph.ids().count(), "target")),
+        Some(first) => {
+            let said = format!("{} cannot be built as written: {}", counted(refused.len(), "target"), refused.join(", "));
+            check("recipes", State::Bad, said).hint(format!("cbi plan '{first}' says why"))
+        }
+    }
 }
 
 fn cache(folder: &Path) -> Check {
