@@ -15,6 +15,7 @@ use crate::cli::compare;
 use crate::cli::inspect;
 use crate::cli::report;
 use crate::cli::upkeep;
+use crate::io::machine;
 use crate::model::event::EventSink;
 use crate::ui::fancy::Fancy;
 use crate::ui::graph::Drawing;
@@ -29,6 +30,7 @@ const WIDE: usize = 120;
 /// Reads the command line, does what it says, and tells how the program ends.
 #[must_use]
 pub fn main() -> ExitCode {
+    machine::settle_umask();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {

@@ -19,6 +19,11 @@ pub fn disk_free(path: &std::path::Path) -> Option<u64> {
     disk.f_bavail.checked_mul(disk.f_frsize)
 }
 
+/// Gives this process and its children the usual mask for new files, so that no result depends on the user's own.
+pub fn settle_umask() {
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
+}
+
 #[cfg(target_os = "linux")]
 fn physical() -> Option<u64> {
     let info = rustix::system::sysinfo();
