@@ -32,6 +32,10 @@ if ! cmp -s scripts/test-python.txt "$python/installed"; then
 fi
 export CBI_TEST_PYTHON=$python/bin/python3
 
+step "data"
+checksums=$(sed -nE 's/^\| `([^`]+)` .* `([0-9a-f]{64})` \|$/\2  warehouse\/\1/p' warehouse/PROVENANCE.md)
+printf '%s\n' "$checksums" | if have sha256sum; then sha256sum -c --quiet; else shasum -a 256 -c --quiet; fi
+
 step "format"
 cargo fmt --all -- --check
 
