@@ -77,6 +77,8 @@ pub struct Hashed {
 /// When it cannot be read, is no file, or keeps changing.
 pub fn hash_file(path: &Path) -> StoreResult<Hashed> {
     for _ in 0..3 {
+        // Before it is opened: a change in the same tick as one before must not go unnoticed, however long the reading takes.
+        let opened_ns = clock::now_ns();
         let file = File::open(path)?;
         let before = file.stat()?;
         if before.what != What::File {
@@ -86,7 +88,7 @@ pub fn hash_file(path: &Path) -> StoreResult<Hashed> {
         // By its name: it may have been replaced by another.
         let after = fs::stat(path)?;
         if after == Some(before) && size == before.size {
-            return Ok(Hashed { blob, stat: before, memo: believable(&before, clock::now_ns()).then(|| memo(&before, blob)) });
+            return Ok(Hashed { blob, stat: before, memo: believable(&before, opened_ns).then(|| memo(&before, blob)) });
         }
     }
     Err(StoreError::Changing { path: path.to_owned() })
