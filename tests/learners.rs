@@ -151,7 +151,7 @@ fn an_ensemble_weighs_by_the_inverse_of_the_error_and_has_seen_what_its_members_
         assert!((member.weight - inverse_error / inverse.iter().sum::<f64>()).abs() < 1e-12);
     }
     assert_eq!(found.trained_on.iter().map(|seen| seen.split.as_str()).collect::<Vec<_>>(), ["train", "valid"]);
-    assert_eq!(response.notes.len(), 4, "{:?}", response.notes);
+    assert_eq!(response.notes.len(), 3, "{:?}", response.notes);
 
     let frame = frame_file::read(&fit).unwrap();
     let rows = frame.rows_of(Part::Valid);
