@@ -64,7 +64,7 @@ fi
 
 # One line for both runners: nextest's "Summary … N passed, N skipped" and cargo test's "test result: …".
 awk '
-  /test result: / { for (i = 1; i < NF; i++) { if ($(i + 1) ~ /^passed/) p += $i; if ($(i + 1) ~ /^failed/) f += $i; if ($(i + 1) ~ /^ignored/) s += $i } }
+  /^test result: / { for (i = 1; i < NF; i++) { if ($(i + 1) ~ /^passed/) p += $i; if ($(i + 1) ~ /^failed/) f += $i; if ($(i + 1) ~ /^ignored/) s += $i } }
   /^ *Summary \[/ { for (i = 1; i < NF; i++) { if ($(i + 1) ~ /^passed/) p += $i; if ($(i + 1) ~ /^(failed|timed)/) f += $i; if ($(i + 1) ~ /^skipped/) s += $i } }
   /skipped: needs / { s += 1; p -= 1 }
   END { printf "\n%d passed, %d failed, %d skipped\n", p, f, s; exit p > 0 ? 0 : 1 }
