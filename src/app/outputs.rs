@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::base::digest::ManifestId;
-use crate::io::fs::{self, FsError, What};
+use crate::io::fs::{self, What};
 use crate::model::build::BuiltTarget;
 use crate::model::manifest::Manifest;
 use crate::registry::journal::BuiltTargets;
@@ -31,33 +31,35 @@ fn link_target(
     folder: &Path,
     built: &BuiltTarget,
     manifests: &HashMap<ManifestId, Manifest>,
-) -> Result<(), FsError> {
+) -> Result<(), StoreError> {
     let one = built.artifacts.len() == 1;
     for (artifact, id) in &built.artifacts {
         let Some(manifest) = manifests.get(id) else { continue };
         let place = if one { folder.to_owned() } else { folder.join(artifact) };
         for (path, entry) in &manifest.files {
-            link_file(&store.path_of(&entry.blob), root.path(), &place.join(path))?;
+            link_file(&store.path_of(&entry.blob), root, &place.join(path))?;
         }
     }
     Ok(())
 }
 
 /// Makes `path`, somewhere below `root`, a relative link to `blob`, also below `root`. Where a target's name is in the way of another's file,
-/// the link is left out.
-fn link_file(blob: &Path, root: &Path, path: &Path) -> Result<(), FsError> {
-    let parent = path.parent().unwrap_or(root);
-    let depth = parent.strip_prefix(root).map_or(0, |p| p.components().count());
+/// the link is left out. The link is made elsewhere and renamed, for another build may be making it too.
+fn link_file(blob: &Path, root: &Root, path: &Path) -> Result<(), StoreError> {
+    let parent = path.parent().unwrap_or(root.path());
+    let depth = parent.strip_prefix(root.path()).map_or(0, |p| p.components().count());
     let up: PathBuf = std::iter::repeat_n("..", depth).collect();
-    let target = up.join(blob.strip_prefix(root).unwrap_or(blob));
+    let target = up.join(blob.strip_prefix(root.path()).unwrap_or(blob));
     match fs::link_stat(path)? {
         Some(stat) if stat.what == What::Link && fs::read_link(path)? == target => return Ok(()),
         Some(stat) if stat.what == What::Folder => return Ok(()),
-        Some(_) => fs::remove_file(path)?,
+        Some(_) => {}
         None => match fs::create_folders(parent) {
             Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory) => return Ok(()),
             done => done?,
         },
     }
-    fs::symlink(&target, path)
+    let scratch = root.scratch()?;
+    fs::symlink(&target, &scratch)?;
+    Ok(fs::rename(&scratch, path)?)
 }
