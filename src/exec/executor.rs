@@ -15,7 +15,7 @@ use crate::exec::pool::{Budget, Need, Pool};
 use crate::exec::runner::{Failure, Job, Ran, Runner};
 use crate::exec::scheduler::Scheduler;
 use crate::graph::build::{Node, NodeId};
-use crate::io::lock::{Lock, LockError, Mode};
+use crate::io::lock::Lock;
 use crate::io::process::Children;
 use crate::model::action::Input;
 use crate::model::build::BuiltTarget;
@@ -30,6 +30,9 @@ use crate::store::error::StoreError;
 
 /// How often running steps are looked after: timeouts, Ctrl-C, live lines.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How often an action that another build runs is asked after.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What is assumed of a step's memory until history or its recipe says more.
 const UNKNOWN_BYTES: u64 = 128 << 20;
@@ -136,20 +139,19 @@ impl Executor<'_> {
 
     /// Waits until no other build runs the same action.
     fn only_one(&self, id: NodeId, key: &ActionKey, send: &Sender<Message>) -> Result<Lock, Failure> {
-        let path = self.session.root().lock_file(&key.to_string());
-        let mut patience = Duration::ZERO;
+        let mut told = false;
         loop {
-            match Lock::take(&path, Mode::Exclusive, patience) {
-                Ok(lock) => return Ok(lock),
-                Err(LockError::Held { .. }) if self.cancel.load(Ordering::Relaxed) => return Err(stopped()),
-                Err(LockError::Held { .. }) => {
-                    if patience.is_zero() {
-                        _ = send.send(Message::Waiting(id));
-                    }
-                    patience = TICK;
-                }
-                Err(error) => return Err(store_failure(&StoreError::lock("the action", error))),
+            if let Some(lock) = self.session.claim(key).map_err(|e| store_failure(&e))? {
+                return Ok(lock);
             }
+            if self.cancel.load(Ordering::Relaxed) {
+                return Err(stopped());
+            }
+            if !told {
+                told = true;
+                _ = send.send(Message::Waiting(id));
+            }
+            std::thread::sleep(PAUSE);
         }
     }
 }
