@@ -102,7 +102,7 @@ fn keep_going_builds_all_that_does_not_need_the_failure() {
 #[test]
 #[allow(clippy::print_stderr)]
 fn what_was_not_declared_cannot_be_read() {
-    if !cbi::io::process::jail_available() {
+    if !cbi::io::jail::available() {
         eprintln!("skipped: this kernel has no Landlock");
         return;
     }

@@ -15,7 +15,8 @@ use crate::engine::native;
 use crate::exec::runner::{self, PROGRAM_PATH};
 use crate::graph::build::TargetGraph;
 use crate::io::file::File;
-use crate::io::process::{self, Children, Ended, Spawn, find_program};
+use crate::io::jail;
+use crate::io::process::{Children, Ended, Spawn, find_program};
 use crate::io::{fs, machine};
 use crate::store::error::StoreError;
 use crate::store::hash;
@@ -137,7 +138,7 @@ fn try_engine(name: &str) -> Result<Option<String>, String> {
         timeout: Some(PATIENCE),
         jail: None,
     };
-    let (ended, _) = Children::new().run(&spawn).map_err(|e| text(&e))?;
+    let (ended, _) = Children::new().run(&spawn, &mut None).map_err(|e| text(&e))?;
     let log = String::from_utf8_lossy(&fs::read_if_any(&at("log")).ok().flatten().unwrap_or_default()).into_owned();
     if ended != Ended::Exited(0) {
         let last = log.lines().rev().find(|line| !line.starts_with("hint:")).unwrap_or("it ended without a word");
@@ -155,7 +156,7 @@ fn pinned(name: &str) -> Option<String> {
 }
 
 fn jail() -> Check {
-    match process::jail_available() {
+    match jail::available() {
         true => check("confinement", State::Ok, "the kernel keeps commands to their declared inputs (Landlock)"),
         false => check(
             "confinement",

@@ -5,7 +5,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use crate::base::diagnostic::ExitCode;
-use crate::exec::runner::{Failure, Job, Ran, Runner};
+use crate::exec::runner::{Failure, Job, Ran, Runner, Workplace};
 use crate::io::fs;
 use crate::io::process::Children;
 use crate::store::action_cache::Session;
@@ -15,7 +15,7 @@ use crate::store::error::StoreError;
 /// How often it is asked whether to stop.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Runs the action in a sandbox of its own; what it made is there as long as the `Ran` is.
+/// Runs the action in a sandbox of its own; what it made is there until the session ends.
 ///
 /// # Errors
 /// With what a person should know, when there is no result.
@@ -24,7 +24,7 @@ pub fn run(session: &Session, job: &Job, cancel: &AtomicBool) -> Result<Ran, Fai
     let runner = Runner { root: session.root(), store: session.content(), children: &children };
     std::thread::scope(|scope| {
         let (send, receive) = channel();
-        scope.spawn(move || _ = send.send(runner.run(job)));
+        scope.spawn(move || _ = send.send(runner.run(job, &mut Workplace::default())));
         loop {
             match receive.recv_timeout(TICK) {
                 Ok(done) => return done,

@@ -4,18 +4,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::Scope;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::base::clock;
 use crate::base::diagnostic::ExitCode;
-use crate::base::digest::ActionKey;
-use crate::exec::outcome::{Outcome, stopped, store_failure};
+use crate::exec::lanes::{Ended, Lanes, Message, Order, Shop, Work};
+use crate::exec::outcome::{Outcome, store_failure};
 use crate::exec::pool::{Budget, Need, Pool};
-use crate::exec::runner::{Failure, Job, Ran, Runner};
+use crate::exec::runner::{Failure, Job};
 use crate::exec::scheduler::Scheduler;
 use crate::graph::build::{Node, NodeId};
-use crate::io::lock::Lock;
 use crate::io::process::Children;
 use crate::model::action::Input;
 use crate::model::build::BuiltTarget;
@@ -31,8 +29,8 @@ use crate::store::error::StoreError;
 /// How often running steps are looked after: timeouts, Ctrl-C, live lines.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often an action that another build runs is asked after.
-const PAUSE: Duration = Duration::from_millis(20);
+/// How long a result may wait for others to be recorded with, while there is enough to run without what it makes ready.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// What is assumed of a step's memory until history or its recipe says more.
 const UNKNOWN_BYTES: u64 = 128 << 20;
@@ -56,27 +54,6 @@ pub struct Executor<'a> {
 /// Pins a file or a warehouse table: its content's identity, and where it is.
 pub type Observe<'a> = &'a dyn Fn(&Source) -> Result<(Input, PathBuf), Failure>;
 
-/// What a job's thread has to tell.
-enum Message {
-    Waiting(NodeId),
-    Ended(Ended),
-}
-
-/// A job that is over.
-struct Ended {
-    id: NodeId,
-    taken: Need,
-    work: Result<Work, Failure>,
-}
-
-/// What came of a job.
-enum Work {
-    /// It ran and is to be recorded; until then the lock keeps other builds from running it too.
-    Ran(Box<Ran>, Lock),
-    /// Another build had run it.
-    Shared(Box<ActionResult>),
-}
-
 /// A build under way.
 struct Run<'e, 'p, 'g> {
     executor: &'e Executor<'e>,
@@ -86,6 +63,10 @@ struct Run<'e, 'p, 'g> {
     jobs: HashMap<NodeId, Job>,
     sink: &'p mut dyn EventSink,
     outcome: Outcome,
+    /// Jobs that are over and not recorded yet, the oldest first.
+    ended: Vec<Ended>,
+    /// When the oldest of them was over.
+    waits_since: Option<Instant>,
     started: bool,
     stopping: bool,
 }
@@ -106,6 +87,8 @@ impl Executor<'_> {
             jobs: HashMap::new(),
             sink,
             outcome: Outcome::default(),
+            ended: Vec::new(),
+            waits_since: None,
             started: false,
             stopping: false,
         };
@@ -117,7 +100,8 @@ impl Executor<'_> {
         run.sink.event(&Event::Planned { total, reused });
         run.started = true;
         let children = Children::new();
-        std::thread::scope(|scope| run.work(scope, &children))?;
+        let shop = Shop { session: self.session, children: &children, cancel: self.cancel };
+        std::thread::scope(|scope| run.work(Lanes::new(scope, &shop), &children))?;
         Ok(run.outcome)
     }
 
@@ -125,38 +109,9 @@ impl Executor<'_> {
     fn history(&self, node: &Node) -> Option<Cost> {
         self.session.cost_of(&node.stanza.kind, node.stanza.name.as_str()).ok().flatten()
     }
-
-    /// Runs one job in its own thread, alone over all builds of this cache.
-    fn perform(&self, id: NodeId, job: &Job, children: &Children, send: &Sender<Message>) -> Result<Work, Failure> {
-        let lock = self.only_one(id, &job.key, send)?;
-        // Another build may have run it since it was planned.
-        if let Some(result) = self.session.lookup(&job.key).map_err(|e| store_failure(&e))? {
-            return Ok(Work::Shared(Box::new(result)));
-        }
-        let runner = Runner { root: self.session.root(), store: self.session.content(), children };
-        Ok(Work::Ran(Box::new(runner.run(job)?), lock))
-    }
-
-    /// Waits until no other build runs the same action.
-    fn only_one(&self, id: NodeId, key: &ActionKey, send: &Sender<Message>) -> Result<Lock, Failure> {
-        let mut told = false;
-        loop {
-            if let Some(lock) = self.session.claim(key).map_err(|e| store_failure(&e))? {
-                return Ok(lock);
-            }
-            if self.cancel.load(Ordering::Relaxed) {
-                return Err(stopped());
-            }
-            if !told {
-                told = true;
-                _ = send.send(Message::Waiting(id));
-            }
-            std::thread::sleep(PAUSE);
-        }
-    }
 }
 
-impl<'e> Run<'e, '_, '_> {
+impl Run<'_, '_, '_> {
     /// Looks up everything that is ready; what has no result waits to run.
     fn sweep(&mut self) -> Result<(), StoreError> {
         while let Some(id) = self.planner.next_ready() {
@@ -182,39 +137,30 @@ impl<'e> Run<'e, '_, '_> {
         Ok(())
     }
 
-    fn work<'s>(&mut self, scope: &'s Scope<'s, '_>, children: &'s Children) -> Result<(), StoreError>
-    where
-        'e: 's,
-    {
-        let (send, receive) = channel();
+    fn work(&mut self, mut lanes: Lanes, children: &Children) -> Result<(), StoreError> {
         let mut pool = Pool::new(self.executor.budget);
         let mut running = 0;
         loop {
             self.heed_cancel(children);
-            running += self.launch(scope, children, &mut pool, &send);
-            if running == 0 {
+            running += self.launch(&mut lanes, &mut pool);
+            if running == 0 && self.ended.is_empty() {
                 return Ok(());
             }
-            let ended = self.next_ended(&receive, children);
-            running -= ended.len();
-            for e in &ended {
-                pool.release(e.taken);
+            if running > 0 {
+                running -= self.listen(&mut lanes, children, &mut pool);
+                // The next steps run while these are recorded.
+                running += self.launch(&mut lanes, &mut pool);
             }
-            if ended.iter().any(|e| e.work.is_err()) {
-                self.stop_unless_told();
+            let waited = self.waits_since.is_some_and(|since| since.elapsed() >= GATHER);
+            if waited || running == 0 || self.scheduler.is_empty() {
+                self.record();
+                self.sweep()?;
             }
-            // The next steps run while these are recorded.
-            running += self.launch(scope, children, &mut pool, &send);
-            self.record(ended);
-            self.sweep()?;
         }
     }
 
     /// Starts what fits the budget, and says how many that are.
-    fn launch<'s>(&mut self, scope: &'s Scope<'s, '_>, children: &'s Children, pool: &mut Pool, send: &Sender<Message>) -> usize
-    where
-        'e: 's,
-    {
+    fn launch(&mut self, lanes: &mut Lanes, pool: &mut Pool) -> usize {
         let mut started = 0;
         while let Some((id, taken)) = self.scheduler.pop(pool) {
             let Some(job) = self.jobs.remove(&id) else {
@@ -223,36 +169,43 @@ impl<'e> Run<'e, '_, '_> {
             };
             self.announce(id, &job);
             started += 1;
-            let (executor, send) = (self.executor, send.clone());
-            scope.spawn(move || {
-                let work = executor.perform(id, &job, children, &send);
-                // The build listens until the last job has ended.
-                _ = send.send(Message::Ended(Ended { id, taken, work }));
-            });
+            lanes.begin(Order { id, job, taken });
         }
         started
     }
 
-    /// Waits for jobs to end, keeping the live lines alive meanwhile; all that have ended come together.
-    fn next_ended(&mut self, receive: &Receiver<Message>, children: &Children) -> Vec<Ended> {
-        let mut ended = Vec::new();
-        let mut next = receive.recv_timeout(TICK).ok();
-        if next.is_none() {
+    /// Waits for jobs to end, keeping the live lines alive meanwhile, and says how many have.
+    fn listen(&mut self, lanes: &mut Lanes, children: &Children, pool: &mut Pool) -> usize {
+        let patience = self.waits_since.map_or(TICK, |since| GATHER.saturating_sub(since.elapsed()));
+        let messages = lanes.listen(patience);
+        if messages.is_empty() {
             children.kill_overdue();
             self.sink.tick();
         }
-        while let Some(message) = next {
+        let before = self.ended.len();
+        for message in messages {
             match message {
-                Message::Ended(e) => ended.push(e),
                 Message::Waiting(id) => self.sink.event(&Event::Waiting { target: self.name(id) }),
+                Message::Ended(ended) => {
+                    pool.release(ended.taken);
+                    if ended.work.is_err() {
+                        self.stop_unless_told();
+                    }
+                    self.ended.push(ended);
+                }
             }
-            next = receive.try_recv().ok();
         }
-        ended
+        let count = self.ended.len() - before;
+        if count > 0 {
+            self.waits_since.get_or_insert_with(clock::start);
+        }
+        count
     }
 
     /// Records what ran, waiting for the disk once for all of it, and only then takes note of it.
-    fn record(&mut self, ended: Vec<Ended>) {
+    fn record(&mut self) {
+        self.waits_since = None;
+        let ended = std::mem::take(&mut self.ended);
         let ran = ended.iter().filter_map(|e| match &e.work {
             Ok(Work::Ran(ran, _)) => Some((&ran.result, &ran.batch)),
             _ => None,
@@ -262,15 +215,14 @@ impl<'e> Run<'e, '_, '_> {
         for Ended { id, work, .. } in ended {
             match work {
                 Ok(Work::Shared(result)) => self.reuse(id, &result),
-                Ok(Work::Ran(ran, lock)) => {
+                Ok(Work::Ran(ran, claim)) => {
                     // One that cannot be recorded is no reason to lose the others.
                     let alone = || self.executor.session.record(&ran.result, &ran.batch);
                     match if together { Ok(()) } else { alone() } {
                         Ok(()) => self.ran(id, ran.result),
                         Err(error) => self.fail(id, store_failure(&error)),
                     }
-                    // What could stay behind is an empty file; the lock itself ends here in any case.
-                    _ = lock.remove();
+                    drop(claim);
                 }
                 Err(failure) => self.fail(id, failure),
             }

@@ -2,6 +2,7 @@
 
 pub mod alone;
 pub mod executor;
+pub mod lanes;
 pub mod outcome;
 pub mod pool;
 pub mod runner;

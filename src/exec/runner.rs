@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use crate::base::clock;
 use crate::base::diagnostic::ExitCode;
 use crate::base::digest::ActionKey;
-use crate::exec::sandbox::{OutputError, Sandbox, blobs};
+use crate::exec::sandbox::{OutputError, REQUEST, RESPONSE, Sandbox, blobs};
 use crate::io::fs::{self, FsError};
-use crate::io::process::{Children, Ended, Jail, ProcessError, Spawn, find_program};
+use crate::io::jail::{Cell, Jail};
+use crate::io::process::{Children, Ended, ProcessError, Spawn, find_program};
 use crate::model::action::{Action, Input};
 use crate::model::manifest::Manifest;
 use crate::model::result::{ActionResult, Cost};
@@ -55,8 +56,6 @@ pub struct Ran {
     pub result: ActionResult,
     /// Its blobs, on their way into the store.
     pub batch: Batch,
-    /// Where those still are: to be kept until they are recorded.
-    pub sandbox: Sandbox,
 }
 
 /// Why an action has no result, as a person is told.
@@ -105,6 +104,13 @@ struct Response {
     notes: Vec<String>,
 }
 
+/// Where actions run, one after another: kept between them, for making it costs more than many an action.
+#[derive(Debug, Default)]
+pub struct Workplace {
+    sandbox: Option<Sandbox>,
+    cell: Option<Cell>,
+}
+
 /// Runs actions one at a time for each thread that asks.
 #[derive(Debug)]
 pub struct Runner<'a> {
@@ -121,31 +127,54 @@ impl Runner<'_> {
     ///
     /// # Errors
     /// With what a person should know, when there is no result.
-    pub fn run(&self, job: &Job) -> Result<Ran, Failure> {
-        let mut log = Vec::new();
-        self.try_run(job, &mut log).map_err(|error| describe(&error, &log))
+    pub fn run(&self, job: &Job, place: &mut Workplace) -> Result<Ran, Failure> {
+        let (mut log, mut batch) = (Vec::new(), Batch::new());
+        match self.try_run(job, place, &mut log, &mut batch) {
+            Ok(result) => Ok(Ran { result, batch }),
+            Err(error) => {
+                // What stays behind is removed with the work area.
+                batch.waiting().for_each(|(_, waiting)| _ = fs::remove_file(&waiting.path));
+                Err(describe(&error, &log))
+            }
+        }
     }
 
-    fn try_run(&self, job: &Job, log: &mut Vec<u8>) -> Result<Ran, RunError> {
-        let sandbox = Sandbox::create(self.root.scratch()?)?;
+    fn try_run(&self, job: &Job, place: &mut Workplace, log: &mut Vec<u8>, batch: &mut Batch) -> Result<ActionResult, RunError> {
+        let mut sandbox = match place.sandbox.take() {
+            Some(sandbox) => sandbox,
+            None => Sandbox::create(self.root.scratch()?)?,
+        };
+        let ran = self.run_in(job, &mut sandbox, &mut place.cell, log, batch);
+        // One that cannot be cleared is removed, and the next action gets another.
+        place.sandbox = sandbox.clear().is_ok().then_some(sandbox);
+        ran
+    }
+
+    fn run_in(
+        &self,
+        job: &Job,
+        sandbox: &mut Sandbox,
+        cell: &mut Option<Cell>,
+        log: &mut Vec<u8>,
+        batch: &mut Batch,
+    ) -> Result<ActionResult, RunError> {
         let command = job.action.kind == "command";
-        let (spawn, placed) = if command { self.command(job, &sandbox)? } else { self.engine(job, &sandbox)? };
-        let (ended, usage) = self.children.run(&spawn)?;
+        let (spawn, placed) = if command { self.command(job, sandbox)? } else { self.engine(job, sandbox)? };
+        let (ended, usage) = self.children.run(&spawn, cell)?;
         *log = fs::read_if_any(&spawn.log)?.unwrap_or_default();
         judge(ended, job, log)?;
-        let mut batch = Batch::new();
         let outputs = if command {
             let paths = texts(&job.action.params["outputs"]);
-            let out = sandbox.capture_files(self.store, &paths, &placed, &mut batch)?;
+            let out = sandbox.capture_files(self.store, &paths, &placed, batch)?;
             job.action.outputs.iter().map(|name| (name.clone(), out.clone())).collect()
         } else {
-            sandbox.capture_artifacts(self.store, &job.action.outputs, &mut batch)?
+            sandbox.capture_artifacts(self.store, &job.action.outputs, batch)?
         };
-        let response = response(&sandbox)?;
-        let log = if log.is_empty() { None } else { Some(self.store.put_bytes(log, &mut batch)?) };
+        let response = response(sandbox)?;
+        let log = if log.is_empty() { None } else { Some(self.store.put_bytes(log, batch)?) };
         self.recheck_inputs(job)?;
         let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
-        let result = ActionResult {
+        Ok(ActionResult {
             key: job.key,
             action: job.action.clone(),
             target: job.target.clone(),
@@ -155,23 +184,16 @@ impl Runner<'_> {
             log,
             cost: Cost { wall_ms: millis(usage.wall), cpu_ms: millis(usage.cpu), peak_bytes: usage.peak_bytes },
             ended_ms: clock::now_ms(),
-        };
-        Ok(Ran { result, batch, sandbox })
+        })
     }
 
     /// A program of the user's: inputs where it expects them, an empty environment, a jail.
-    fn command(&self, job: &Job, sandbox: &Sandbox) -> Result<(Spawn, BTreeSet<String>), RunError> {
+    fn command(&self, job: &Job, sandbox: &mut Sandbox) -> Result<(Spawn, BTreeSet<String>), RunError> {
         let params = &job.action.params;
         let work = sandbox.work();
         let inputs = self.inputs_of_command(job)?;
         let placed: BTreeSet<String> = inputs.files.keys().cloned().collect();
-        materialize::place(self.store, &inputs, &work)?;
-        for output in texts(&params["outputs"]) {
-            if let Some((folder, _)) = output.rsplit_once('/') {
-                fs::create_folders(&work.join(folder))?;
-            }
-        }
-        fs::create_folder(&sandbox.tmp())?;
+        sandbox.lay_out(self.store, &inputs, &texts(&params["outputs"]))?;
         let (program, args) = if let Some(line) = params["shell"].as_str() {
             ("sh".to_owned(), vec!["-c".into(), line.into()])
         } else {
@@ -220,7 +242,6 @@ impl Runner<'_> {
         let mut inputs = BTreeMap::new();
         fs::create_folder(&sandbox.inputs())?;
         fs::create_folder(&sandbox.outputs())?;
-        fs::create_folder(&sandbox.tmp())?;
         for (index, (slot, input)) in job.action.inputs.iter().enumerate() {
             let folder = sandbox.inputs().join(index.to_string());
             materialize::place(self.store, &self.files_of(job, slot, input)?, &folder)?;
@@ -228,9 +249,9 @@ impl Runner<'_> {
         }
         let request = json!({
             "kind": job.action.kind, "params": job.action.params, "threads": job.action.threads,
-            "inputs": inputs, "out": sandbox.outputs(), "response": sandbox.file("response.json"),
+            "inputs": inputs, "out": sandbox.outputs(), "response": sandbox.file(RESPONSE),
         });
-        let file = sandbox.file("request.json");
+        let file = sandbox.file(REQUEST);
         fs::write(&file, request.to_string().as_bytes())?;
         let mut env = base_env(sandbox);
         // Idle threads of the learners sleep instead of spinning; see ARCHITECTURE.md.
@@ -286,7 +307,7 @@ impl Runner<'_> {
 
 /// What an engine reported; nothing where it had nothing to say.
 fn response(sandbox: &Sandbox) -> Result<Response, RunError> {
-    let Some(bytes) = fs::read_if_any(&sandbox.file("response.json"))? else { return Ok(Response::default()) };
+    let Some(bytes) = fs::read_if_any(&sandbox.file(RESPONSE))? else { return Ok(Response::default()) };
     serde_json::from_slice(&bytes).map_err(|e| RunError::Ended {
         message: format!("its response cannot be read: {e}"),
         hint: None,

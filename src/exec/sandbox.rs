@@ -1,5 +1,5 @@
-//! Owns the folder one action runs in. Invariant: it holds the declared inputs and nothing else, and what is kept of it afterwards is
-//! exactly the declared outputs.
+//! Owns the folders that actions run in, one after another. Invariant: when an action begins they hold its declared inputs and nothing else,
+//! and what is kept of them afterwards is exactly its declared outputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,21 @@ use crate::store::content::{Batch, ContentStore};
 use crate::store::error::StoreError;
 use crate::store::materialize;
 
-/// The folders of one action, removed when dropped.
+/// What the process is asked to do, and what it answers; for engines.
+pub const REQUEST: &str = "request.json";
+/// See [`REQUEST`].
+pub const RESPONSE: &str = "response.json";
+
+/// The permissions of every folder that an action is given, whatever the umask.
+const FOLDER_MODE: u32 = 0o755;
+
+/// The folders of one action at a time, removed when dropped. They are kept from one action to the next, for making and removing folders
+/// costs more than many an action.
 #[derive(Debug)]
 pub struct Sandbox {
     root: PathBuf,
+    /// The folders in `work` that were made for the action, relative to it.
+    folders: BTreeSet<String>,
 }
 
 /// Outputs that are not what was declared.
@@ -50,9 +61,49 @@ impl Sandbox {
     /// When they cannot be made.
     pub fn create(root: PathBuf) -> Result<Self, FsError> {
         fs::create_folder(&root)?;
-        let sandbox = Self { root };
-        fs::create_folder(&sandbox.work())?;
+        let sandbox = Self { root, folders: BTreeSet::new() };
+        for folder in [sandbox.work(), sandbox.tmp()] {
+            fs::create_folder(&folder)?;
+            fs::set_mode(&folder, FOLDER_MODE)?;
+        }
         Ok(sandbox)
+    }
+
+    /// Places the files of `inputs` in the working folder, and makes the folders that `outputs` go into.
+    ///
+    /// # Errors
+    /// When a blob is not in the store, or the disk refuses.
+    pub fn lay_out(&mut self, store: &dyn ContentStore, inputs: &Manifest, outputs: &BTreeSet<String>) -> Result<(), StoreError> {
+        let work = self.work();
+        let wanted: BTreeSet<String> = inputs.files.keys().chain(outputs).flat_map(|path| folders_above(path)).collect();
+        // What is deeper sorts later: it goes first and comes last.
+        for folder in self.folders.iter().rev().filter(|f| !wanted.contains(*f)) {
+            fs::remove_tree(&work.join(folder))?;
+        }
+        for folder in wanted.iter().filter(|f| !self.folders.contains(*f)) {
+            fs::create_folder(&work.join(folder))?;
+            fs::set_mode(&work.join(folder), FOLDER_MODE)?;
+        }
+        self.folders = wanted;
+        for (path, entry) in &inputs.files {
+            materialize::place_file(store, entry, &work.join(path))?;
+        }
+        Ok(())
+    }
+
+    /// Leaves nothing of the action that ran here, save the folders it was given.
+    ///
+    /// # Errors
+    /// When something cannot be removed: then these folders are of no more use.
+    pub fn clear(&self) -> Result<(), FsError> {
+        for folder in [self.inputs(), self.outputs()] {
+            fs::remove_tree(&folder)?;
+        }
+        for file in [REQUEST, RESPONSE] {
+            fs::remove_file(&self.file(file))?;
+        }
+        clear(&self.tmp(), "", &BTreeSet::new())?;
+        clear(&self.work(), "", &self.folders)
     }
 
     /// Where the process works: inputs of a command, and all it may change.
@@ -136,28 +187,29 @@ impl Sandbox {
         batch: &mut Batch,
     ) -> Result<Manifest, OutputError> {
         let work = self.work();
+        // What is missing is said first: a wrong name shows as both. Nothing is taken before all is known to be right.
+        let mut stats = BTreeMap::new();
+        for path in paths {
+            match fs::link_stat(&work.join(path))? {
+                None => return Err(OutputError::Missing { path: path.clone() }),
+                Some(stat) if stat.what == What::Link => return Err(StoreError::Link { path: path.into() }.into()),
+                Some(stat) if stat.what != What::File => return Err(StoreError::Special { path: path.into() }.into()),
+                Some(stat) => stats.insert(path, stat),
+            };
+        }
         let mut extra = Vec::new();
         find_extra(&work, "", &mut |path| {
             if !paths.contains(path) && !placed.contains(path) {
                 extra.push(path.to_owned());
             }
         })?;
-        // What is missing is said first: a wrong name shows as both.
-        let mut files = Vec::new();
-        for path in paths {
-            let place = work.join(path);
-            match fs::link_stat(&place)? {
-                None => return Err(OutputError::Missing { path: path.clone() }),
-                Some(stat) if stat.what == What::Link => return Err(StoreError::Link { path: path.into() }.into()),
-                Some(stat) if stat.what != What::File => return Err(StoreError::Special { path: path.into() }.into()),
-                Some(stat) => {
-                    let (blob, size) = store.adopt_file(&place, batch)?;
-                    files.push((path.clone(), FileEntry { blob, size, executable: stat.executable() }));
-                }
-            }
-        }
         if let Some(path) = extra.into_iter().min() {
             return Err(OutputError::Undeclared { path });
+        }
+        let mut files = Vec::new();
+        for (path, stat) in stats {
+            let (blob, size) = store.adopt_file(&work.join(path), batch)?;
+            files.push((path.clone(), FileEntry { blob, size, executable: stat.executable() }));
         }
         Ok(Manifest::new(files)?)
     }
@@ -181,6 +233,27 @@ impl Drop for Sandbox {
         // The work area it stands in is removed by the next build where this fails.
         _ = fs::remove_tree(&self.root);
     }
+}
+
+/// Removes all below `folder` but the folders in `keep`, which get back the mode that they were made with.
+fn clear(folder: &Path, prefix: &str, keep: &BTreeSet<String>) -> Result<(), FsError> {
+    for entry in fs::list(folder)? {
+        let (path, name) = (folder.join(&entry.name), format!("{prefix}{}", entry.name.to_string_lossy()));
+        match entry.what {
+            What::Folder if keep.contains(&name) => clear(&path, &format!("{name}/"), keep)?,
+            What::Folder => fs::remove_tree(&path)?,
+            _ => fs::remove_file(&path)?,
+        }
+    }
+    match fs::link_stat(folder)? {
+        Some(stat) if stat.mode & 0o7777 == FOLDER_MODE => Ok(()),
+        _ => fs::set_mode(folder, FOLDER_MODE),
+    }
+}
+
+/// The folders that a relative path lies in, the outermost first.
+fn folders_above(path: &str) -> impl Iterator<Item = String> + '_ {
+    path.match_indices('/').map(|(at, _)| path[..at].to_owned())
 }
 
 /// Every blob of these manifests.

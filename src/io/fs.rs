@@ -218,6 +218,12 @@ pub fn hard_link(from: &Path, to: &Path) -> FsResult<()> {
     at("link", to, || std_fs::hard_link(from, to))
 }
 
+/// Whether [`hard_link`] failed because there can be no such link: another file system, too many names, or none at all.
+#[must_use]
+pub fn cannot_link(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::CrossesDevices | ErrorKind::TooManyLinks | ErrorKind::PermissionDenied | ErrorKind::Unsupported)
+}
+
 /// Copies a file, by sharing its blocks where the file system can.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Owns locks between processes. Invariant: a lock held is a lock on the file that has the name now, and dies with its process.
 
 use std::fs::TryLockError;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -83,12 +83,78 @@ impl Lock {
         }
     }
 
-    /// Gives the lock up and removes its file; for locks that come and go by the thousand.
+    /// Gives the lock up and removes its file.
     ///
     /// # Errors
     /// When the file cannot be removed; the lock is given up all the same.
     pub fn remove(self) -> FsResult<()> {
         fs::remove_file(self.file.path())
+    }
+}
+
+/// Claims names by the thousand: each claim is a second name of one file that stays locked for as long as this lives, so that a claim
+/// makes and removes no file of its own. Names whose claimant is gone are free again.
+#[derive(Debug)]
+pub struct Claimant {
+    lock: Lock,
+}
+
+/// A name that is claimed; free again when dropped.
+#[derive(Debug)]
+pub struct Claim {
+    path: PathBuf,
+    /// The lock on a file of its own, where the file system knows no second names.
+    _own: Option<Lock>,
+}
+
+impl Claimant {
+    /// A claimant with its file at `path`, which must be on the file system of the names; `None` where the file is another's.
+    ///
+    /// # Errors
+    /// When the file cannot be made or locked.
+    pub fn try_new(path: &Path) -> FsResult<Option<Self>> {
+        Ok(Lock::try_take(path, Mode::Exclusive)?.map(|lock| Self { lock }))
+    }
+
+    /// Removes its file, and frees what it still claims.
+    ///
+    /// # Errors
+    /// When the file cannot be removed; the names are free all the same.
+    pub fn remove(self) -> FsResult<()> {
+        self.lock.remove()
+    }
+
+    /// Claims the name `path`; `None` while another claim on it stands.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn try_claim(&self, path: &Path) -> FsResult<Option<Claim>> {
+        loop {
+            match fs::hard_link(self.lock.file.path(), path) {
+                Ok(()) => return Ok(Some(Claim { path: path.to_owned(), _own: None })),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) if fs::cannot_link(error.kind()) => {
+                    let own = Lock::try_take(path, Mode::Exclusive)?;
+                    return Ok(own.map(|own| Claim { path: path.to_owned(), _own: Some(own) }));
+                }
+                Err(error) => return Err(error),
+            }
+            // Locked, it is a living claimant's; else the name is one that a killed process left.
+            let Some(file) = File::open_if_any(path)? else { continue };
+            if !try_lock(&file, Mode::Exclusive)? {
+                return Ok(None);
+            }
+            if fs::stat(path)?.map(|s| (s.device, s.inode)) == Some(file.stat().map(|s| (s.device, s.inode))?) {
+                fs::remove_file(path)?;
+            }
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // Tried twice; what then stays is free when this process ends.
+        _ = fs::remove_file(&self.path).or_else(|_| fs::remove_file(&self.path));
     }
 }
 
@@ -168,6 +234,51 @@ mod tests {
                         assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
                         inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
                         lock.remove().unwrap();
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_name_is_claimed_by_one_at_a_time_and_a_dead_claimants_names_are_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().join("name");
+        let claimant = |file: &str| Claimant::try_new(&folder.path().join(file)).unwrap().unwrap();
+        let (one, two) = (claimant("one"), claimant("two"));
+        let claim = one.try_claim(&name).unwrap().unwrap();
+        assert!(two.try_claim(&name).unwrap().is_none());
+        assert!(one.try_claim(&name).unwrap().is_none());
+        drop(claim);
+        let claim = two.try_claim(&name).unwrap().unwrap();
+        // As if its process had been killed: the lock is gone, the name stays.
+        std::mem::forget(claim);
+        drop(two);
+        assert!(one.try_claim(&name).unwrap().is_some());
+        assert!(!name.exists());
+    }
+
+    #[test]
+    fn claimants_in_a_race_for_left_names_never_share_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().join("name");
+        let inside = std::sync::atomic::AtomicU32::new(0);
+        thread::scope(|scope| {
+            for racer in 0..4 {
+                let (folder, name, inside) = (folder.path(), &name, &inside);
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        let claimant = Claimant::try_new(&folder.join(format!("{racer}-{round}"))).unwrap().unwrap();
+                        let claim = loop {
+                            if let Some(claim) = claimant.try_claim(name).unwrap() {
+                                break claim;
+                            }
+                        };
+                        assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                        inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        if round % 2 == 0 {
+                            std::mem::forget(claim);
+                        }
                     }
                 });
             }

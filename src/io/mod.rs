@@ -4,6 +4,7 @@ pub mod failpoint;
 pub mod file;
 pub mod folder;
 pub mod fs;
+pub mod jail;
 pub mod lock;
 pub mod machine;
 pub mod process;

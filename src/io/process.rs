@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use wait4::Wait4;
 
+use crate::io::jail::{Cell, Jail};
+
 /// A child to start.
 #[derive(Debug, Default)]
 pub struct Spawn {
@@ -31,16 +33,6 @@ pub struct Spawn {
     pub timeout: Option<Duration>,
     /// What it may touch; `None` leaves it to the operating system's permissions.
     pub jail: Option<Jail>,
-}
-
-/// What a jailed child may touch. Everything else on the file system, and TCP, is refused by the kernel (Linux Landlock).
-/// On other systems, and on kernels without Landlock, it is not enforced; `jail_available` says which.
-#[derive(Debug, Default, Clone)]
-pub struct Jail {
-    /// Folders and files that may be read and executed.
-    pub read: Vec<PathBuf>,
-    /// Folders that may be changed as well.
-    pub write: Vec<PathBuf>,
 }
 
 /// How a child ended.
@@ -123,13 +115,14 @@ impl Children {
         Self::default()
     }
 
-    /// Starts the child and waits for its end; blocks the calling thread.
+    /// Starts the child and waits for its end; blocks the calling thread. A cell that fits its jail is used, and one that was made is left
+    /// in `cell` for the next child.
     ///
     /// # Errors
     /// When the child cannot be started, confined or waited for. A child that fails is no error here.
-    pub fn run(&self, spawn: &Spawn) -> Result<(Ended, Usage), ProcessError> {
+    pub fn run(&self, spawn: &Spawn, cell: &mut Option<Cell>) -> Result<(Ended, Usage), ProcessError> {
         let began = Instant::now();
-        let mut child = start(spawn)?;
+        let mut child = start(spawn, cell)?;
         let lost = |source| ProcessError::Wait { program: spawn.program.clone(), source };
         let id = i32::try_from(child.id()).unwrap_or(i32::MAX);
         let deadline = spawn.timeout.map(|t| began + t);
@@ -180,31 +173,23 @@ impl Children {
     }
 }
 
-fn start(spawn: &Spawn) -> Result<Child, ProcessError> {
+fn start(spawn: &Spawn, cell: &mut Option<Cell>) -> Result<Child, ProcessError> {
     let in_log = |source| ProcessError::Log { path: spawn.log.clone(), source };
     let out = File::create(&spawn.log).map_err(in_log)?;
     let err = out.try_clone().map_err(in_log)?;
     let mut command = Command::new(&spawn.program);
     command.args(&spawn.args).current_dir(&spawn.cwd).env_clear().envs(spawn.env.iter().map(|(k, v)| (k, v)));
     command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
-    let program = || spawn.program.clone();
-    let Some(jail) = &spawn.jail else {
-        return command.spawn().map_err(|source| ProcessError::Start { program: program(), source });
+    let started = match &spawn.jail {
+        None => command.spawn(),
+        Some(jail) => {
+            let fits = cell.take().filter(|cell| cell.jail() == jail);
+            let refused = |message| ProcessError::Jail { program: spawn.program.clone(), message };
+            let cell = cell.insert(fits.map_or_else(|| Cell::enter(jail), Ok).map_err(refused)?);
+            cell.start(command)
+        }
     };
-    // A jail binds the thread that enters it and every process started from there, for good: hence a thread of its own.
-    std::thread::scope(|scope| {
-        let jailed = scope.spawn(move || {
-            confine::enter(jail).map_err(|message| ProcessError::Jail { program: program(), message })?;
-            command.spawn().map_err(|source| ProcessError::Start { program: program(), source })
-        });
-        jailed.join().unwrap_or_else(|_| Err(ProcessError::Jail { program: program(), message: "the thread that starts it failed".into() }))
-    })
-}
-
-/// Whether this system enforces a `Jail`.
-#[must_use]
-pub fn jail_available() -> bool {
-    confine::available()
+    started.map_err(|source| ProcessError::Start { program: spawn.program.clone(), source })
 }
 
 /// Asks the system to kill this process when the thread that started it ends, so that no engine outlives a killed build.
@@ -225,55 +210,6 @@ pub fn find_program(program: &str, path: &str) -> Option<PathBuf> {
     path.split(':').map(|folder| Path::new(folder).join(program)).find(|p| executable(p))
 }
 
-#[cfg(target_os = "linux")]
-mod confine {
-    use landlock::{
-        ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
-        RulesetError,
-    };
-
-    use super::Jail;
-
-    const WANTED: ABI = ABI::V4;
-
-    pub fn available() -> bool {
-        ruleset(CompatLevel::HardRequirement).is_ok()
-    }
-
-    fn ruleset(level: CompatLevel) -> Result<landlock::RulesetCreated, RulesetError> {
-        let ruleset = Ruleset::default().set_compatibility(level);
-        ruleset.handle_access(AccessFs::from_all(WANTED))?.handle_access(AccessNet::from_all(WANTED))?.create()
-    }
-
-    pub fn enter(jail: &Jail) -> Result<(), String> {
-        let mut rules = ruleset(CompatLevel::BestEffort).map_err(|e| e.to_string())?;
-        for (paths, access) in [(&jail.read, AccessFs::from_read(WANTED)), (&jail.write, AccessFs::from_all(WANTED))] {
-            for path in paths {
-                // A path that is not there needs no permission.
-                let Ok(fd) = PathFd::new(path) else { continue };
-                let access = if path.is_dir() { access } else { access & AccessFs::from_file(WANTED) };
-                rules = rules.add_rule(PathBeneath::new(fd, access)).map_err(|e| e.to_string())?;
-            }
-        }
-        rules.restrict_self().map_err(|e| e.to_string())?;
-        Ok(())
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod confine {
-    use super::Jail;
-
-    pub fn available() -> bool {
-        false
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "the Linux twin can fail")]
-    pub fn enter(_: &Jail) -> Result<(), String> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,7 +228,7 @@ mod tests {
     fn a_child_gets_only_the_environment_it_was_given_and_its_output_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let spawn = Spawn { env: vec![("A".into(), "1".into())], ..shell(folder.path(), "echo $A; env | grep -c = ; exit 3") };
-        let (ended, _) = Children::new().run(&spawn).unwrap();
+        let (ended, _) = Children::new().run(&spawn, &mut None).unwrap();
         assert_eq!(ended, Ended::Exited(3));
         let log = std::fs::read_to_string(&spawn.log).unwrap();
         assert!(log.starts_with("1\n"), "{log}");
@@ -305,7 +241,7 @@ mod tests {
         let spawn = Spawn { timeout: Some(Duration::from_millis(50)), ..shell(folder.path(), "(sleep 5; touch late) & sleep 5") };
         let children = Children::new();
         let ended = std::thread::scope(|s| {
-            let run = s.spawn(|| children.run(&spawn).unwrap().0);
+            let run = s.spawn(|| children.run(&spawn, &mut None).unwrap().0);
             while !run.is_finished() {
                 children.kill_overdue();
                 std::thread::yield_now();
@@ -319,7 +255,7 @@ mod tests {
     fn what_a_child_leaves_running_is_killed_when_it_ends() {
         let folder = tempfile::tempdir().unwrap();
         let spawn = shell(folder.path(), "sleep 30 & echo $!");
-        assert_eq!(Children::new().run(&spawn).unwrap().0, Ended::Exited(0));
+        assert_eq!(Children::new().run(&spawn, &mut None).unwrap().0, Ended::Exited(0));
         let pid: i32 = std::fs::read_to_string(&spawn.log).unwrap().trim().parse().unwrap();
         let gone = || std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |s| s.contains(") Z"));
         let began = Instant::now();
@@ -329,29 +265,10 @@ mod tests {
     }
 
     #[test]
-    fn a_jailed_child_cannot_read_what_was_not_declared() {
-        if !jail_available() {
-            return;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let secret = tempfile::NamedTempFile::new().unwrap();
-        let system = ["/usr", "/bin", "/lib", "/lib64", "/dev"].map(PathBuf::from).to_vec();
-        let jail = Jail { read: system, write: vec![folder.path().into()] };
-        let script = format!("echo mine > own && cat own && cat {}", secret.path().display());
-        let spawn = Spawn { jail: Some(jail), ..shell(folder.path(), &script) };
-        let (ended, _) = Children::new().run(&spawn).unwrap();
-        let log = std::fs::read_to_string(&spawn.log).unwrap();
-        assert!(log.starts_with("mine\n") && log.contains("Permission denied"), "{log}");
-        assert_eq!(ended, Ended::Exited(1));
-        // The jail binds the child alone: this process still reads.
-        std::fs::read(secret.path()).unwrap();
-    }
-
-    #[test]
     fn a_program_that_is_not_there_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let spawn = Spawn { program: "/no/such".into(), ..shell(folder.path(), "") };
-        assert!(Children::new().run(&spawn).unwrap_err().to_string().contains("/no/such"));
+        assert!(Children::new().run(&spawn, &mut None).unwrap_err().to_string().contains("/no/such"));
         assert_eq!(find_program("no-such-program", "/usr/bin:/bin"), None);
         assert!(find_program("sh", "/usr/bin:/bin").is_some());
     }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::digest::{ActionKey, BlobId};
 use crate::io::fs;
-use crate::io::lock::{Lock, Mode};
+use crate::io::lock::Claim;
 use crate::model::result::{ActionResult, Cost};
 use crate::store::content::{Batch, ContentStore};
 use crate::store::error::{StoreError, StoreResult};
@@ -148,13 +148,12 @@ impl Session {
     }
 
     /// Claims an action for this process, so that two builds that need it run it once; `None` while another holds it. Who gets the claim
-    /// looks the result up again, for the holder before may have recorded it, and [removes](Lock::remove) the lock when done.
+    /// looks the result up again, for the holder before may have recorded it, and drops it when done.
     ///
     /// # Errors
     /// When the cache cannot be written to.
-    pub fn claim(&self, key: &ActionKey) -> StoreResult<Option<Lock>> {
-        let path = self.root.lock_file(&key.to_string());
-        Lock::try_take(&path, Mode::Exclusive).map_err(|e| self.root.explain(e.into()))
+    pub fn claim(&self, key: &ActionKey) -> StoreResult<Option<Claim>> {
+        self.root.claim(&key.to_string())
     }
 
     /// What the newest run of a target cost.

@@ -28,8 +28,7 @@ pub trait ContentStore: Send + Sync {
     /// When it cannot be read or kept.
     fn put_file(&self, path: &Path, batch: &mut Batch) -> StoreResult<(BlobId, u64)>;
 
-    /// Takes over a file that is ours alone, without copying where that can be. It must stay where it is until the batch is committed;
-    /// it is gone then, if not before.
+    /// Takes over a file that is ours alone, without copying where that can be; it is gone from its place afterwards.
     ///
     /// # Errors
     /// When it cannot be read or kept.

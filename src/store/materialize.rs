@@ -1,6 +1,6 @@
 //! Owns the way of artifacts between store and folders. Invariant: a folder captured and placed again has the same manifest.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::Path;
 
 use crate::io::file::File;
@@ -43,16 +43,11 @@ pub fn place_file(store: &dyn ContentStore, entry: &FileEntry, path: &Path) -> S
         // A copy, too, shares the file's blocks where the file system can (APFS): there it is as cheap as a link, and safer.
         Some(blob) if entry.executable || cfg!(target_os = "macos") => copy(&blob, path, entry.executable),
         Some(blob) => match fs::hard_link(&blob, path) {
-            Err(error) if cannot_link(error.kind()) => copy(&blob, path, false),
+            Err(error) if fs::cannot_link(error.kind()) => copy(&blob, path, false),
             done => Ok(done?),
         },
         None => write_out(store, entry, path),
     }
-}
-
-/// Another file system, too many names, or a file system without links.
-fn cannot_link(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::CrossesDevices | ErrorKind::TooManyLinks | ErrorKind::PermissionDenied | ErrorKind::Unsupported)
 }
 
 fn copy(blob: &Path, path: &Path, executable: bool) -> StoreResult<()> {

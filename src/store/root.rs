@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::base::clock;
 use crate::io::file;
 use crate::io::fs::{self, What};
-use crate::io::lock::{Lock, Mode};
+use crate::io::lock::{Claim, Claimant, Lock, Mode};
 use crate::store::error::{StoreError, StoreResult};
 
 /// The newest format of the cache folder that this program knows.
@@ -31,11 +31,11 @@ struct Inner {
     names: AtomicU64,
 }
 
-/// A folder in `tmp/` that lives as long as its lock.
+/// A folder in `tmp/` that lives as long as the lock beside it, which claims actions too.
 #[derive(Debug)]
 struct Work {
     folder: PathBuf,
-    lock: Option<Lock>,
+    claimant: Option<Claimant>,
 }
 
 impl Root {
@@ -159,12 +159,26 @@ impl Root {
     /// # Errors
     /// When the cache folder cannot be written to.
     pub fn scratch(&self) -> StoreResult<PathBuf> {
+        let name = self.0.names.fetch_add(1, Ordering::Relaxed).to_string();
+        self.at_work(|work| Ok(work.folder.join(name)))
+    }
+
+    /// Claims a name among all processes of this cache; `None` while another claim on it stands.
+    ///
+    /// # Errors
+    /// When the cache folder cannot be written to.
+    pub fn claim(&self, name: &str) -> StoreResult<Option<Claim>> {
+        let path = self.lock_file(name);
+        self.at_work(|work| work.claimant.as_ref().map_or(Ok(None), |claimant| Ok(claimant.try_claim(&path)?)))
+    }
+
+    fn at_work<T>(&self, then: impl FnOnce(&Work) -> StoreResult<T>) -> StoreResult<T> {
         let mut work = self.0.work.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = match &*work {
-            Some(work) => work.folder.clone(),
-            None => work.insert(self.make_work().map_err(|e| self.explain(e))?).folder.clone(),
+        let work = match &mut *work {
+            Some(work) => work,
+            none => none.insert(self.make_work().map_err(|e| self.explain(e))?),
         };
-        Ok(folder.join(self.0.names.fetch_add(1, Ordering::Relaxed).to_string()))
+        then(work).map_err(|e| self.explain(e))
     }
 
     /// Says of a refusal to write that the cache is read-only.
@@ -222,10 +236,10 @@ impl Root {
         remove_stale(&tmp)?;
         loop {
             let name = format!("{}-{}", std::process::id(), clock::now_ns());
-            if let Some(lock) = Lock::try_take(&tmp.join(format!("{name}.lock")), Mode::Exclusive)? {
+            if let Some(claimant) = Claimant::try_new(&tmp.join(format!("{name}.lock")))? {
                 let folder = tmp.join(name);
                 fs::create_folder(&folder)?;
-                return Ok(Work { folder, lock: Some(lock) });
+                return Ok(Work { folder, claimant: Some(claimant) });
             }
         }
     }
@@ -260,6 +274,6 @@ impl Drop for Work {
     fn drop(&mut self) {
         // Best effort: the next process removes what is left.
         let _ = fs::remove_tree(&self.folder);
-        let _ = self.lock.take().map(Lock::remove);
+        let _ = self.claimant.take().map(Claimant::remove);
     }
 }

@@ -234,9 +234,11 @@ proptest! {
         let mut new: Vec<u64> = old.iter().copied().chain(later_still).collect();
         new.sort_unstable();
         new.dedup();
-        let before = make(&spec, &features(&old, &[]), &prices(&old)).unwrap();
+        let before = make(&spec, &features(&old, &[]), &prices(&old));
+        // A long horizon with many gaps leaves no valid row: refused, rightly.
+        prop_assume!(!matches!(before, Err(FrameError::NoRows { .. })));
         let after = make(&spec, &features(&new, &[]), &prices(&new)).unwrap();
-        prop_assert_eq!(before.bytes("fit"), after.bytes("fit"));
+        prop_assert_eq!(before.unwrap().bytes("fit"), after.bytes("fit"));
     }
 
     #[test]

@@ -1,0 +1,149 @@
+//! Owns the threads that jobs run in. Invariant: a job runs alone over all builds of its cache folder, and every job that was begun is told of
+//! when it has ended.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::Scope;
+use std::time::Duration;
+
+use crate::base::digest::ActionKey;
+use crate::exec::outcome::{stopped, store_failure};
+use crate::exec::pool::Need;
+use crate::exec::runner::{Failure, Job, Ran, Runner, Workplace};
+use crate::graph::build::NodeId;
+use crate::io::lock::Claim;
+use crate::io::process::Children;
+use crate::model::result::ActionResult;
+use crate::store::action_cache::Session;
+
+/// How often an action that another build runs is asked after.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A job to run, and what it was given of the budget.
+pub struct Order {
+    /// The step it is for.
+    pub id: NodeId,
+    /// What to run.
+    pub job: Job,
+    /// What was taken from the budget for it.
+    pub taken: Need,
+}
+
+/// What a lane has to tell.
+pub enum Message {
+    /// Another build runs this step's action.
+    Waiting(NodeId),
+    /// A job is over.
+    Ended(Ended),
+}
+
+/// A job that is over.
+pub struct Ended {
+    /// The step it was for.
+    pub id: NodeId,
+    /// What of the budget is free again.
+    pub taken: Need,
+    /// What came of it.
+    pub work: Result<Work, Failure>,
+    /// The lane that is free again.
+    lane: usize,
+}
+
+/// What came of a job.
+pub enum Work {
+    /// It ran and is to be recorded; until then the claim keeps other builds from running it too.
+    Ran(Box<Ran>, Claim),
+    /// Another build had run it.
+    Shared(Box<ActionResult>),
+}
+
+/// What all lanes work with.
+pub struct Shop<'a> {
+    /// The cache folder: its blobs and its results.
+    pub session: &'a Session,
+    /// The processes running now.
+    pub children: &'a Children,
+    /// Set to stop the build.
+    pub cancel: &'a AtomicBool,
+}
+
+/// Threads that run one job after another, each in a workplace that it keeps; as many as jobs ever ran at once.
+pub struct Lanes<'s, 'env> {
+    scope: &'s Scope<'s, 'env>,
+    shop: &'s Shop<'s>,
+    lanes: Vec<Sender<Order>>,
+    free: Vec<usize>,
+    send: Sender<Message>,
+    receive: Receiver<Message>,
+}
+
+impl<'s, 'env> Lanes<'s, 'env> {
+    /// No lanes yet; their threads end with the scope, once this is dropped.
+    pub fn new(scope: &'s Scope<'s, 'env>, shop: &'s Shop<'s>) -> Self {
+        let (send, receive) = channel();
+        Self { scope, shop, lanes: Vec::new(), free: Vec::new(), send, receive }
+    }
+
+    /// Begins a job.
+    pub fn begin(&mut self, order: Order) {
+        let lane = self.free.pop().unwrap_or_else(|| self.open());
+        // A lane takes orders for as long as the sender lives.
+        _ = self.lanes[lane].send(order);
+    }
+
+    /// All that jobs have told, waiting for the first of it no longer than `patience`.
+    pub fn listen(&mut self, patience: Duration) -> Vec<Message> {
+        let messages: Vec<Message> = self.receive.recv_timeout(patience).into_iter().chain(self.receive.try_iter()).collect();
+        self.free.extend(messages.iter().filter_map(|message| match message {
+            Message::Ended(ended) => Some(ended.lane),
+            Message::Waiting(_) => None,
+        }));
+        messages
+    }
+
+    fn open(&mut self) -> usize {
+        let (lane, shop, tell) = (self.lanes.len(), self.shop, self.send.clone());
+        let (give, orders) = channel::<Order>();
+        self.scope.spawn(move || {
+            let mut place = Workplace::default();
+            for Order { id, job, taken } in orders {
+                let work = shop.perform(id, &job, &mut place, &tell);
+                // The build listens until the last job has ended.
+                _ = tell.send(Message::Ended(Ended { id, taken, work, lane }));
+            }
+        });
+        self.lanes.push(give);
+        lane
+    }
+}
+
+impl Shop<'_> {
+    /// Runs one job, alone over all builds of this cache.
+    fn perform(&self, id: NodeId, job: &Job, place: &mut Workplace, tell: &Sender<Message>) -> Result<Work, Failure> {
+        let claim = self.only_one(id, &job.key, tell)?;
+        // Another build may have run it since it was planned.
+        if let Some(result) = self.session.lookup(&job.key).map_err(|e| store_failure(&e))? {
+            return Ok(Work::Shared(Box::new(result)));
+        }
+        let runner = Runner { root: self.session.root(), store: self.session.content(), children: self.children };
+        Ok(Work::Ran(Box::new(runner.run(job, place)?), claim))
+    }
+
+    /// Waits until no other build runs the same action.
+    fn only_one(&self, id: NodeId, key: &ActionKey, tell: &Sender<Message>) -> Result<Claim, Failure> {
+        let mut told = false;
+        loop {
+            if let Some(claim) = self.session.claim(key).map_err(|e| store_failure(&e))? {
+                return Ok(claim);
+            }
+            if self.cancel.load(Ordering::Relaxed) {
+                return Err(stopped());
+            }
+            if !told {
+                told = true;
+                _ = tell.send(Message::Waiting(id));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
