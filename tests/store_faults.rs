@@ -72,11 +72,10 @@ fn when_any_one_call_fails_nothing_is_wrong_and_nothing_recorded_is_lost() {
     failpoint::arm(Rule::COUNT);
     work(&clean.path().join("cache"), &mut |_| ()).unwrap();
     let calls = failpoint::disarm();
-    assert!(calls > 400, "{calls} calls");
+    assert!(calls > 200, "{calls} calls");
 
-    // The cache folder is made by its first 250 or so calls, which are all alike; the others are all tried.
     let (mut tried, mut failed) = (0, 0);
-    for n in (1..=calls).filter(|n| *n > 270 || n % 40 == 1) {
+    for n in 1..=calls {
         for what in ["nth={n}:eio", "nth={n}:enospc", "from={n}:enospc"] {
             let rule = what.replace("{n}", &n.to_string());
             let folder = memory();
@@ -134,7 +133,7 @@ fn killed_at_any_call_or_in_the_middle_of_a_write_nothing_is_wrong_and_nothing_r
     failpoint::arm(Rule::COUNT);
     work(&cache, &mut |_| ()).unwrap();
     let calls = failpoint::disarm();
-    for n in (1..=calls).filter(|n| (*n > 270 && n % 2 == 0) || n % 60 == 1) {
+    for n in (1..=calls).filter(|n| n % 2 == 0) {
         let folder = memory();
         let cache = folder.path().join("cache");
         let rule = format!("nth={n}:tear");

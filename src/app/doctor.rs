@@ -12,7 +12,7 @@ use crate::app::workspace::{CACHE_FOLDER, Options, Workspace};
 use crate::base::diagnostic::ExitCode;
 use crate::base::units;
 use crate::engine::native;
-use crate::exec::runner::{self, PROGRAM_PATH};
+use crate::exec::environment::{self, PROGRAM_PATH};
 use crate::graph::build::TargetGraph;
 use crate::io::file::File;
 use crate::io::jail;
@@ -84,7 +84,7 @@ impl Check {
 }
 
 fn action_program() -> Check {
-    match runner::action_program() {
+    match environment::action_program() {
         Ok(path) => check("action program", State::Ok, path.display().to_string()),
         Err(path) => check("action program", State::Bad, format!("'{}' is not there", path.display()))
             .hint("keep cbi and cbi-action in one folder; cargo build makes both"),
@@ -122,7 +122,7 @@ struct Response {
 /// Has the action program load the engine; what the engine says of itself.
 fn try_engine(name: &str) -> Result<Option<String>, String> {
     let text = |e: &dyn std::fmt::Display| e.to_string();
-    let program = runner::action_program().map_err(|path| format!("'{}' is not there", path.display()))?;
+    let program = environment::action_program().map_err(|path| format!("'{}' is not there", path.display()))?;
     let folder = tempfile::tempdir().map_err(|e| text(&e))?;
     let at = |name: &str| folder.path().join(name);
     let request =

@@ -71,7 +71,7 @@ pub struct Shop<'a> {
 pub struct Lanes<'s, 'env> {
     scope: &'s Scope<'s, 'env>,
     shop: &'s Shop<'s>,
-    lanes: Vec<Sender<Order>>,
+    orders: Vec<Sender<Order>>,
     free: Vec<usize>,
     send: Sender<Message>,
     receive: Receiver<Message>,
@@ -79,16 +79,17 @@ pub struct Lanes<'s, 'env> {
 
 impl<'s, 'env> Lanes<'s, 'env> {
     /// No lanes yet; their threads end with the scope, once this is dropped.
+    #[must_use]
     pub fn new(scope: &'s Scope<'s, 'env>, shop: &'s Shop<'s>) -> Self {
         let (send, receive) = channel();
-        Self { scope, shop, lanes: Vec::new(), free: Vec::new(), send, receive }
+        Self { scope, shop, orders: Vec::new(), free: Vec::new(), send, receive }
     }
 
     /// Begins a job.
     pub fn begin(&mut self, order: Order) {
         let lane = self.free.pop().unwrap_or_else(|| self.open());
         // A lane takes orders for as long as the sender lives.
-        _ = self.lanes[lane].send(order);
+        _ = self.orders[lane].send(order);
     }
 
     /// All that jobs have told, waiting for the first of it no longer than `patience`.
@@ -102,7 +103,7 @@ impl<'s, 'env> Lanes<'s, 'env> {
     }
 
     fn open(&mut self) -> usize {
-        let (lane, shop, tell) = (self.lanes.len(), self.shop, self.send.clone());
+        let (lane, shop, tell) = (self.orders.len(), self.shop, self.send.clone());
         let (give, orders) = channel::<Order>();
         self.scope.spawn(move || {
             let mut place = Workplace::default();
@@ -112,7 +113,7 @@ impl<'s, 'env> Lanes<'s, 'env> {
                 _ = tell.send(Message::Ended(Ended { id, taken, work, lane }));
             }
         });
-        self.lanes.push(give);
+        self.orders.push(give);
         lane
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::base::clock;
 use crate::base::diagnostic::ExitCode;
 use crate::base::digest::ActionKey;
+use crate::exec::environment::{PROGRAM_PATH, SYSTEM, action_program, base_env};
 use crate::exec::sandbox::{OutputError, REQUEST, RESPONSE, Sandbox, blobs};
 use crate::io::fs::{self, FsError};
 use crate::io::jail::{Cell, Jail};
@@ -23,12 +24,6 @@ use crate::store::error::StoreError;
 use crate::store::local::LocalStore;
 use crate::store::materialize;
 use crate::store::root::Root;
-
-/// Where programs of `command` targets are looked for.
-pub const PROGRAM_PATH: &str = "/opt/homebrew/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// System folders every command may read: programs, their libraries and the settings those need.
-const SYSTEM: [&str; 11] = ["/bin", "/dev", "/etc", "/lib", "/lib64", "/nix", "/opt", "/proc", "/sbin", "/usr", "/private/etc"];
 
 const LOG_TAIL: usize = 20;
 
@@ -313,34 +308,6 @@ fn response(sandbox: &Sandbox) -> Result<Response, RunError> {
         hint: None,
         code: ExitCode::Bug,
     })
-}
-
-/// The program that runs actions: it stands beside this one.
-///
-/// # Errors
-/// With where it should be, when it is not there.
-pub fn action_program() -> Result<PathBuf, PathBuf> {
-    let here = std::env::current_exe().unwrap_or_default();
-    let beside = here.with_file_name("cbi-action");
-    // Test programs stand one folder deeper than the programs they test.
-    let above = here.parent().and_then(Path::parent).map(|p| p.join("cbi-action"));
-    let found = [Some(beside.clone()), above].into_iter().flatten().find(|p| p.is_file());
-    found.ok_or(beside)
-}
-
-fn base_env(sandbox: &Sandbox) -> Vec<(String, String)> {
-    let text = |p: PathBuf| p.to_string_lossy().into_owned();
-    [
-        ("PATH", PROGRAM_PATH.to_owned()),
-        ("HOME", text(sandbox.tmp())),
-        ("TMPDIR", text(sandbox.tmp())),
-        ("TZ", "UTC".to_owned()),
-        ("LC_ALL", "C.UTF-8".to_owned()),
-        ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
-        ("PYTHONHASHSEED", "0".to_owned()),
-    ]
-    .map(|(k, v)| (k.to_owned(), v))
-    .to_vec()
 }
 
 fn judge(ended: Ended, job: &Job, log: &[u8]) -> Result<(), RunError> {

@@ -83,21 +83,28 @@ impl LocalStore {
         Ok(None)
     }
 
+    /// Makes the folders of blobs that nobody has needed yet, on the disk too.
+    fn make_missing(&self, shards: &[PathBuf]) -> StoreResult<()> {
+        let mut made = false;
+        for shard in shards {
+            if fs::link_stat(shard)?.is_none_or(|stat| stat.what != What::Folder) {
+                fs::remove_file(shard)?;
+                fs::create_folders(shard)?;
+                made = true;
+            }
+        }
+        if made {
+            fs::sync(&self.root.blobs())?;
+        }
+        Ok(())
+    }
+
     /// Gives a finished file its name.
     fn settle(&self, id: &BlobId, waiting: &Waiting) -> StoreResult<()> {
         let path = self.path_of(id);
         match fs::rename(&waiting.path, &path) {
-            // Its folder is missing, or it was given its name by a commit that failed later.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                if self.size_of(id)? == Some(waiting.size) {
-                    return Ok(());
-                }
-                if let Some(shard) = path.parent() {
-                    fs::create_folders(shard)?;
-                    fs::sync(&self.root.blobs())?;
-                }
-                fs::rename(&waiting.path, &path)?;
-            }
+            // It was given its name by a commit that failed later.
+            Err(error) if error.kind() == ErrorKind::NotFound && self.size_of(id)? == Some(waiting.size) => return Ok(()),
             Err(error) if error.kind() == ErrorKind::IsADirectory => {
                 self.quarantine(id)?;
                 fs::rename(&waiting.path, &path)?;
@@ -214,10 +221,11 @@ impl ContentStore for LocalStore {
         fs::step("blobs.written", self.root.path())?;
         fs::sync_all(&files)?;
         fs::step("blobs.synced", self.root.path())?;
+        let shards: Vec<PathBuf> = batch.shards().map(|s| self.root.blobs().join(hex::encode([s]))).collect();
+        self.make_missing(&shards)?;
         for (id, waiting) in batch.waiting() {
             self.settle(id, waiting)?;
         }
-        let shards: Vec<PathBuf> = batch.shards().map(|s| self.root.blobs().join(hex::encode([s]))).collect();
         fs::sync_all(&shards)?;
         fs::step("shards.synced", self.root.path())?;
         Ok(batch.surplus().iter().try_for_each(|path| fs::remove_file(path))?)

@@ -208,10 +208,6 @@ impl Root {
         for name in FOLDERS {
             fs::create_folders(&self.path().join(name))?;
         }
-        for shard in 0..=255_u8 {
-            fs::create_folders(&self.blobs().join(hex::encode([shard])))?;
-        }
-        fs::sync(&self.blobs())?;
         let scratch = self.path().join("tmp").join(format!("format-{}-{}", std::process::id(), clock::now_ns()));
         file::replace(&self.format_file(), format!("cbi-cache {FORMAT}\n").as_bytes(), &scratch)?;
         if let Some(parent) = self.path().parent() {
