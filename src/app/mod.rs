@@ -9,6 +9,7 @@ pub mod history;
 pub mod index;
 pub mod init;
 pub mod latest;
+pub mod looks;
 pub mod outputs;
 pub mod problem;
 pub mod reproduce;

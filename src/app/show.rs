@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::app::looks;
 use crate::app::problem::{self, Outcome};
 use crate::app::resolve::{Records, Thing};
 use crate::app::workspace::Options;
 use crate::base::clock;
 use crate::base::digest::{ActionKey, BlobId, BuildId, ManifestId};
 use crate::io::fs;
+use crate::kinds::{evaluate, evaluate_report};
 use crate::model::action::Input;
 use crate::model::build::{Build, Counts};
 use crate::model::manifest::FileEntry;
 use crate::model::result::{ActionResult, Cost};
 use crate::registry::journal::{BuiltTargets, Journal, JournalError};
+use crate::store::content::ContentStore as _;
 
 /// What there is to show.
 #[derive(Debug, Serialize)]
@@ -60,6 +63,12 @@ pub struct Made {
     pub metrics: BTreeMap<String, f64>,
     /// Sentences.
     pub notes: Vec<String>,
+    /// Of an evaluation: how many, itself included, have looked at the same test rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub looks: Option<u64>,
+    /// Of an evaluation: its table for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
     /// What it cost.
     pub cost: Cost,
     /// When it ended.
@@ -172,10 +181,20 @@ fn made(records: &Records, result: &ActionResult, only: Option<&str>) -> Made {
         threads: action.threads,
         metrics: result.metrics.clone(),
         notes: result.notes.clone(),
+        looks: looks::looks(&records.results, result),
+        table: table(records, result),
         cost: result.cost,
         ended: clock::rfc3339(result.ended_ms),
         log: result.log,
     }
+}
+
+/// The readable table of an evaluation, where it is still in the store.
+fn table(records: &Records, result: &ActionResult) -> Option<String> {
+    let files = result.outputs.get(evaluate::ARTIFACT).filter(|_| result.action.kind == evaluate::NAME)?;
+    let entry = files.files.get(evaluate_report::TEXT_FILE)?;
+    let bytes = records.session.content().read(&entry.blob).ok()??;
+    String::from_utf8(bytes).ok()
 }
 
 fn fed(records: &Records, input: &Input) -> Fed {

@@ -111,8 +111,15 @@ fn made_lines(made: &Made, palette: &Palette) -> Vec<String> {
     section(&mut lines, palette, "parameters", parameters(&made.params).into_iter().map(|(name, value)| format!("{name} = {value}")));
     let engines = made.engines.iter().map(|(name, id)| format!("{name} {}", id.chars().take(12).collect::<String>()));
     section(&mut lines, palette, "ran with", engines.chain([format!("{}, threads = {}", made.platform, made.threads)]));
-    section(&mut lines, palette, "metrics", numbers(&made.metrics));
+    match &made.table {
+        Some(table) => section(&mut lines, palette, "metrics", table.lines().map(str::to_owned)),
+        None => section(&mut lines, palette, "metrics", numbers(&made.metrics)),
+    }
     section(&mut lines, palette, "notes", made.notes.iter().cloned());
+    if let Some(looks) = made.looks {
+        let times = if looks == 1 { "once, by this evaluation".to_owned() } else { format!("{looks} times, this evaluation included") };
+        lines.push(field(palette, "looked at", &format!("these test rows were judged by {times}")));
+    }
     if let Some(log) = &made.log {
         lines.push(format!("{} {log}", heading(palette, "log")));
     }

@@ -10,10 +10,13 @@
 //! | MAPE, in percent | `100 · Σ abs((a − p) / a) / n` | an actual is zero |
 //! | R² | `1 − Σ (a − p)² / Σ (a − mean a)²` | all actuals are equal |
 //! | direction | share of the rows with `a ≠ t` where `p − t` has the sign of `a − t` | no such rows, or `p = t` on all of them |
-//! | skill | `1 − MAE / MAE of naive` | naive makes no error |
+//! | ratios | MAE / MAE of naive, RMSE / RMSE of naive | naive makes no error |
+//! | pinball loss at `q` | `Σ max(q (a − p), (q − 1)(a − p)) / n` | no rows |
+//! | coverage | share of the rows with `a ≤ p` | no rows |
 //!
-//! Sources: R. J. Hyndman and G. Athanasopoulos, *Forecasting: Principles and Practice*, 3rd edition, 5.8 (MAE, RMSE, MAPE) and 5.9 (skill
-//! score); N. R. Draper and H. Smith, *Applied Regression Analysis*, 3rd edition, 1.3 (R² about the mean); M. H. Pesaran and A. Timmermann,
+//! Sources: R. J. Hyndman and G. Athanasopoulos, *Forecasting: Principles and Practice*, 3rd edition, 5.8 (MAE, RMSE, MAPE) and 5.9
+//! (pinball loss, there twice as large: quantile score); R. J. Hyndman and A. B. Koehler, *International Journal of Forecasting* 22, 2006 (ratio to
+//! naive: relative MAE); R. Koenker and G. Bassett, *Econometrica* 46, 1978 (the loss a quantile makes least); N. R. Draper and H. Smith, *Applied Regression Analysis*, 3rd edition, 1.3 (R² about the mean); M. H. Pesaran and A. Timmermann,
 //! "A simple nonparametric test of predictive performance", 1992 (share of right signs). The naive forecast is that the price stays where it is.
 
 use std::cmp::Ordering;
@@ -56,18 +59,58 @@ pub struct Summary {
     pub model: Errors,
     /// The naive forecast's.
     pub naive: Errors,
-    /// The share of the naive forecast's mean absolute error that the forecast does away with; below 0 it is worse than naive.
-    pub skill: Option<f64>,
+    /// The forecast's mean absolute error over naive's; above 1 it is worse than naive.
+    pub mae_ratio: Option<f64>,
+    /// The forecast's root mean squared error over naive's.
+    pub rmse_ratio: Option<f64>,
+}
+
+/// The measures of a forecast that is meant to be a quantile, beside those of today's price taken for it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct QuantileErrors {
+    /// The quantile's level: the share of the prices that is meant to come at or below it.
+    pub level: f64,
+    /// Mean pinball loss.
+    pub pinball: Option<f64>,
+    /// Today's price's.
+    pub naive_pinball: Option<f64>,
+    /// The share of the prices that came at or below it.
+    pub coverage: Option<f64>,
+    /// The share that came at or below today's price.
+    pub naive_coverage: Option<f64>,
 }
 
 /// The measures of `rows` beside naive's. Sums run in the order of the rows, so the same rows in the same order give the same bits.
 #[must_use]
 pub fn summarise(rows: &[Outcome]) -> Summary {
     let model = errors(rows);
-    let stays: Vec<_> = rows.iter().map(|r| Outcome { predicted: r.price, ..*r }).collect();
-    let naive = errors(&stays);
-    let skill = model.mae.zip(naive.mae).and_then(|(model, naive)| (naive > 0.0).then(|| 1.0 - model / naive));
-    Summary { n: rows.len() as u64, model, naive, skill }
+    let naive = errors(&staying(rows));
+    let (mae_ratio, rmse_ratio) = (ratio(model.mae, naive.mae), ratio(model.rmse, naive.rmse));
+    Summary { n: rows.len() as u64, model, naive, mae_ratio, rmse_ratio }
+}
+
+/// The measures of `rows` whose forecasts are quantiles of this level.
+#[must_use]
+pub fn quantile_errors(rows: &[Outcome], level: f64) -> QuantileErrors {
+    let stays = staying(rows);
+    let pinball = |row: &Outcome| (level * (row.actual - row.predicted)).max((level - 1.0) * (row.actual - row.predicted));
+    let below = |row: &Outcome| if row.actual <= row.predicted { 1.0 } else { 0.0 };
+    QuantileErrors {
+        level,
+        pinball: mean(rows, pinball),
+        naive_pinball: mean(&stays, pinball),
+        coverage: mean(rows, below),
+        naive_coverage: mean(&stays, below),
+    }
+}
+
+/// The same rows, forecast to stay where they are.
+fn staying(rows: &[Outcome]) -> Vec<Outcome> {
+    rows.iter().map(|r| Outcome { predicted: r.price, ..*r }).collect()
+}
+
+fn ratio(model: Option<f64>, naive: Option<f64>) -> Option<f64> {
+    model.zip(naive).and_then(|(model, naive)| (naive > 0.0).then(|| model / naive))
 }
 
 /// The measures of one forecast.
@@ -149,25 +192,35 @@ mod tests {
         // Naive errs by 2, 5 and 1.
         assert!(close(summary.naive.mae, 8.0 / 3.0));
         assert_eq!(summary.naive.direction, None);
-        assert!(close(summary.skill, 0.25));
+        assert!(close(summary.mae_ratio, 0.75));
+        assert!(close(summary.rmse_ratio, (14.0_f64 / 30.0).sqrt()));
     }
 
     #[test]
     fn what_the_rows_do_not_define_is_not_given_a_number() {
         let none = summarise(&[]);
-        assert_eq!((none.n, none.model.mae, none.model.mape, none.model.r2, none.skill), (0, None, None, None, None));
+        assert_eq!((none.n, none.model.mae, none.model.mape, none.model.r2, none.mae_ratio), (0, None, None, None, None));
         let zero = errors(&rows(&[(1.0, 0.0, 1.0), (1.0, 2.0, 1.0)]));
         assert_eq!(zero.mape, None);
         assert!(zero.mae.is_some());
         let flat = summarise(&rows(&[(0.1, 0.1, 0.2), (0.1, 0.1, 0.3), (0.1, 0.1, 0.3)]));
-        assert_eq!((flat.model.r2, flat.model.direction, flat.skill), (None, None, None));
+        assert_eq!((flat.model.r2, flat.model.direction, flat.mae_ratio), (None, None, None));
     }
 
     #[test]
-    fn the_naive_model_has_no_skill() {
+    fn the_naive_model_errs_as_much_as_itself() {
         let summary = summarise(&rows(&[(8.0, 10.0, 8.0), (25.0, 20.0, 25.0)]));
         assert_eq!(summary.model, summary.naive);
-        assert_eq!(summary.skill, Some(0.0));
+        assert_eq!((summary.mae_ratio, summary.rmse_ratio), (Some(1.0), Some(1.0)));
+    }
+
+    #[test]
+    fn a_quantile_pays_its_level_for_what_lies_above_and_the_rest_for_what_lies_below() {
+        // Misses +2 (above), −1 (below), 0: 0.9 · 2 and 0.1 · 1.
+        let found = quantile_errors(&rows(&[(9.0, 12.0, 10.0), (9.0, 9.0, 10.0), (9.0, 10.0, 10.0)]), 0.9);
+        assert!(close(found.pinball, (1.8 + 0.1) / 3.0) && close(found.coverage, 2.0 / 3.0));
+        assert!(close(found.naive_pinball, 0.9 * (3.0 + 0.0 + 1.0) / 3.0) && close(found.naive_coverage, 1.0 / 3.0));
+        assert_eq!(quantile_errors(&[], 0.9).pinball, None);
     }
 
     prop_compose! {
@@ -190,9 +243,10 @@ mod tests {
             let perfect: Vec<_> = rows.iter().map(|r| Outcome { predicted: r.actual, ..*r }).collect();
             let s = summarise(&perfect);
             prop_assert_eq!((s.model.mae, s.model.rmse, s.model.mape), (Some(0.0), Some(0.0), Some(0.0)));
-            for perfect in [s.model.r2, s.model.direction, s.skill] {
+            for perfect in [s.model.r2, s.model.direction] {
                 prop_assert!(perfect.is_none() || perfect == Some(1.0));
             }
+            prop_assert!(s.mae_ratio.is_none() || s.mae_ratio == Some(0.0));
         }
 
         #[test]
@@ -202,7 +256,7 @@ mod tests {
             prop_assert!(close(b.model.mae, a.model.mae.unwrap() * 4.0) && close(b.model.rmse, a.model.rmse.unwrap() * 4.0));
             prop_assert!(close(b.model.mape, a.model.mape.unwrap()));
             prop_assert_eq!(b.model.direction, a.model.direction);
-            prop_assert!((b.skill.unwrap() - a.skill.unwrap()).abs() < 1e-9);
+            prop_assert!((b.mae_ratio.unwrap() - a.mae_ratio.unwrap()).abs() < 1e-9);
         }
 
         #[test]

@@ -6,6 +6,7 @@ pub mod evaluation;
 pub mod frame;
 pub mod frame_file;
 pub mod gbdt;
+pub mod judging;
 pub mod metrics;
 pub mod native;
 pub mod sql;

@@ -4,51 +4,104 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::engine::evaluation::{self, ALL, Judged, Seen, Segment, TestRow};
+use crate::engine::evaluation::{self, Judged, Seen, TestRow};
 use crate::engine::frame_file::{self, FrameData, FrameFileError};
-use crate::engine::metrics::Errors;
+use crate::engine::judging::bootstrap::Bootstrap;
+use crate::engine::judging::importance::{self, Importance};
+use crate::engine::judging::regimes::{self, RegimeError};
+use crate::engine::judging::segments::{self, ShortBlock};
+use crate::engine::table_columns::ColumnError;
 use crate::engine::table_file::{self, TableFileError};
-use crate::io::fs::{self, FsError};
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::ensemble::slot;
+use crate::kinds::evaluate_report::{self, NAIVE, ReportError, Told};
 use crate::kinds::frame::TEST;
 use crate::kinds::kind::Kind;
 use crate::kinds::learner::{self, FRAME_SLOT};
 use crate::kinds::request::{Request, Response, RunError};
-use crate::kinds::trained::{self, TrainedError};
+use crate::kinds::trained::{self, TrainedError, TrainedModel};
 use crate::kinds::training_stanza::{frame_part, predictors};
 use crate::model::recipe::{Declared, Source, Stanza};
 use crate::syntax::shape::{Key, Want};
 
 /// The artifact with the measures and the forecasts they come from.
 pub const ARTIFACT: &str = "metrics";
-
-/// What the naive forecast is called among the reported numbers.
-const NAIVE: &str = "naive";
+/// The slot of the calendar of regimes.
+pub const REGIMES_SLOT: &str = "regimes";
+/// What the kind is called.
+pub const NAME: &str = "evaluate";
+/// The kinds whose models are made of trees.
+const TREES: [&str; 2] = ["lightgbm", "xgboost"];
 
 /// Kind `evaluate`.
 pub const KIND: Kind = Kind {
-    name: "evaluate",
-    version: 1,
+    name: NAME,
+    version: 2,
     about: "Measures models on a frame's test rows, which none of them has seen, beside the forecast that the price stays where it is.",
     keys: &[
         Key::required("frame", Want::Target, "The frame whose test rows are used."),
         Key::required("models", Want::List(&Want::Target, true), "The models to measure."),
+        Key::optional(
+            "regimes",
+            Want::Table(&[
+                Key::required("table", Want::TableName, "The calendar of regimes: one row a day."),
+                Key::required("column", Want::Text, "Its column of regimes."),
+                Key::optional("date", Want::Text, "Its column of dates; `date` where it is not said."),
+            ]),
+            "Measure each regime by itself too. A test day without a regime is refused.",
+        ),
+        Key::optional(
+            "bootstrap",
+            Want::Table(&[
+                Key::optional("resamples", Want::Int(1000), "How many resamples (default 2000)."),
+                Key::optional("block", Want::Int(1), "Rows in a block, no fewer than forecasts are open at once."),
+                Key::optional("seed", Want::Int(0), "The seed of its random numbers (default 42)."),
+            ]),
+            "How intervals are made.",
+        ),
+        Key::optional(
+            "explain",
+            Want::Table(&[Key::optional("rows", Want::Int(1), "The last so many test rows; all where it is not said.")]),
+            "Say what moves the models of trees: gains, and mean absolute SHAP values over test rows.",
+        ),
     ],
     declare,
 };
 
-/// The params of an `evaluate` action: the models' names, for they stand in its tables.
+/// The params of an `evaluate` action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// The models, in the order of the slots `model:0`, `model:1`, ….
+    /// The models' names, for they stand in its tables, in the order of the slots `model:0`, `model:1`, ….
     pub models: Vec<String>,
+    /// How intervals are made.
+    pub bootstrap: Bootstrap,
+    /// The columns of the calendar of regimes, where there is one.
+    pub regimes: Option<RegimeColumns>,
+    /// What is explained, where anything is.
+    pub explain: Option<Explain>,
+}
+
+/// The columns of the calendar of regimes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegimeColumns {
+    /// Of regimes.
+    pub regime: String,
+    /// Of dates.
+    pub date: String,
+}
+
+/// Which rows' forecasts are explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explain {
+    /// The last so many test rows; `None` for all.
+    pub rows: Option<usize>,
 }
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
@@ -59,6 +112,17 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
         engines: BTreeSet::from(["parquet".to_owned()]),
         ..Declared::default()
     };
+    let spec = Spec {
+        models: models(body, context, &mut declared)?,
+        bootstrap: bootstrap(body),
+        regimes: regime_columns(body, &mut declared)?,
+        explain: explain(body, context)?,
+    };
+    declared.params = json!(spec);
+    Ok(declared)
+}
+
+fn models(body: Body, context: &DeclareContext, declared: &mut Declared) -> Result<Vec<String>, KindError> {
     let mut models = Vec::new();
     for (index, source) in body.targets("models", learner::ARTIFACT)?.into_iter().enumerate() {
         let path = format!("models.{index}");
@@ -74,8 +138,32 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
         declared.places.insert(slot(index), body.place(&path));
         declared.inputs.insert(slot(index), source);
     }
-    declared.params = json!(Spec { models });
-    Ok(declared)
+    Ok(models)
+}
+
+fn bootstrap(body: Body) -> Bootstrap {
+    let given = |name| body.table("bootstrap").and_then(|table| table.get(name)?.as_u64());
+    let small = |name| given(name).and_then(|number| u32::try_from(number).ok());
+    let usual = Bootstrap::default();
+    Bootstrap { resamples: small("resamples").unwrap_or(usual.resamples), block: small("block"), seed: given("seed").unwrap_or(usual.seed) }
+}
+
+fn regime_columns(body: Body, declared: &mut Declared) -> Result<Option<RegimeColumns>, KindError> {
+    let Some(regime) = body.text_in("regimes", "column") else { return Ok(None) };
+    declared.inputs.insert(REGIMES_SLOT.to_owned(), body.target("regimes.table", "table")?);
+    declared.places.insert(REGIMES_SLOT.to_owned(), body.place("regimes.table"));
+    Ok(Some(RegimeColumns { regime: regime.to_owned(), date: body.text_in("regimes", "date").unwrap_or("date").to_owned() }))
+}
+
+fn explain(body: Body, context: &DeclareContext) -> Result<Option<Explain>, KindError> {
+    let Some(table) = body.table("explain") else { return Ok(None) };
+    let kinds = body.texts("models").into_iter().map(|model| (context.kind_of)(model));
+    let is_of_trees = |kind: Option<String>| kind.is_none_or(|kind| TREES.contains(&kind.as_str()));
+    if !kinds.map(is_of_trees).any(|is| is) {
+        let error = body.error("explain", "none of these models is made of trees, so there is nothing to explain");
+        return Err(error.hint("list a lightgbm or xgboost model, an ensemble's members for one"));
+    }
+    Ok(Some(Explain { rows: table.get("rows").and_then(|rows| usize::try_from(rows.as_u64()?).ok()) }))
 }
 
 /// Why nothing was measured.
@@ -103,18 +191,18 @@ pub enum EvaluateError {
     /// The rows are none of a frame's `test`.
     #[error("these are no test rows: they have no dates of outcomes")]
     NotTestRows,
-    /// A table cannot be made.
+    /// A test day has no regime, or two.
+    #[error("the calendar of regimes: {0}")]
+    Regimes(#[from] RegimeError),
+    /// The bootstrap's blocks are too short.
     #[error(transparent)]
-    Columns(#[from] ArrowError),
-    /// A table cannot be written.
+    Block(#[from] ShortBlock),
+    /// The calendar of regimes cannot be read.
     #[error(transparent)]
     Table(#[from] TableFileError),
-    /// A file cannot be written.
+    /// The artifact cannot be written.
     #[error(transparent)]
-    Io(#[from] FsError),
-    /// The measures cannot be written as JSON.
-    #[error("metrics.json: {0}")]
-    Json(#[from] serde_json::Error),
+    Report(#[from] ReportError),
 }
 
 impl EvaluateError {
@@ -123,6 +211,12 @@ impl EvaluateError {
     pub fn as_failure(&self) -> RunError {
         match self {
             Self::Seen { .. } => RunError::refused(self).hint("measure it on the frame it was trained with, or train it on this one"),
+            Self::Regimes(RegimeError::Column(ColumnError::Missing { nearest: Some(name), .. })) => {
+                RunError::invalid(self).hint(format!("did you mean '{name}'?"))
+            }
+            Self::Regimes(RegimeError::Column(_)) => RunError::invalid(self),
+            Self::Regimes(_) => RunError::refused(self).hint("extend the calendar of regimes: every day belongs to one"),
+            Self::Block(short) => RunError::invalid(self).hint(format!("bootstrap = {{ block = {} }}, or leave it out", short.open)),
             Self::Model { source: TrainedError::OtherQuestion { .. } | TrainedError::Frame(FrameFileError::Feature { .. }), .. } => {
                 RunError::invalid(self)
             }
@@ -138,28 +232,64 @@ impl EvaluateError {
 pub fn run(request: &Request) -> Result<Response, RunError> {
     let spec: Spec = request.params()?;
     let models = (0..spec.models.len()).map(|index| request.input(&slot(index)).map(Path::to_owned)).collect::<Result<Vec<_>, _>>()?;
-    judge(&spec, request.input(FRAME_SLOT)?, &models, &request.output(ARTIFACT)?).map_err(|error| error.as_failure())
+    let regimes = spec.regimes.is_some().then(|| request.input(REGIMES_SLOT)).transpose()?.map(Path::to_owned);
+    let inputs = Inputs { test: request.input(FRAME_SLOT)?.to_owned(), models, regimes };
+    judge(&spec, &inputs, &request.output(ARTIFACT)?).map_err(|error| error.as_failure())
 }
 
-/// Measures the models in `folders` on the test rows in `test` and writes the `metrics` artifact into `out`.
+/// The folders of what is read.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// The frame's `test` artifact.
+    pub test: PathBuf,
+    /// The models, in the order of the spec.
+    pub models: Vec<PathBuf>,
+    /// The calendar of regimes, where the spec has one.
+    pub regimes: Option<PathBuf>,
+}
+
+/// Measures the models on the test rows and writes the `metrics` artifact into `out`.
 ///
 /// # Errors
-/// When a model has seen test rows or forecasts something else, or a file cannot be read or written.
-pub fn judge(spec: &Spec, test: &Path, folders: &[PathBuf], out: &Path) -> Result<Response, EvaluateError> {
-    let frame = frame_file::read(test)?;
+/// When a model has seen test rows or forecasts something else, a day has no regime, or a file cannot be read or written.
+pub fn judge(spec: &Spec, inputs: &Inputs, out: &Path) -> Result<Response, EvaluateError> {
+    let frame = frame_file::read(&inputs.test)?;
     let rows = test_rows(&frame)?;
-    let all: Vec<usize> = (0..rows.len()).collect();
-    let mut models = Vec::with_capacity(folders.len());
-    for (name, folder) in spec.models.iter().zip(folders) {
+    let regimes = match (&spec.regimes, &inputs.regimes) {
+        (Some(columns), Some(folder)) => {
+            let calendar = table_file::read(&folder.join(table_file::FILE_NAME))?;
+            Some(regimes::of_rows(&rows, &calendar, &columns.regime, &columns.date)?)
+        }
+        _ => None,
+    };
+    let (mut models, mut importance) = (Vec::with_capacity(inputs.models.len()), Vec::new());
+    for (name, folder) in spec.models.iter().zip(&inputs.models) {
         let failed = |source| EvaluateError::Model { model: name.clone(), source };
         let model = trained::read(folder).map_err(failed)?;
         evaluation::unseen(&model.record.trained_on, &rows)
             .map_err(|seen| EvaluateError::Seen { model: name.clone(), seen: Box::new(seen) })?;
-        models.push(Judged { model: name.clone(), predicted: model.predict(&frame, &all).map_err(failed)? });
+        let all: Vec<usize> = (0..rows.len()).collect();
+        let predicted = model.predict(&frame, &all).map_err(failed)?;
+        models.push(Judged { model: name.clone(), predicted, quantile: model.quantile() });
+        if let Some(explain) = &spec.explain {
+            importance.extend(explained(name, &model, &frame, &all[newest(*explain, rows.len())..]).map_err(failed)?);
+        }
     }
-    let segments = evaluation::evaluate(&rows, &models);
-    write(&segments, &frame, &rows, &models, out)?;
-    Ok(report(&segments))
+    let judgement = segments::judge(&rows, &models, regimes.as_deref(), &spec.bootstrap)?;
+    let explained = spec.explain.map(|explain| (importance, rows[newest(explain, rows.len())].date));
+    let told = Told { frame: &frame.record, rows: &rows, models: &models, judgement: &judgement, explained: explained.as_ref() };
+    evaluate_report::write(&told, out)?;
+    Ok(evaluate_report::response(&judgement))
+}
+
+/// The first of the rows that are explained.
+fn newest(explain: Explain, rows: usize) -> usize {
+    explain.rows.map_or(0, |last| rows.saturating_sub(last))
+}
+
+fn explained(name: &str, model: &TrainedModel, frame: &FrameData, rows: &[usize]) -> Result<Vec<Importance>, TrainedError> {
+    let explanation = model.explain(frame, rows)?;
+    Ok(explanation.map_or_else(Vec::new, |explanation| importance::summarise(name, &model.record.features, &explanation)))
 }
 
 fn test_rows(frame: &FrameData) -> Result<Vec<TestRow>, EvaluateError> {
@@ -173,53 +303,11 @@ fn test_rows(frame: &FrameData) -> Result<Vec<TestRow>, EvaluateError> {
     rows.filter(|rows| !rows.is_empty() && rows.len() == frame.len()).ok_or(EvaluateError::NotTestRows)
 }
 
-fn write(segments: &[Segment], frame: &FrameData, rows: &[TestRow], models: &[Judged], out: &Path) -> Result<(), EvaluateError> {
-    fs::create_folders(out)?;
-    let key = |names: [&str; 2]| names.map(ToOwned::to_owned);
-    table_file::write(&out.join("metrics.parquet"), &evaluation::metrics_table(segments)?, &key(["model", "segment"]))?;
-    table_file::write(&out.join("predictions.parquet"), &evaluation::predictions_table(rows, models)?, &key(["date", "model"]))?;
-    let about = json!({ "label": frame.record.label, "price": frame.record.price, "test": frame.record.split.test });
-    let mut text = serde_json::to_string_pretty(&json!({ "frame": about, "segments": segments }))?;
-    text.push('\n');
-    Ok(fs::write(&out.join("metrics.json"), text.as_bytes())?)
-}
-
-/// The measures over all rows as flat numbers, and the best model in a sentence.
-fn report(segments: &[Segment]) -> Response {
-    let mut report = Response::default();
-    let Some(all) = segments.iter().find(|segment| segment.segment == ALL) else { return report };
-    #[expect(clippy::cast_precision_loss, reason = "fewer rows than a double counts exactly")]
-    report.metrics.insert("n".into(), all.n as f64);
-    for (index, model) in all.models.iter().enumerate() {
-        if index == 0 {
-            numbers(&mut report, NAIVE, &model.summary.naive);
-        }
-        numbers(&mut report, &model.model, &model.summary.model);
-        if let Some(skill) = model.summary.skill {
-            report.metrics.insert(format!("{}/skill", model.model), skill);
-        }
-    }
-    let measured = all.models.iter().filter_map(|m| Some((m, m.summary.model.mae?, m.summary.naive.mae?)));
-    if let Some((best, mae, naive)) = measured.min_by(|a, b| a.1.total_cmp(&b.1)) {
-        let span = format!("{} forecasts, {} to {}", all.n, all.first_date, all.last_date);
-        report.notes.push(format!("smallest mean error: {} with {mae:.4}, naive {naive:.4} ({span})", best.model));
-    }
-    report
-}
-
-fn numbers(report: &mut Response, model: &str, errors: &Errors) {
-    let named = [("mape", errors.mape), ("mae", errors.mae), ("rmse", errors.rmse), ("r2", errors.r2), ("direction", errors.direction)];
-    for (measure, value) in named {
-        if let Some(value) = value {
-            report.metrics.insert(format!("{model}/{measure}"), value);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::table_columns::{Values, floats, strings, table};
+    use crate::io::fs;
     use crate::kinds::learner::{Settings, learn, write_record};
     use crate::kinds::naive::Naive;
     use crate::model::training::{FrameRecord, Horizon, Label, LabelKind, ModelRecord, PriceColumn, Split, TrainedOn};
@@ -268,8 +356,10 @@ mod tests {
 
         fn judge(&self, models: &[&str]) -> Result<Response, EvaluateError> {
             let folders: Vec<_> = models.iter().map(|name| self.path(name)).collect();
-            let spec = Spec { models: models.iter().map(|name| format!("model/{name}")).collect() };
-            judge(&spec, &self.path("test"), &folders, &self.path("out"))
+            let models = models.iter().map(|name| format!("model/{name}")).collect();
+            let spec = Spec { models, bootstrap: Bootstrap::default(), regimes: None, explain: None };
+            let inputs = Inputs { test: self.path("test"), models: folders, regimes: None };
+            judge(&spec, &inputs, &self.path("out"))
         }
 
         fn edit(&self, model: &str, change: impl Fn(&mut ModelRecord)) {
@@ -287,12 +377,12 @@ mod tests {
         let report = folder.judge(&["naive"]).unwrap();
         let close = |name: &str, expected: f64| (report.metrics[name] - expected).abs() < 1e-9;
         assert!(close("n", 4.0) && close("naive/mae", 25.0) && close("naive/mape", 50.0));
-        assert!(close("model/naive/mae", 25.0) && close("model/naive/skill", 0.0));
+        assert!(close("model/naive/mae", 25.0) && close("model/naive/mae_ratio", 1.0) && close("effective_n", 1.0));
         assert_eq!(report.notes, ["smallest mean error: model/naive with 25.0000, naive 25.0000 (4 forecasts, 2018-12-30 to 2019-01-02)"]);
         let read = |name: &str| table_file::read(&folder.path("out").join(name)).unwrap();
         let metrics = read("metrics.parquet");
         let segments: Vec<_> = strings(&metrics, "segment").unwrap().into_iter().flatten().collect();
-        assert_eq!(segments, ["2018", "2018-Q4", "2019", "2019-Q1", "all"]);
+        assert_eq!(segments, ["all", "2018-Q4", "2019-Q1", "2018", "2019"]);
         assert_eq!(floats(&metrics, "mae").unwrap(), floats(&metrics, "naive_mae").unwrap());
         let predictions = read("predictions.parquet");
         assert_eq!(floats(&predictions, "predicted").unwrap(), floats(&predictions, "naive").unwrap());

@@ -6,6 +6,7 @@ pub mod context;
 pub mod dispatch;
 pub mod ensemble;
 pub mod evaluate;
+pub mod evaluate_report;
 pub mod forecast;
 pub mod frame;
 pub mod kind;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::engine::frame_file::{FrameData, FrameFileError};
 use crate::engine::gbdt::error::GbdtError;
 use crate::engine::gbdt::{lightgbm, xgboost};
+use crate::engine::judging::importance::Explanation;
 use crate::io::fs::{self, FsError};
 use crate::model::training::ModelRecord;
 
@@ -153,6 +154,34 @@ impl TrainedModel {
         };
         let kind = self.record.frame.label.kind;
         Ok(answers.iter().zip(rows).map(|(&answer, &row)| kind.to_level(answer, frame.price[row])).collect())
+    }
+
+    /// What moves the model: each feature's gain, and what it adds to the given rows' raw predictions. `None` of a model that is not made of trees.
+    ///
+    /// # Errors
+    /// When the frame asks for something else or lacks a feature, or the library cannot say.
+    pub fn explain(&self, frame: &FrameData, rows: &[usize]) -> Result<Option<Explanation>, TrainedError> {
+        self.check(frame)?;
+        let features = &self.record.features;
+        let (gains, contributions) = match &self.form {
+            Form::Naive | Form::Ensemble(_) => return Ok(None),
+            Form::LightGbm(model) => (model.gains()?, model.contributions(&frame.matrix(features, rows)?, features.len())?),
+            Form::XgBoost(model) => (model.gains(features)?, model.contributions(&frame.matrix(features, rows)?, features.len())?),
+        };
+        Ok(Some(Explanation { gains, contributions }))
+    }
+
+    /// The level of the quantile that the model was trained to forecast, where it was.
+    #[must_use]
+    pub fn quantile(&self) -> Option<f64> {
+        let params = &self.record.params;
+        let objective = params.get("objective").and_then(Value::as_str);
+        match (&self.form, objective) {
+            // 0.9 is the vendor's own default.
+            (Form::LightGbm(_), Some("quantile")) => Some(params.get("alpha").and_then(Value::as_f64).unwrap_or(0.9)),
+            (Form::XgBoost(_), Some("reg:quantileerror")) => params.get("quantile_alpha").and_then(Value::as_f64),
+            _ => None,
+        }
     }
 
     /// Refuses a frame that asks for another horizon or price.

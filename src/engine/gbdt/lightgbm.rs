@@ -15,6 +15,9 @@ use crate::engine::native;
 /// Characters that the model's text cannot hold in a name.
 const NOT_IN_NAMES: &[char] = &['"', ',', ':', '[', ']', '{', '}', '\n'];
 
+/// How predictions are asked for.
+const ALONE: &str = "num_threads=1 verbosity=-1";
+
 /// The library, loaded.
 ///
 /// # Errors
@@ -147,6 +150,25 @@ impl Model {
         if values.is_empty() {
             return Ok(Vec::new());
         }
-        self.0.predict(Rows::new(values, columns), "num_threads=1 verbosity=-1")
+        self.0.predict(Rows::new(values, columns), ALONE)
+    }
+
+    /// What each feature adds to each row's raw prediction (SHAP values), and last what all rows begin with: `columns + 1` numbers a row.
+    ///
+    /// # Errors
+    /// What the library says, also of trees with linear leaves.
+    pub fn contributions(&self, values: &[f64], columns: usize) -> Result<Vec<f64>, GbdtError> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.0.contributions(Rows::new(values, columns), ALONE)
+    }
+
+    /// The gain of all splits by each feature.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn gains(&self) -> Result<Vec<f64>, GbdtError> {
+        self.0.gains()
     }
 }

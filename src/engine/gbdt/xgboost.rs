@@ -175,10 +175,33 @@ impl Model {
         if values.is_empty() {
             return Ok(Vec::new());
         }
-        let values = single(values.iter().copied());
-        let rows = library()?.data(Rows::new(&values, columns), 1)?;
-        Ok(self.0.predict(&rows)?.into_iter().map(f64::from).collect())
+        Ok(self.0.predict(&rows(values, columns)?)?.into_iter().map(f64::from).collect())
     }
+
+    /// What each feature adds to each row's raw prediction (SHAP values), and last what all rows begin with: `columns + 1` numbers a row.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn contributions(&self, values: &[f64], columns: usize) -> Result<Vec<f64>, GbdtError> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.0.contributions(&rows(values, columns)?)?.into_iter().map(f64::from).collect())
+    }
+
+    /// The gain of all splits by each of the features, which are named in the model's order.
+    ///
+    /// # Errors
+    /// What the library says, also of a model without trees.
+    pub fn gains(&self, features: &[String]) -> Result<Vec<f64>, GbdtError> {
+        let gains = self.0.gains()?;
+        let of = |name: &String| gains.iter().find(|(found, _)| found == name).map_or(0.0, |(_, gain)| f64::from(*gain));
+        Ok(features.iter().map(of).collect())
+    }
+}
+
+fn rows(values: &[f64], columns: usize) -> Result<XgBoostData, GbdtError> {
+    library()?.data(Rows::new(&single(values.iter().copied()), columns), 1)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ library!(
         LGBM_BoosterGetNumFeature(Handle, *mut c_int);
         LGBM_BoosterSaveModelToString(Handle, c_int, c_int, c_int, i64, *mut i64, *mut c_char);
         LGBM_BoosterPredictForMat(Handle, *const c_void, c_int, i32, i32, c_int, c_int, c_int, c_int, *const c_char, *mut i64, *mut f64);
+        LGBM_BoosterFeatureImportance(Handle, c_int, c_int, *mut f64);
         LGBM_BoosterFree(Handle);
     }
 );
@@ -29,6 +30,9 @@ library!(
 const FLOAT32: c_int = 0;
 const FLOAT64: c_int = 1;
 const ROW_MAJOR: c_int = 1;
+const PREDICT: c_int = 0;
+const PREDICT_CONTRIBUTIONS: c_int = 3;
+const GAIN: c_int = 1;
 
 /// Rows in `LightGBM`'s own form.
 pub struct LightGbmData {
@@ -190,10 +194,34 @@ impl LightGbmBooster {
     /// # Errors
     /// What the library says, also when the rows have another number of features.
     pub fn predict(&self, rows: Rows<f64>, params: &str) -> Result<Vec<f64>, GbdtError> {
+        self.answers(rows, params, PREDICT, 1)
+    }
+
+    /// What each feature adds to each row's raw prediction, and last what all rows begin with: `columns + 1` numbers a row.
+    ///
+    /// # Errors
+    /// What the library says, also when the rows have another number of features or the trees' leaves are linear.
+    pub fn contributions(&self, rows: Rows<f64>, params: &str) -> Result<Vec<f64>, GbdtError> {
+        self.answers(rows, params, PREDICT_CONTRIBUTIONS, self.features()? + 1)
+    }
+
+    /// The gain of all splits by each feature, over all trees.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn gains(&self) -> Result<Vec<f64>, GbdtError> {
+        let mut gains = vec![0.0; self.features()?];
+        // SAFETY: one value a feature is written.
+        self.api.check(unsafe { (self.api.LGBM_BoosterFeatureImportance)(self.handle, 0, GAIN, gains.as_mut_ptr()) })?;
+        Ok(gains)
+    }
+
+    /// `width` numbers a row, of the kind asked for.
+    fn answers(&self, rows: Rows<f64>, params: &str, kind: c_int, width: usize) -> Result<Vec<f64>, GbdtError> {
         let (count, columns) = rows.shape("lightgbm")?;
-        let mut answers = vec![0.0; rows.rows];
+        let mut answers = vec![0.0; rows.rows * width];
         let (mut written, params) = (0, c_text(params));
-        // SAFETY: one value a row is written, for the model has one output; the rows are only read.
+        // SAFETY: as many values a row as `width` says are written, for the model has one output; the rows are only read.
         self.api.check(unsafe {
             let values = rows.values.as_ptr().cast();
             let (handle, answers) = (self.handle, answers.as_mut_ptr());
@@ -204,7 +232,7 @@ impl LightGbmBooster {
                 count,
                 columns,
                 ROW_MAJOR,
-                0,
+                kind,
                 0,
                 -1,
                 params.as_ptr(),

@@ -25,10 +25,14 @@ library!(
         XGBoosterSaveJsonConfig(Handle, *mut u64, *mut *const c_char);
         XGBoosterGetNumFeature(Handle, *mut u64);
         XGBoosterPredictFromDMatrix(Handle, Handle, *const c_char, *mut *const u64, *mut u64, *mut *const f32);
+        XGBoosterFeatureScore(Handle, *const c_char, *mut u64, *mut Texts, *mut u64, *mut *const u64, *mut *const f32);
         XGBoosterFree(Handle);
         XGBRegisterLogCallback(extern "C" fn(*const c_char));
     }
 );
+
+const PREDICT: c_int = 0;
+const PREDICT_CONTRIBUTIONS: c_int = 2;
 
 thread_local! {
     /// What the library has said on this thread.
@@ -248,18 +252,52 @@ impl XgBoostBooster {
     /// # Errors
     /// What the library says, and an answer of another size.
     pub fn predict(&self, data: &XgBoostData) -> Result<Vec<f32>, GbdtError> {
-        let config = c_text(r#"{"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"strict_shape":false}"#);
+        self.answers(data, PREDICT, 1)
+    }
+
+    /// What each feature adds to each row's raw prediction, and last what all rows begin with: one number more a row than there are features.
+    ///
+    /// # Errors
+    /// What the library says, and an answer of another size.
+    pub fn contributions(&self, data: &XgBoostData) -> Result<Vec<f32>, GbdtError> {
+        self.answers(data, PREDICT_CONTRIBUTIONS, self.features()? + 1)
+    }
+
+    /// The gain of all splits by a feature, over all trees, by the feature's name; features without a split are left out.
+    ///
+    /// # Errors
+    /// What the library says, also of a model without trees.
+    pub fn gains(&self) -> Result<Vec<(String, f32)>, GbdtError> {
+        let config = c_text(r#"{"importance_type":"total_gain"}"#);
+        let (mut count, mut names, mut dimensions, mut shape, mut scores) = (0, ptr::null(), 0, ptr::null(), ptr::null());
+        // SAFETY: `count` names and as many scores are kept until the next call; they are copied here.
+        unsafe {
+            let (handle, config, score) = (self.handle, config.as_ptr(), self.api.XGBoosterFeatureScore);
+            self.api.check(score(handle, config, &raw mut count, &raw mut names, &raw mut dimensions, &raw mut shape, &raw mut scores))?;
+            let count = usize::try_from(count).unwrap_or(0);
+            if count == 0 {
+                return Ok(Vec::new());
+            }
+            let name = |name: &*const c_char| CStr::from_ptr(*name).to_string_lossy().into_owned();
+            let names: Vec<String> = slice::from_raw_parts(names, count).iter().map(name).collect();
+            Ok(names.into_iter().zip(slice::from_raw_parts(scores, count).iter().copied()).collect())
+        }
+    }
+
+    /// `width` numbers a row, of the kind asked for.
+    fn answers(&self, data: &XgBoostData, kind: c_int, width: usize) -> Result<Vec<f32>, GbdtError> {
+        let config = format!("{{\"type\":{kind},\"training\":false,\"iteration_begin\":0,\"iteration_end\":0,\"strict_shape\":false}}");
         let (mut shape, mut dimensions, mut start) = (ptr::null(), 0, ptr::null());
         // SAFETY: `dimensions` sizes at `shape`, and their product of floats at `start`, are kept until the next call; they are copied here.
         unsafe {
-            let (handle, config) = (self.handle, config.as_ptr());
+            let (handle, config) = (self.handle, c_text(&config));
             let predict = self.api.XGBoosterPredictFromDMatrix;
-            self.api.check(predict(handle, data.handle, config, &raw mut shape, &raw mut dimensions, &raw mut start))?;
+            self.api.check(predict(handle, data.handle, config.as_ptr(), &raw mut shape, &raw mut dimensions, &raw mut start))?;
             let sizes: &[u64] = slice::from_raw_parts(shape, usize::try_from(dimensions).unwrap_or(0));
-            if sizes.iter().product::<u64>() != data.rows as u64 {
+            if sizes.iter().product::<u64>() != (data.rows * width) as u64 {
                 return Err(GbdtError::Answer { library: "xgboost", answer: format!("predictions of shape {sizes:?}") });
             }
-            Ok(slice::from_raw_parts(start, data.rows).to_vec())
+            Ok(slice::from_raw_parts(start, data.rows * width).to_vec())
         }
     }
 }

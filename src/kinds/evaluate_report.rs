@@ -1,0 +1,135 @@
+//! Owns what `evaluate` leaves behind: the `metrics` artifact and the numbers of its report. Invariant: all of it is made from one judgement, and none
+//! says a model's error without naive's.
+
+use std::path::Path;
+
+use arrow::error::ArrowError;
+use chrono::NaiveDate;
+use serde_json::json;
+
+use crate::engine::evaluation::{Judged, TestRow};
+use crate::engine::judging::importance::{self, Importance};
+use crate::engine::judging::segments::{By, Judgement, ModelSummary, Segment};
+use crate::engine::judging::{tables, text};
+use crate::engine::metrics::Errors;
+use crate::engine::table_file::{self, TableFileError};
+use crate::io::fs::{self, FsError};
+use crate::kinds::request::Response;
+use crate::model::training::{FrameRecord, Horizon};
+
+/// The readable table in the artifact.
+pub const TEXT_FILE: &str = "metrics.md";
+
+/// What the naive forecast is called among the reported numbers.
+pub const NAIVE: &str = "naive";
+
+/// Why the artifact is not written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A table cannot be made.
+    #[error(transparent)]
+    Columns(#[from] ArrowError),
+    /// A table cannot be written.
+    #[error(transparent)]
+    Table(#[from] TableFileError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Io(#[from] FsError),
+    /// The measures cannot be written as JSON.
+    #[error("metrics.json: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// What there is to tell.
+pub struct Told<'a> {
+    /// The frame's record.
+    pub frame: &'a FrameRecord,
+    /// Its test rows.
+    pub rows: &'a [TestRow],
+    /// What the models forecast of them.
+    pub models: &'a [Judged],
+    /// How they did.
+    pub judgement: &'a Judgement,
+    /// What moves them, and the date of the first row that was asked, where it was asked.
+    pub explained: Option<&'a (Vec<Importance>, NaiveDate)>,
+}
+
+/// Writes the artifact.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(told: &Told, out: &Path) -> Result<(), ReportError> {
+    fs::create_folders(out)?;
+    let key = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let measures = tables::metrics(&told.judgement.segments)?;
+    table_file::write(&out.join("metrics.parquet"), &measures, &key(&["model", "by", "segment"]))?;
+    table_file::write(&out.join("predictions.parquet"), &tables::predictions(told.rows, told.models)?, &key(&["date", "model"]))?;
+    let mut readable = text::text(&heading(told.frame), told.judgement);
+    if let Some((all, first)) = told.explained {
+        table_file::write(&out.join("importance.parquet"), &importance::table_of(all)?, &key(&["model", "feature"]))?;
+        readable.push_str(&text::importance(all, *first));
+    }
+    fs::write(&out.join(TEXT_FILE), readable.as_bytes())?;
+    let about = json!({ "label": told.frame.label, "price": told.frame.price, "test": told.frame.split.test });
+    let mut all = json!(told.judgement);
+    all["frame"] = about;
+    let mut text = serde_json::to_string_pretty(&all)?;
+    text.push('\n');
+    Ok(fs::write(&out.join("metrics.json"), text.as_bytes())?)
+}
+
+fn heading(frame: &FrameRecord) -> String {
+    let ahead = match frame.label.horizon {
+        Horizon::Rows(n) => format!("{n} rows"),
+        Horizon::Days(n) => format!("{n} days"),
+    };
+    format!("{}.{}, {ahead} ahead", frame.price.table, frame.price.column)
+}
+
+/// The measures over all rows as flat numbers, and the best model in a sentence.
+#[must_use]
+pub fn response(judgement: &Judgement) -> Response {
+    let mut report = Response::default();
+    let Some(all) = judgement.segments.iter().find(|segment| segment.by == By::All) else { return report };
+    #[expect(clippy::cast_precision_loss, reason = "fewer rows than a double counts exactly")]
+    report.metrics.insert("n".into(), all.n as f64);
+    report.metrics.insert("effective_n".into(), all.effective_n);
+    if let Some(model) = all.models.first() {
+        numbers(&mut report, NAIVE, errors(&model.summary.naive));
+    }
+    for model in &all.models {
+        numbers(&mut report, &model.model, errors(&model.summary.model));
+        numbers(&mut report, &model.model, beside_naive(model));
+    }
+    report.notes.extend(best(all));
+    report
+}
+
+fn errors(errors: &Errors) -> [(&'static str, Option<f64>); 5] {
+    [("mape", errors.mape), ("mae", errors.mae), ("rmse", errors.rmse), ("r2", errors.r2), ("direction", errors.direction)]
+}
+
+fn beside_naive(model: &ModelSummary) -> [(&'static str, Option<f64>); 6] {
+    [
+        ("mae_ratio", model.summary.mae_ratio),
+        ("mae_ratio_low", model.ratio_interval.map(|i| i.low)),
+        ("mae_ratio_high", model.ratio_interval.map(|i| i.high)),
+        ("rmse_ratio", model.summary.rmse_ratio),
+        ("dm_p", model.dm_absolute.map(|v| v.p)),
+        ("sharpe", model.sharpe),
+    ]
+}
+
+fn numbers<const N: usize>(report: &mut Response, model: &str, named: [(&str, Option<f64>); N]) {
+    let known = named.into_iter().filter_map(|(measure, value)| Some((format!("{model}/{measure}"), value?)));
+    report.metrics.extend(known);
+}
+
+/// The model with the smallest mean error, beside naive, and how sure that is.
+fn best(all: &Segment) -> Option<String> {
+    let measured = all.models.iter().filter_map(|m| Some((m, m.summary.model.mae?, m.summary.naive.mae?)));
+    let (best, mae, naive) = measured.min_by(|a, b| a.1.total_cmp(&b.1))?;
+    let interval = best.ratio_interval.map(|i| format!(", ratio 95 % {:.3} to {:.3}", i.low, i.high)).unwrap_or_default();
+    let span = format!("{} forecasts, {} to {}", all.n, all.first_date, all.last_date);
+    Some(format!("smallest mean error: {} with {mae:.4}, naive {naive:.4}{interval} ({span})", best.model))
+}
