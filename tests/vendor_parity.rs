@@ -2,12 +2,13 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod crude_oil;
+#[path = "vendor/python.rs"]
+mod python;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 
 use cbi::engine::frame_file;
 use cbi::engine::gbdt::vocabulary::lightgbm::LIGHTGBM;
@@ -16,36 +17,8 @@ use cbi::engine::gbdt::vocabulary::xgboost::XGBOOST;
 use cbi::kinds::trained;
 use cbi::model::training::LabelKind;
 use crude_oil::{train, write_fit};
+use python::{python, succeed};
 use serde_json::{Value, json};
-
-/// A Python with the vendors' packages: `CBI_TEST_PYTHON`, as `./test.sh` sets it, else one made here, once.
-fn python() -> &'static Path {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| std::env::var_os("CBI_TEST_PYTHON").map_or_else(make_python, PathBuf::from))
-}
-
-fn make_python() -> PathBuf {
-    let wanted = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/test-python.txt");
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
-    let (program, done) = (home.join("bin/python3"), home.join("installed"));
-    // Tests of several processes make it one after the other.
-    let lock = fs::File::create(home.with_extension("lock")).unwrap();
-    lock.lock().unwrap();
-    if fs::read(&done).ok() != fs::read(&wanted).ok() {
-        succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home));
-        succeed(Command::new(&program).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&wanted));
-        fs::copy(&wanted, &done).unwrap();
-    }
-    program
-}
-
-/// What the command prints; it must end well.
-fn succeed(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}\n{out}{err}");
-    out.into_owned()
-}
 
 struct Case {
     label: LabelKind,
@@ -137,6 +110,47 @@ fn xgboost_reads_our_model_predicts_the_same_and_trains_the_same() {
         ),
     ];
     judged("xgboost", &cases, 1e-6);
+}
+
+/// Trains each case through cbi, lets it explain its forecasts and asks the vendor's package for the same.
+fn explained(kind: &str, cases: &[Case], tolerance: f64) {
+    let folder = tempfile::tempdir().unwrap();
+    for (index, case) in cases.iter().enumerate() {
+        let place = folder.path().join(index.to_string());
+        let fit = place.join("fit");
+        write_fit(&fit, case.label, case.weight);
+        let (model, _) = train(kind, &json!({"frame": "frame/x", "params": case.params}), &fit, &[], &place);
+        let frame = frame_file::read(&fit).unwrap();
+        let rows: Vec<usize> = (frame.len() - 252..frame.len()).collect();
+        let explanation = trained::read(&model).unwrap().explain(&frame, &rows).unwrap().unwrap();
+        let told = place.join("explanation.json");
+        fs::write(&told, serde_json::to_string(&json!({"gains": explanation.gains, "contributions": explanation.contributions})).unwrap())
+            .unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vendor/contributions.py");
+        let answer = succeed(Command::new(python()).args([script.as_path(), &fit, &model, &told]).env("OMP_NUM_THREADS", "1"));
+        let verdict: Value = serde_json::from_str(answer.lines().last().unwrap()).unwrap();
+        let number = |name: &str| verdict[name].as_f64().unwrap();
+        let what = format!("{kind} {}: {verdict}", case.params);
+        assert!(number("rows") > 251.5 && number("moved") > 0.0, "{what}");
+        assert!(number("contributions") <= tolerance && number("gains") <= tolerance, "{what}");
+        assert!(number("sum") <= 1e-6, "contributions add up to the raw prediction: {what}");
+    }
+}
+
+#[test]
+fn the_vendors_packages_explain_our_models_with_the_same_contributions_and_gains() {
+    let dart = json!({"boosting": "dart", "num_iterations": 60, "max_depth": 6, "drop_rate": 0.2});
+    let cases = [
+        case(LabelKind::LogReturn, false, json!({"num_iterations": 200, "learning_rate": 0.03, "num_leaves": 31})),
+        case(LabelKind::Level, true, dart),
+    ];
+    explained("lightgbm", &cases, 1e-9);
+    let dart = json!({"booster": "dart", "num_boost_round": 60, "rate_drop": 0.2, "max_depth": 4});
+    let cases = [
+        case(LabelKind::LogReturn, false, json!({"num_boost_round": 200, "eta": 0.03, "max_depth": 5})),
+        case(LabelKind::Level, true, dart),
+    ];
+    explained("xgboost", &cases, 1e-5);
 }
 
 #[test]

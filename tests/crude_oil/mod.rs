@@ -70,6 +70,15 @@ fn part(date: NaiveDate, outcome: NaiveDate) -> Option<&'static str> {
 
 /// Writes the frame's `fit` artifact into `folder`.
 pub fn write_fit(folder: &Path, kind: LabelKind, weight: bool) {
+    write_rows(folder, kind, weight, part);
+}
+
+/// Writes the frame's `test` artifact into `folder`: all that is left of the series after `fit`.
+pub fn write_test(folder: &Path, kind: LabelKind) {
+    write_rows(folder, kind, false, |date, _| (date.to_string().as_str() > VALID.1).then_some("test"));
+}
+
+fn write_rows(folder: &Path, kind: LabelKind, weight: bool, part: impl Fn(NaiveDate, NaiveDate) -> Option<&'static str>) {
     let prices = prices();
     let chosen = (0..prices.len() - HORIZON).filter_map(|at| Some((at, part(prices[at].0, prices[at + HORIZON].0)?)));
     let rows: Vec<_> = chosen.collect();
