@@ -97,6 +97,33 @@ fn show_finds_artifacts_actions_builds_and_files_by_the_beginning_of_their_hash(
 }
 
 #[test]
+fn an_evaluation_is_shown_as_its_table_with_how_often_its_rows_were_looked_at() {
+    let folder = built();
+    let looks = |target: &str| cbi(folder.path(), &["show", target, "--json"]).json()["looks"].as_u64();
+    assert_eq!((looks("evaluate/wti/quick"), looks("wti.daily")), (Some(1), None));
+    let text = cbi(folder.path(), &["show", "evaluate/wti/quick"]).out;
+    for part in ["# wti.daily.price, 21 rows ahead", "| model/wti/naive/1m |", "these test rows were judged once, by this evaluation"] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+
+    // Another model, another way of measuring: other looks at the same rows. Another horizon's rows are others.
+    let stanza = |name: &str, horizon: &str, seed: u8| {
+        format!(
+            "[evaluate.\"evaluate/wti/{name}\"]\nframe = \"frame/wti/{horizon}\"\nmodels = [\"model/wti/naive/{horizon}\"]\n\
+             bootstrap = {{ seed = {seed} }}\n"
+        )
+    };
+    let more = [stanza("quick", "1m", 7), stanza("slow", "1m", 8), stanza("week", "1w", 7)].concat();
+    fs::write(folder.path().join("recipes/quick.toml"), more).unwrap();
+    let build = || cbi(folder.path(), &["build", "evaluate/wti/quick", "evaluate/wti/slow", "evaluate/wti/week"]);
+    for _ in 0..2 {
+        assert_eq!(build().code, 0);
+        assert_eq!(["quick", "slow", "week"].map(|name| looks(&format!("evaluate/wti/{name}"))), [Some(3), Some(3), Some(1)]);
+    }
+    assert!(cbi(folder.path(), &["show", "evaluate/wti/slow"]).out.contains("judged 3 times, this evaluation included"));
+}
+
+#[test]
 fn a_beginning_that_two_hashes_share_is_taken_for_neither() {
     let folder = built();
     let hash = hash_of(folder.path(), "wti.daily");

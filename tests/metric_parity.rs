@@ -44,7 +44,7 @@ impl Oil {
     }
 
     /// The days of the test, each with its regime: the price above or below 60 dollars when the year began, a matter of record.
-    fn regimes(&self) -> BTreeMap<NaiveDate, &'static str> {
+    fn regimes() -> BTreeMap<NaiveDate, &'static str> {
         let prices = crude_oil::prices();
         let opening = |year| prices.iter().find(|(date, _)| date.year() == year).unwrap().1;
         let tested = prices.iter().filter(|(date, _)| date.year() >= 2014);
@@ -76,7 +76,7 @@ impl Oil {
 #[test]
 fn every_figure_is_that_of_other_peoples_libraries() {
     let oil = Oil::new();
-    let regimes = oil.regimes();
+    let regimes = Oil::regimes();
     oil.write_regimes(&regimes);
     oil.evaluate(&json!({"explain": {"rows": 252}}), "judged").unwrap();
     let days: BTreeMap<String, &str> = regimes.iter().map(|(date, name)| (date.to_string(), *name)).collect();
@@ -130,7 +130,7 @@ fn tails_of_students_t_are_scipys() {
 #[test]
 fn a_test_day_without_a_regime_is_refused_with_the_days() {
     let oil = Oil::new();
-    let mut regimes = oil.regimes();
+    let mut regimes = Oil::regimes();
     let gone: NaiveDate = "2016-02-03".parse().unwrap();
     assert!(regimes.remove(&gone).is_some());
     oil.write_regimes(&regimes);
@@ -143,7 +143,7 @@ fn a_test_day_without_a_regime_is_refused_with_the_days() {
 #[test]
 fn blocks_shorter_than_the_horizon_are_the_recipes_mistake() {
     let oil = Oil::new();
-    oil.write_regimes(&oil.regimes());
+    oil.write_regimes(&Oil::regimes());
     let error = oil.evaluate(&json!({"bootstrap": {"block": 5}}), "judged").unwrap_err();
     assert_eq!(error.code, ExitCode::Invalid);
     assert_eq!(error.hint.unwrap(), "bootstrap = { block = 21 }, or leave it out");

@@ -116,14 +116,19 @@ fn made_lines(made: &Made, palette: &Palette) -> Vec<String> {
         None => section(&mut lines, palette, "metrics", numbers(&made.metrics)),
     }
     section(&mut lines, palette, "notes", made.notes.iter().cloned());
-    if let Some(looks) = made.looks {
-        let times = if looks == 1 { "once, by this evaluation".to_owned() } else { format!("{looks} times, this evaluation included") };
-        lines.push(field(palette, "looked at", &format!("these test rows were judged by {times}")));
-    }
+    section(&mut lines, palette, "looks", made.looks.into_iter().map(times));
     if let Some(log) = &made.log {
         lines.push(format!("{} {log}", heading(palette, "log")));
     }
     lines
+}
+
+/// How often an evaluation's test rows were judged, in words.
+fn times(looks: u64) -> String {
+    match looks {
+        1 => "these test rows were judged once, by this evaluation".to_owned(),
+        more => format!("these test rows were judged {more} times, this evaluation included"),
+    }
 }
 
 /// Adds a heading with its lines; nothing where there are none.

@@ -157,9 +157,9 @@ fn regime_columns(body: Body, declared: &mut Declared) -> Result<Option<RegimeCo
 
 fn explain(body: Body, context: &DeclareContext) -> Result<Option<Explain>, KindError> {
     let Some(table) = body.table("explain") else { return Ok(None) };
-    let kinds = body.texts("models").into_iter().map(|model| (context.kind_of)(model));
+    let mut kinds = body.texts("models").into_iter().map(|model| (context.kind_of)(model));
     let is_of_trees = |kind: Option<String>| kind.is_none_or(|kind| TREES.contains(&kind.as_str()));
-    if !kinds.map(is_of_trees).any(|is| is) {
+    if !kinds.any(is_of_trees) {
         let error = body.error("explain", "none of these models is made of trees, so there is nothing to explain");
         return Err(error.hint("list a lightgbm or xgboost model, an ensemble's members for one"));
     }
@@ -310,6 +310,7 @@ mod tests {
     use crate::io::fs;
     use crate::kinds::learner::{Settings, learn, write_record};
     use crate::kinds::naive::Naive;
+    use crate::model::recipe::{Common, Place};
     use crate::model::training::{FrameRecord, Horizon, Label, LabelKind, ModelRecord, PriceColumn, Split, TrainedOn};
 
     fn record(horizon: Horizon) -> FrameRecord {
@@ -419,5 +420,30 @@ mod tests {
         let folder = Folder::new();
         folder.edit("other", |record| record.frame.label.horizon = Horizon::Days(11));
         assert!(matches!(folder.judge(&["other"]), Err(EvaluateError::Model { source: TrainedError::OtherQuestion { .. }, .. })));
+    }
+
+    #[test]
+    fn there_is_nothing_to_explain_of_models_without_trees() {
+        let declared = |kind: &'static str| {
+            let body = json!({"frame": "frame/x", "models": ["model/x"], "explain": {}});
+            let stanza = Stanza {
+                kind: NAME.into(),
+                name: "evaluate/x".parse().unwrap(),
+                body: serde_json::from_value(body).unwrap(),
+                common: Common::default(),
+                place: Place::default(),
+                places: BTreeMap::new(),
+            };
+            let context = DeclareContext {
+                text: &|_| Err(String::new()),
+                files: &|_| Vec::new(),
+                env: &|_| None,
+                kind_of: &|name| Some(if name == "frame/x" { "frame" } else { kind }.to_owned()),
+                as_of: None,
+            };
+            declare(&stanza, &context).map(|declared| declared.params["explain"].clone())
+        };
+        assert_eq!(declared("xgboost").unwrap(), json!({"rows": null}));
+        assert_eq!(declared("naive").unwrap_err().message, "none of these models is made of trees, so there is nothing to explain");
     }
 }

@@ -129,7 +129,9 @@ fn numbers<const N: usize>(report: &mut Response, model: &str, named: [(&str, Op
 fn best(all: &Segment) -> Option<String> {
     let measured = all.models.iter().filter_map(|m| Some((m, m.summary.model.mae?, m.summary.naive.mae?)));
     let (best, mae, naive) = measured.min_by(|a, b| a.1.total_cmp(&b.1))?;
-    let interval = best.ratio_interval.map(|i| format!(", ratio 95 % {:.3} to {:.3}", i.low, i.high)).unwrap_or_default();
+    // A model that forecasts what naive does has an interval of no width, which says nothing.
+    let sure = best.ratio_interval.filter(|i| i.low < i.high);
+    let interval = sure.map(|i| format!(", ratio 95 % {:.3} to {:.3}", i.low, i.high)).unwrap_or_default();
     let span = format!("{} forecasts, {} to {}", all.n, all.first_date, all.last_date);
     Some(format!("smallest mean error: {} with {mae:.4}, naive {naive:.4}{interval} ({span})", best.model))
 }

@@ -34,16 +34,16 @@ fn regularised_beta(x: f64, rest: f64, a: f64, b: f64) -> f64 {
 
 fn fraction(x: f64, a: f64, b: f64) -> f64 {
     let kept = |value: f64| if value.abs() < TINY { TINY } else { value };
-    let (mut c, mut d) = (1.0, 1.0 / kept(1.0 - (a + b) * x / (a + 1.0)));
-    let mut sum = d;
+    let (mut over, mut under) = (1.0, 1.0 / kept(1.0 - (a + b) * x / (a + 1.0)));
+    let mut sum = under;
     for m in (1..TERMS).map(f64::from) {
         let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
         let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
         let mut step = 1.0;
         for term in [even, odd] {
-            d = 1.0 / kept(1.0 + term * d);
-            c = kept(1.0 + term / c);
-            step = c * d;
+            under = 1.0 / kept(1.0 + term * under);
+            over = kept(1.0 + term / over);
+            step = over * under;
             sum *= step;
         }
         if (step - 1.0).abs() < f64::EPSILON {

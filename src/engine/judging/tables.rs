@@ -35,8 +35,11 @@ pub fn metrics(segments: &[Segment]) -> Result<RecordBatch, ArrowError> {
     table(columns.into_iter().map(|(name, values)| (name.to_owned(), values)))
 }
 
+/// A column of numbers: its name and how its value is found.
+type Figure = (&'static str, fn(&Row) -> Option<f64>);
+
 /// The columns of numbers.
-const FIGURES: &[(&str, fn(&Row) -> Option<f64>)] = &[
+const FIGURES: &[Figure] = &[
     ("effective_n", |(s, _)| Some(s.effective_n)),
     ("mape", |(_, m)| m.summary.model.mape),
     ("naive_mape", |(_, m)| m.summary.naive.mape),

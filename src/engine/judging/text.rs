@@ -69,7 +69,7 @@ pub fn importance(all: &[Importance], first: NaiveDate) -> String {
     for of_model in all.chunk_by(|a, b| a.model == b.model) {
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         let row = |i: &Importance| vec![i.feature.clone(), figure(Some(i.shap), 5), percent(i.shap_share), percent(i.gain_share)];
-        let header = ["feature", "mean |SHAP|", "share", "gain"].map(ToOwned::to_owned);
+        let header = ["feature", "mean abs SHAP", "share", "gain"].map(ToOwned::to_owned);
         let rows: Vec<_> = of_model.iter().take(TOP).map(row).collect();
         let title = format!("What moves {} (SHAP values from {first}, gain over all trees)", of_model[0].model);
         section(&mut text, &title, &aligned(&header, &rows));
@@ -170,6 +170,6 @@ mod tests {
         let all: Vec<_> = (1..13).map(|at| one("a", at)).chain([one("b", 2)]).collect();
         let text = importance(&all, "2018-01-02".parse().unwrap());
         assert!(text.contains("\n## What moves b (SHAP values from 2018-01-02, gain over all trees)\n"));
-        assert!(text.contains("| f10     |     0.10000 | 50.0 % | 25.0 % |") && !text.contains("f11"), "{text}");
+        assert!(text.contains("| f10     |       0.10000 | 50.0 % | 25.0 % |") && !text.contains("f11"), "{text}");
     }
 }
