@@ -379,7 +379,12 @@ mod tests {
         let close = |name: &str, expected: f64| (report.metrics[name] - expected).abs() < 1e-9;
         assert!(close("n", 4.0) && close("naive/mae", 25.0) && close("naive/mape", 50.0));
         assert!(close("model/naive/mae", 25.0) && close("model/naive/mae_ratio", 1.0) && close("effective_n", 1.0));
-        assert_eq!(report.notes, ["smallest mean error: model/naive with 25.0000, naive 25.0000 (4 forecasts, 2018-12-30 to 2019-01-02)"]);
+        assert_eq!(
+            report.notes,
+            [
+                "smallest mean error: model/naive with 25.0000, naive 25.0000, too few for an interval (4 forecasts, 2018-12-30 to 2019-01-02)"
+            ]
+        );
         let read = |name: &str| table_file::read(&folder.path("out").join(name)).unwrap();
         let metrics = read("metrics.parquet");
         let segments: Vec<_> = strings(&metrics, "segment").unwrap().into_iter().flatten().collect();

@@ -129,9 +129,12 @@ fn numbers<const N: usize>(report: &mut Response, model: &str, named: [(&str, Op
 fn best(all: &Segment) -> Option<String> {
     let measured = all.models.iter().filter_map(|m| Some((m, m.summary.model.mae?, m.summary.naive.mae?)));
     let (best, mae, naive) = measured.min_by(|a, b| a.1.total_cmp(&b.1))?;
-    // A model that forecasts what naive does has an interval of no width, which says nothing.
-    let sure = best.ratio_interval.filter(|i| i.low < i.high);
-    let interval = sure.map(|i| format!(", ratio 95 % {:.3} to {:.3}", i.low, i.high)).unwrap_or_default();
+    let sure = match best.ratio_interval {
+        None => ", too few for an interval".to_owned(),
+        // That of a model that forecasts what naive does: it says nothing.
+        Some(i) if i.low >= i.high => String::new(),
+        Some(i) => format!(", ratio 95 % {:.3} to {:.3}", i.low, i.high),
+    };
     let span = format!("{} forecasts, {} to {}", all.n, all.first_date, all.last_date);
-    Some(format!("smallest mean error: {} with {mae:.4}, naive {naive:.4}{interval} ({span})", best.model))
+    Some(format!("smallest mean error: {} with {mae:.4}, naive {naive:.4}{sure} ({span})", best.model))
 }
