@@ -47,6 +47,7 @@ fn result(session: &Session, n: u64, bytes: &[u8], batch: &mut Batch) -> ActionR
         outputs: BTreeMap::from([("out".into(), manifest)]),
         metrics: BTreeMap::from([("mae".into(), 0.1)]),
         notes: Vec::new(),
+        checks: Vec::new(),
         log: None,
         cost: Cost { wall_ms: n, cpu_ms: n, peak_bytes: n },
         ended_ms: n,

@@ -12,14 +12,17 @@ use crate::app::{latest, outputs};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{BlobId, Digest};
+use crate::exec::checked::Checked;
 use crate::exec::executor::Executor;
 use crate::exec::outcome::Outcome as Built;
 use crate::exec::pool::Budget;
+use crate::exec::runner::Failure;
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::io::fs;
 use crate::io::machine;
 use crate::model::build::{Build, Counts};
 use crate::model::event::{Event, EventSink};
+use crate::plan::judge::Judge;
 use crate::plan::planner::Planner;
 use crate::registry::journal::BuiltTargets;
 use crate::store::action_cache::Session;
@@ -38,6 +41,10 @@ pub struct Ask {
     pub jobs: Option<u32>,
     /// Memory for steps side by side.
     pub memory: Option<u64>,
+    /// Whether a table that is too old for its `fresh` check may pass, with a warning.
+    pub allow_stale: bool,
+    /// Whether the verdicts of checks are wanted, even of a build with nothing to do.
+    pub verdicts: bool,
 }
 
 /// How a build ended.
@@ -47,6 +54,10 @@ pub struct Done {
     pub counts: Counts,
     /// What is worth reading at the end: one line for each forecast asked for.
     pub summary: Vec<String>,
+    /// What checks said; nothing where the build had nothing to do and verdicts were not asked for.
+    pub checked: Vec<Checked>,
+    /// Targets that failed.
+    pub failures: Vec<(String, Failure)>,
     /// The exit code.
     pub code: ExitCode,
 }
@@ -65,11 +76,12 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         let wall_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         sink.event(&Event::Finished { counts, outcome: outcome.to_owned(), wall_ms });
     };
-    if let Some(last) = LastBuild::still_true(&folder, &Root::at(&folder.join(CACHE_FOLDER)), invocation) {
+    let cache = Root::at(&folder.join(CACHE_FOLDER));
+    if let Some(last) = (!ask.verdicts).then(|| LastBuild::still_true(&folder, &cache, invocation)).flatten() {
         sink.event(&Event::Planned { total: last.total, reused: last.total });
         let counts = Counts { reused: last.total, ..Counts::default() };
         finish(sink, counts, "ok");
-        return Ok(Done { counts, summary: last.summary, code: ExitCode::Ok });
+        return Ok(Done { counts, summary: last.summary, checked: Vec::new(), failures: Vec::new(), code: ExitCode::Ok });
     }
     let workspace = Workspace::open(&ask.options)?;
     let graph = workspace.graph()?;
@@ -82,8 +94,10 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         sources::identities(&session, &graph, &selection.closure).map_err(|f| vec![problem::failure("engines", &f)])?;
     let sources = Sources::new(&session, &workspace);
     let mut planner = Planner::new(&graph, &selection.roots);
+    let judge = judge(ask, &workspace)?;
     let executor = Executor {
         session: &session,
+        judge: &judge,
         identities: &identities,
         budget: budget(ask, &workspace),
         keep_going: ask.keep_going,
@@ -114,7 +128,8 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         latest::record(&session, record, &state).map_err(problem::journal)?;
     }
     session.release().map_err(problem::stores)?;
-    let summary = summary(&session, &graph, &selection.roots, &made).map_err(problem::stores)?;
+    let mut summary = summary(&session, &graph, &selection.roots, &made).map_err(problem::stores)?;
+    summary.extend(warned(&built.checked));
     if outcome == "ok" {
         let mut watch: Watch = engine_files.into_iter().map(|path| (path, None)).collect();
         watch.extend(workspace.texts.watched());
@@ -123,11 +138,12 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         let blobs = built.manifests.values().flat_map(|m| m.files.values().map(|f| (f.blob, f.size))).collect();
         let total = built.counts.ran + built.counts.reused;
         // Without an index the next build only takes longer.
-        _ = save_index(&session, (invocation, total, summary.clone()), (&workspace.root, &watch), blobs, began_ns);
+        let until = turns(&built.checked, &workspace);
+        _ = save_index(&session, (invocation, total, summary.clone(), until), (&workspace.root, &watch), blobs, began_ns);
     }
     finish(sink, built.counts, outcome);
     let code = if built.interrupted { ExitCode::Interrupted } else { ExitCode::of_all(built.failures.iter().map(|(_, f)| f.code)) };
-    Ok(Done { counts: built.counts, summary, code })
+    Ok(Done { counts: built.counts, summary, checked: built.checked, failures: built.failures, code })
 }
 
 /// Everything outside the watched files that decides what a build does.
@@ -139,6 +155,7 @@ fn invocation(ask: &Ask) -> Digest {
         ("profile", text(&ask.options.profile)),
         ("warehouse", ask.options.warehouse.as_ref().map_or_else(String::new, |w| absolute(w).unwrap_or_default().display().to_string())),
         ("as_of", text(&ask.options.as_of)),
+        ("allow_stale", ask.allow_stale.to_string()),
     ];
     words.extend(ask.targets.iter().map(|t| ("target", t.clone())));
     // Recipes may pass variables on; which ones is only known after reading them, so any change counts.
@@ -146,6 +163,29 @@ fn invocation(ask: &Ask) -> Digest {
     env.sort();
     words.extend(env.into_iter().map(|v| ("env", v)));
     index::invocation(&words)
+}
+
+/// How verdicts are taken: on the workspace's date, else today.
+fn judge(ask: &Ask, workspace: &Workspace) -> Outcome<Judge> {
+    let day = match &workspace.as_of {
+        None => clock::today(),
+        Some(date) => date.parse().map_err(|_| vec![Diagnostic::new(ExitCode::Usage, format!("as_of is '{date}', not a date"))])?,
+    };
+    Ok(Judge { day, allow_stale: ask.allow_stale })
+}
+
+/// The first day on which a verdict would be another; none where the build's date does not move.
+fn turns(checked: &[Checked], workspace: &Workspace) -> Option<i32> {
+    let moves = workspace.as_of.is_none();
+    checked.iter().filter_map(|checked| checked.until).min().filter(|_| moves).map(|day| day.to_epoch_days())
+}
+
+/// One line for all warnings of checks.
+fn warned(checked: &[Checked]) -> Option<String> {
+    let counts: Vec<usize> = checked.iter().map(|checked| checked.warnings().len()).filter(|count| *count > 0).collect();
+    let told = |count: usize, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
+    let all = told(counts.iter().sum(), "warning");
+    (!counts.is_empty()).then(|| format!("{all} of checks on {}; cbi check shows them", told(counts.len(), "table")))
 }
 
 /// Variables that differ from shell to shell and that nothing but a `pass_env` of the very name could read.
@@ -183,7 +223,7 @@ fn summary(
 
 fn save_index(
     session: &Session,
-    what: (Digest, u64, Vec<String>),
+    what: (Digest, u64, Vec<String>, Option<i32>),
     watch: (&Path, &Watch),
     blobs: BTreeSet<(BlobId, u64)>,
     began_ns: i128,

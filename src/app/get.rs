@@ -10,6 +10,7 @@ use crate::app::tables;
 use crate::app::workspace::Options;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::io::fs::{self, FsError, What};
+use crate::model::check::is_main;
 use crate::model::manifest::Manifest;
 use crate::store::local::LocalStore;
 
@@ -54,11 +55,12 @@ pub fn get(options: &Options, text: &str, folder: &Path) -> Outcome<Got> {
 
 /// All files under the paths they get.
 fn layout(artifacts: &[Artifact]) -> (Manifest, u64) {
-    let several = artifacts.len() > 1;
+    let (alone, several) = (artifacts.len() == 1, artifacts.iter().filter(|a| is_main(&a.name)).count() > 1);
     let mut all = Manifest::default();
     for artifact in artifacts {
         for (path, entry) in &artifact.files.files {
-            let path = if several { format!("{}/{path}", artifact.name) } else { path.clone() };
+            let own_folder = !alone && (several || !is_main(&artifact.name));
+            let path = if own_folder { format!("{}/{path}", artifact.name) } else { path.clone() };
             all.files.insert(path, *entry);
         }
     }

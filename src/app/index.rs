@@ -16,7 +16,7 @@ use crate::store::local::is_stamped;
 use crate::store::memo;
 use crate::store::root::Root;
 
-const MAGIC: &[u8; 8] = b"cbi-ix\0\x03";
+const MAGIC: &[u8; 8] = b"cbi-ix\0\x04";
 
 /// A file changed this shortly before it was looked at may change again without a trace.
 const TICK_NS: i128 = 50_000_000;
@@ -34,6 +34,8 @@ pub struct LastBuild {
     pub total: u64,
     /// What the build said at its end, as lines.
     pub summary: Vec<String>,
+    /// The first day, counted from 1970-01-01 UTC, on which a build would judge a table's age otherwise.
+    pub until: Option<i32>,
     watched: Vec<Watched>,
     blobs: Vec<(BlobId, u64)>,
 }
@@ -65,7 +67,7 @@ impl LastBuild {
     /// # Errors
     /// When a path cannot be looked at.
     pub fn observe(
-        (invocation, total, summary): (Digest, u64, Vec<String>),
+        (invocation, total, summary, until): (Digest, u64, Vec<String>, Option<i32>),
         (root, watch): (&Path, &Watch),
         blobs: BTreeSet<(BlobId, u64)>,
         began_ns: i128,
@@ -91,14 +93,14 @@ impl LastBuild {
             let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
             watched.push(Watched { path: path.to_owned(), seen: stat.map(|s| seen(&s)), held: held.filter(|_| !settled) });
         }
-        Ok(Some(Self { invocation, total, summary, watched, blobs: blobs.into_iter().collect() }))
+        Ok(Some(Self { invocation, total, summary, until, watched, blobs: blobs.into_iter().collect() }))
     }
 
     /// The last build of the workspace at `root`, if it was asked the same and nothing has changed since.
     #[must_use]
     pub fn still_true(root: &Path, cache: &Root, invocation: Digest) -> Option<Self> {
         let last = Self::decode(&fs::read_if_any(&cache.last_build_index()).ok()??)?;
-        if last.invocation != invocation {
+        if last.invocation != invocation || last.until.is_some_and(|until| clock::today().to_epoch_days() >= until) {
             return None;
         }
         let (folder, blobs) = (Folder::open(root).ok()?, Folder::open(&cache.blobs()).ok()?);
@@ -121,6 +123,7 @@ impl LastBuild {
         out.extend(self.total.to_le_bytes());
         put_count(&mut out, self.summary.len());
         self.summary.iter().for_each(|line| put_bytes(&mut out, line.as_bytes()));
+        out.extend(self.until.unwrap_or(i32::MAX).to_le_bytes());
         put_count(&mut out, self.watched.len());
         for w in &self.watched {
             put_bytes(&mut out, w.path.as_os_str().as_encoded_bytes());
@@ -149,6 +152,7 @@ impl LastBuild {
         let total = u64::from_le_bytes(take(&mut rest)?);
         let lines = take_count(&mut rest)?;
         let summary = (0..lines).map(|_| String::from_utf8(take_bytes(&mut rest)?.to_vec()).ok()).collect::<Option<_>>()?;
+        let until = Some(i32::from_le_bytes(take(&mut rest)?)).filter(|day| *day != i32::MAX);
         let count = take_count(&mut rest)?;
         let mut watched = Vec::with_capacity(count);
         for _ in 0..count {
@@ -166,7 +170,7 @@ impl LastBuild {
         for _ in 0..count {
             blobs.push((BlobId(Digest::from_bytes(take(&mut rest)?)), u64::from_le_bytes(take(&mut rest)?)));
         }
-        rest.is_empty().then_some(Self { invocation, total, summary, watched, blobs })
+        rest.is_empty().then_some(Self { invocation, total, summary, until, watched, blobs })
     }
 }
 
@@ -258,6 +262,7 @@ mod tests {
             invocation: Digest::of(b"x"),
             total: 3,
             summary: vec!["forecast".into(), String::new()],
+            until: Some(20_000),
             watched: vec![
                 Watched { path: "/a/b".into(), seen: Some([1, 2, 3, 4]), held: Some(Digest::of(b"z")) },
                 Watched { path: "/gone".into(), seen: None, held: None },
@@ -293,7 +298,7 @@ mod tests {
     fn observe(place: &Path, path: &Path, read: &[u8], began_ns: i128) -> Option<LastBuild> {
         let hash = |p: &Path| memo::hash_file(p).ok().map(|h| h.blob.0);
         let watch = Watch::from([(path.to_owned(), Some(Digest::of(read)))]);
-        LastBuild::observe((Digest::of(b""), 0, vec![]), (place, &watch), BTreeSet::new(), began_ns, &hash).unwrap()
+        LastBuild::observe((Digest::of(b""), 0, vec![], None), (place, &watch), BTreeSet::new(), began_ns, &hash).unwrap()
     }
 
     #[test]
@@ -305,6 +310,18 @@ mod tests {
         assert_eq!(last.watched[0].held, Some(Digest::of(b"old")));
         last.save(&cache.last_build_index(), &cache.scratch().unwrap()).unwrap();
         assert_eq!(LastBuild::still_true(place.path(), &cache, last.invocation), Some(last));
+    }
+
+    #[test]
+    fn the_day_on_which_a_verdict_turns_ends_it() {
+        let (place, cache, path) = built();
+        let mut last = observe(place.path(), &path, b"old", clock::now_ns()).unwrap();
+        let today = clock::today().to_epoch_days();
+        for (until, believed) in [(None, true), (Some(today + 1), true), (Some(today), false), (Some(today - 1), false)] {
+            last.until = until;
+            last.save(&cache.last_build_index(), &cache.scratch().unwrap()).unwrap();
+            assert_eq!(LastBuild::still_true(place.path(), &cache, last.invocation).is_some(), believed, "{until:?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod changes;
+pub mod check;
 pub mod diff;
 pub mod doctor;
 pub mod get;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::base::digest::ManifestId;
 use crate::io::fs::{self, What};
 use crate::model::build::BuiltTarget;
+use crate::model::check::is_main;
 use crate::model::manifest::Manifest;
 use crate::registry::journal::BuiltTargets;
 use crate::store::error::StoreError;
@@ -32,10 +33,10 @@ fn link_target(
     built: &BuiltTarget,
     manifests: &HashMap<ManifestId, Manifest>,
 ) -> Result<(), StoreError> {
-    let one = built.artifacts.len() == 1;
+    let one = built.artifacts.keys().filter(|name| is_main(name)).count() == 1;
     for (artifact, id) in &built.artifacts {
         let Some(manifest) = manifests.get(id) else { continue };
-        let place = if one { folder.to_owned() } else { folder.join(artifact) };
+        let place = if one && is_main(artifact) { folder.to_owned() } else { folder.join(artifact) };
         for (path, entry) in &manifest.files {
             link_file(&store.path_of(&entry.blob), root, &place.join(path))?;
         }

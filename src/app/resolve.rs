@@ -10,6 +10,7 @@ use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{ActionKey, BlobId, BuildId, Digest, DigestPrefix, ManifestId};
 use crate::io::fs;
 use crate::model::build::Build;
+use crate::model::check::is_main;
 use crate::model::manifest::Manifest;
 use crate::model::result::ActionResult;
 use crate::registry::journal::{BuiltTargets, Journal};
@@ -239,7 +240,7 @@ fn pick(text: &str, made: &ActionResult, artifact: &str) -> Outcome<Thing> {
 }
 
 fn only(text: &str, made: &ActionResult) -> Outcome<Artifact> {
-    let mut outputs = made.outputs.iter();
+    let mut outputs = made.outputs.iter().filter(|(name, _)| is_main(name));
     if let (Some((name, files)), None) = (outputs.next(), outputs.next()) {
         return Ok(artifact_of(text, made, name, files));
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 
 /// Nanoseconds since 1970-01-01 UTC, as files' times are kept.
 #[must_use]
@@ -30,8 +30,8 @@ pub fn rfc3339(ms: u64) -> String {
     moment.map_or_else(|| "?".to_owned(), |t| t.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
-/// Today's date in UTC as `2026-11-22`.
+/// Today's date in UTC.
 #[must_use]
-pub fn today() -> String {
-    Utc::now().format("%Y-%m-%d").to_string()
+pub fn today() -> NaiveDate {
+    Utc::now().date_naive()
 }

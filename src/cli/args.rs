@@ -75,6 +75,9 @@ pub enum Command {
     /// Build targets and what they need
     #[command(after_help = examples::BUILD)]
     Build(Build),
+    /// Build tables and show what their checks found
+    #[command(after_help = examples::CHECK)]
+    Check(Check),
     /// Show what a build would run, why, and what it will cost
     #[command(after_help = examples::PLAN)]
     Plan(Select),
@@ -170,6 +173,9 @@ pub struct Build {
     /// Let running actions use at most this much memory together, such as 8GiB or 512MiB [default: three quarters of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub memory: Option<u64>,
+    /// Let tables pass that are too old for their `fresh` check, with a warning
+    #[arg(long)]
+    pub allow_stale: bool,
     /// Build nothing, show what would run: the same as `cbi plan`
     #[arg(long)]
     pub dry_run: bool,
@@ -179,6 +185,17 @@ pub struct Build {
     /// Print events as JSON, one a line; the last line counts what ran, was reused and failed
     #[arg(long)]
     pub json: bool,
+}
+
+/// `cbi check`.
+#[derive(Debug, Clone, Group)]
+pub struct Check {
+    /// Which tables: those named, and all that they need.
+    #[command(flatten)]
+    pub select: Select,
+    /// Let tables pass that are too old for their `fresh` check, with a warning
+    #[arg(long)]
+    pub allow_stale: bool,
 }
 
 /// `cbi graph`.

@@ -21,6 +21,13 @@ Examples:
   cbi build 'model/**/1m' -k -j 4       all models of one horizon, on 4 threads, past failures
   cbi build --json | tail -n 1          counts for a program to read";
 
+/// `cbi check --help`.
+pub const CHECK: &str = "\
+Examples:
+  cbi check                             every check below the default targets
+  cbi check wti.daily                   that table's, and those of the tables it reads
+  cbi check --json                      for a program";
+
 /// `cbi plan --help`.
 pub const PLAN: &str = "\
 Examples:

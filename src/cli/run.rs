@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Parser;
 
 use crate::app::build::{self, Ask};
+use crate::app::check;
 use crate::app::problem::Outcome;
 use crate::app::status::{self, Said};
 use crate::app::workspace::Options;
@@ -22,6 +23,7 @@ use crate::ui::graph::Drawing;
 use crate::ui::json::JsonLines;
 use crate::ui::output::{self, Output};
 use crate::ui::plain::Plain;
+use crate::ui::sink::Verbosity;
 use crate::ui::{graph_svg, graph_text};
 
 /// Columns taken for a place that has none, such as a file.
@@ -55,6 +57,7 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
     match &args.command {
         Command::Build(ask) if ask.dry_run => Ok(say(&status::plan(&options, &ask.targets)?, ask.json, &args.global)),
         Command::Build(ask) => self::build(ask, options, &args.global),
+        Command::Check(ask) => self::check(ask, options, &args.global),
         Command::Plan(ask) => Ok(say(&status::plan(&options, &ask.targets)?, ask.format.json, &args.global)),
         Command::Status(ask) => Ok(say(&status::status(&options, &ask.targets)?, ask.format.json, &args.global)),
         Command::Why(ask) => Ok(say(&status::why(&options, &ask.target)?, ask.format.json, &args.global)),
@@ -124,7 +127,15 @@ fn build(ask: &args::Build, options: Options, global: &Global) -> Outcome<ExitCo
         (_, true) => Box::new(Fancy::new(out, palette, global.verbosity())),
         _ => Box::new(Plain::new(out, palette, global.verbosity())),
     };
-    let ask_app = Ask { options, targets: ask.targets.clone(), keep_going: ask.keep_going, jobs: ask.jobs, memory: ask.memory };
+    let ask_app = Ask {
+        options,
+        targets: ask.targets.clone(),
+        keep_going: ask.keep_going,
+        jobs: ask.jobs,
+        memory: ask.memory,
+        allow_stale: ask.allow_stale,
+        verdicts: false,
+    };
     let done = build::build(&ask_app, &cancel, &mut *sink)?;
     drop(sink);
     if !ask.json && !global.quiet && !done.summary.is_empty() {
@@ -133,6 +144,30 @@ fn build(ask: &args::Build, options: Options, global: &Global) -> Outcome<ExitCo
         out.flush();
     }
     Ok(done.code)
+}
+
+fn check(ask: &args::Check, options: Options, global: &Global) -> Outcome<ExitCode> {
+    let cancel = heed_signals();
+    let (err, palette) = Output::stderr(global.colour());
+    let ask_app = Ask { options, targets: ask.select.targets.clone(), allow_stale: ask.allow_stale, ..Ask::default() };
+    // How the build went is told beside what it found, so that a program can read the one without the other.
+    let verbosity = if ask.select.format.json { Verbosity::Quiet } else { global.verbosity() };
+    let found = check::check(ask_app, &cancel, &mut Plain::new(err, palette, verbosity))?;
+    let (mut out, palette) = Output::stdout(global.colour());
+    if ask.select.format.json {
+        out.line(&found.json.to_string());
+    } else {
+        out.text(&found.table.text(&palette, output::width()));
+        for (title, rows) in &found.worst {
+            out.line("");
+            out.line(title);
+            out.text(&rows.text(&palette, output::width()));
+        }
+        out.line("");
+        out.line(&found.total);
+    }
+    out.flush();
+    Ok(found.code)
 }
 
 /// A flag that Ctrl-C, a closed terminal and a polite kill set. The second Ctrl-C ends the program at once.

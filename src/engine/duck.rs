@@ -96,7 +96,7 @@ impl Duck {
         let (dataset, table) = name.split_once('.').unwrap_or(("main", name));
         let file = text(&file.to_string_lossy());
         let statement = format!(
-            "CREATE SCHEMA IF NOT EXISTS \"{dataset}\"; CREATE VIEW \"{dataset}\".\"{table}\" AS SELECT * FROM read_parquet({file});"
+            "CREATE SCHEMA IF NOT EXISTS \"{dataset}\"; CREATE OR REPLACE VIEW \"{dataset}\".\"{table}\" AS SELECT * FROM read_parquet({file});"
         );
         Ok(self.0.execute_batch(&statement)?)
     }
@@ -143,6 +143,12 @@ fn macros_for(sql: &str) -> String {
 #[must_use]
 pub fn text(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A table's name, `dataset.table`, in quotes.
+#[must_use]
+pub fn quoted_table(name: &str) -> String {
+    name.split('.').map(quoted).collect::<Vec<_>>().join(".")
 }
 
 /// A name in quotes.

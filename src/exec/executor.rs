@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::base::clock;
 use crate::base::diagnostic::ExitCode;
 use crate::exec::lanes::{Ended, Lanes, Message, Order, Shop, Work};
-use crate::exec::outcome::{Outcome, store_failure};
+use crate::exec::outcome::{Outcome, bug, store_failure, warned};
 use crate::exec::pool::{Budget, Need, Pool};
 use crate::exec::runner::{Failure, Job};
 use crate::exec::scheduler::Scheduler;
@@ -21,6 +21,7 @@ use crate::model::event::{Event, EventSink};
 use crate::model::recipe::Source;
 use crate::model::result::{ActionResult, Cost};
 use crate::plan::explain;
+use crate::plan::judge::Judge;
 use crate::plan::key::{self, Identities};
 use crate::plan::planner::{Made, Planner};
 use crate::store::action_cache::Session;
@@ -49,6 +50,8 @@ pub struct Executor<'a> {
     pub cancel: &'a AtomicBool,
     /// What the last build made of a target.
     pub last: &'a BTreeMap<String, BuiltTarget>,
+    /// How verdicts of checks are taken.
+    pub judge: &'a Judge,
 }
 
 /// Pins a file or a warehouse table: its content's identity, and where it is.
@@ -96,8 +99,8 @@ impl Executor<'_> {
         run.sweep()?;
         // From here on the index is not held, however long the build: other builds need it too.
         self.session.release()?;
-        let reused = run.outcome.counts.reused;
-        run.sink.event(&Event::Planned { total, reused });
+        run.sink.event(&Event::Planned { total, reused: run.outcome.counts.reused });
+        run.outcome.checked.iter().filter_map(|checked| warned(checked, true)).for_each(|event| run.sink.event(&event));
         run.started = true;
         let children = Children::new();
         let shop = Shop { session: self.session, children: &children, cancel: self.cancel };
@@ -248,12 +251,7 @@ impl Run<'_, '_, '_> {
             if let Source::Target { name, artifact } = source {
                 let made = self.planner.graph().find(name.as_str()).and_then(|dep| self.planner.made(dep));
                 let Some(hash) = made.and_then(|m| m.artifacts.get(artifact)) else {
-                    return Err(Failure {
-                        error: format!("'{name}' has no artifact '{artifact}'"),
-                        hint: None,
-                        log_tail: Vec::new(),
-                        code: ExitCode::Bug,
-                    });
+                    return Err(bug(format!("'{name}' has no artifact '{artifact}'")));
                 };
                 inputs.insert(slot.clone(), Input::Artifact(*hash));
                 artifacts.insert(slot.clone(), self.outcome.manifests.get(hash).cloned().unwrap_or_default());
@@ -280,6 +278,9 @@ impl Run<'_, '_, '_> {
 
     fn ran(&mut self, id: NodeId, result: ActionResult) {
         let target = self.name(id);
+        if let Some(failure) = self.check(&target, &result, false) {
+            return self.fail(id, failure);
+        }
         let made = self.take_note(&result);
         let unchanged = self.executor.last.get(&target).is_some_and(|b| b.artifacts == made.artifacts);
         self.outcome.counts.ran += 1;
@@ -288,12 +289,22 @@ impl Run<'_, '_, '_> {
     }
 
     fn reuse(&mut self, id: NodeId, result: &ActionResult) {
+        if let Some(failure) = self.check(&self.name(id), result, true) {
+            return self.fail(id, failure);
+        }
         let made = self.take_note(result);
         self.outcome.counts.reused += 1;
         if self.started {
             self.sink.event(&Event::Reused { target: self.name(id), key: result.key });
         }
         self.planner.done(id, made);
+    }
+
+    /// Takes the verdicts of a table's checks: shows what warns, returns what refuses it.
+    fn check(&mut self, target: &str, result: &ActionResult, reused: bool) -> Option<Failure> {
+        let (failure, event) = self.outcome.check(result, target, self.executor.judge, reused);
+        event.iter().filter(|_| self.started).for_each(|event| self.sink.event(event));
+        failure
     }
 
     fn take_note(&mut self, result: &ActionResult) -> Made {

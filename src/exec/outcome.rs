@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::base::diagnostic::ExitCode;
 use crate::base::digest::ManifestId;
+use crate::exec::checked::Checked;
 use crate::exec::runner::Failure;
 use crate::model::build::{BuiltTarget, Counts};
+use crate::model::event::Event;
 use crate::model::manifest::Manifest;
+use crate::model::result::ActionResult;
+use crate::plan::judge::Judge;
 use crate::plan::planner::{Planner, State};
 use crate::store::error::StoreError;
 
@@ -19,11 +23,21 @@ pub struct Outcome {
     pub failures: Vec<(String, Failure)>,
     /// Whether it was stopped.
     pub interrupted: bool,
+    /// What checks said, in the order in which their targets were met.
+    pub checked: Vec<Checked>,
     /// Files of every artifact met.
     pub manifests: HashMap<ManifestId, Manifest>,
 }
 
 impl Outcome {
+    /// Takes note of what the checks of a table said: what refuses it, and what is to be shown.
+    pub(super) fn check(&mut self, result: &ActionResult, target: &str, judge: &Judge, reused: bool) -> (Option<Failure>, Option<Event>) {
+        let Some(checked) = Checked::of(result, target, judge) else { return (None, None) };
+        let answer = (checked.failure(), warned(&checked, reused));
+        self.checked.push(checked);
+        answer
+    }
+
     /// What every done step made, by target.
     #[must_use]
     pub fn built(planner: &Planner) -> BTreeMap<String, BuiltTarget> {
@@ -39,6 +53,12 @@ impl Outcome {
     }
 }
 
+/// What is to be shown of a target's warnings; nothing where there are none.
+pub(super) fn warned(checked: &Checked, reused: bool) -> Option<Event> {
+    let warnings = checked.warnings();
+    (!warnings.is_empty()).then(|| Event::Warned { target: checked.target.clone(), warnings, reused })
+}
+
 /// A store that failed under a step.
 pub(super) fn store_failure(error: &StoreError) -> Failure {
     let mut text = error.to_string();
@@ -48,6 +68,11 @@ pub(super) fn store_failure(error: &StoreError) -> Failure {
         source = cause.source();
     }
     Failure { error: text, hint: None, log_tail: Vec::new(), code: ExitCode::ActionFailed }
+}
+
+/// A step that cannot be, through no fault of the user's.
+pub(super) fn bug(error: String) -> Failure {
+    Failure { error, hint: None, log_tail: Vec::new(), code: ExitCode::Bug }
 }
 
 /// A step that was stopped before it had begun.

@@ -17,6 +17,7 @@ use crate::io::fs::{self, FsError};
 use crate::io::jail::{Cell, Jail};
 use crate::io::process::{Children, Ended, ProcessError, Spawn, find_program};
 use crate::model::action::{Action, Input};
+use crate::model::check::Verdict;
 use crate::model::manifest::Manifest;
 use crate::model::result::{ActionResult, Cost};
 use crate::store::content::{Batch, ContentStore};
@@ -97,6 +98,7 @@ enum RunError {
 struct Response {
     metrics: BTreeMap<String, f64>,
     notes: Vec<String>,
+    checks: Vec<Verdict>,
 }
 
 /// Where actions run, one after another: kept between them, for making it costs more than many an action.
@@ -176,6 +178,7 @@ impl Runner<'_> {
             outputs,
             metrics: response.metrics,
             notes: response.notes,
+            checks: response.checks,
             log,
             cost: Cost { wall_ms: millis(usage.wall), cpu_ms: millis(usage.cpu), peak_bytes: usage.peak_bytes },
             ended_ms: clock::now_ms(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::base::name::TargetName;
 use crate::graph::error::GraphError;
 use crate::graph::topo;
+use crate::model::check::is_main;
 use crate::model::recipe::{Common, Declared, Place, Source, Stanza};
 
 /// The kind of the node that is made for a warehouse table read by its name.
@@ -323,10 +324,11 @@ fn links_of(
 fn artifact_of(target: &Node, artifact: &str, place: &Place) -> Result<Option<String>, GraphError> {
     let outputs = &target.declared.outputs;
     let (name, known, place) = (|| target.name().clone(), || outputs.iter().cloned().collect(), || place.clone());
-    match (artifact, outputs.len()) {
+    let main: Vec<&String> = outputs.iter().filter(|name| is_main(name)).collect();
+    match (artifact, main.as_slice()) {
         // What it makes is not known; whoever needs it cannot be built, and is told why.
         _ if target.refused => Ok(None),
-        ("", 1) => Ok(outputs.first().cloned()),
+        ("", [only]) => Ok(Some((*only).clone())),
         ("", _) => Err(GraphError::WhichArtifact { target: name(), known: known(), place: place() }),
         _ if outputs.contains(artifact) => Ok(None),
         _ => Err(GraphError::UnknownArtifact { target: name(), artifact: artifact.to_owned(), known: known(), place: place() }),

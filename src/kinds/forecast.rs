@@ -221,7 +221,7 @@ fn report(forecasts: &[Forecast]) -> Response {
     metrics.extend(change(newest).map(|change| ("change".to_owned(), change)));
     let Forecast { date, target_date, price, predicted } = newest;
     let (price, predicted) = (shown(*price), shown(*predicted));
-    Response { metrics, notes: vec![format!("{date}: {price} → {predicted} by {target_date} (naive {price})")] }
+    Response { metrics, notes: vec![format!("{date}: {price} → {predicted} by {target_date} (naive {price})")], ..Response::default() }
 }
 
 /// A price with as many decimals as its size asks for.

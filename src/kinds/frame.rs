@@ -202,7 +202,7 @@ pub fn make(spec: &FrameSpec, features: &Path, prices: &Path, out: &Path) -> Res
     let parts = [("train", &frame.train), ("valid", &frame.valid), ("test", &frame.test), ("score", &frame.score)];
     #[expect(clippy::cast_precision_loss, reason = "fewer rows than a double counts exactly")]
     let counts = parts.map(|(part, rows)| (format!("{part}_rows"), rows.len() as f64));
-    Ok(Response { metrics: counts.into(), notes: frame.notes })
+    Ok(Response { metrics: counts.into(), notes: frame.notes, ..Response::default() })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 use serde_json::{Map, Value, json};
 
 use crate::base::name::nearest;
@@ -145,7 +146,9 @@ pub fn rows(text: &str, params: &Map<String, Value>, tables: &BTreeMap<String, P
     Ok(sql::run(&translated, &needed, &query.words)?)
 }
 
-fn failure(error: &QueryError) -> RunError {
+/// A query's error as an action's.
+#[must_use]
+pub fn failure(error: &QueryError) -> RunError {
     let (failure, hint) = match error {
         QueryError::Sql(fault) => (RunError::invalid(error), fault.fault.hint()),
         QueryError::Missing { .. } => (RunError::failed(error), None),
@@ -184,12 +187,23 @@ pub fn keep(request: &Request, rows: &RecordBatch, what: &str) -> Result<Respons
     })?;
     #[expect(clippy::cast_precision_loss, reason = "fewer rows than a double counts exactly")]
     let count = rows.num_rows() as f64;
-    Ok(Response { metrics: BTreeMap::from([("rows".to_owned(), count)]), notes: Vec::new() })
+    Ok(Response { metrics: BTreeMap::from([("rows".to_owned(), count)]), ..Response::default() })
 }
 
 fn write(path: &Path, rows: &RecordBatch, key: Option<&Value>) -> Result<(), TableError> {
-    let named: Option<Vec<String>> =
-        key.and_then(Value::as_array).map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect());
-    let key = named.unwrap_or_else(|| rows.column_by_name(DEFAULT_KEY).map(|_| DEFAULT_KEY.to_owned()).into_iter().collect());
+    let key = key_columns(key, &rows.schema());
     Ok(table_file::write(path, rows, &key)?)
+}
+
+/// The columns by which the rows of the table in `file`, the request's artifact, are sorted first.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn key_of(request: &Request, file: &Path) -> Result<Vec<String>, TableFileError> {
+    Ok(key_columns(request.params.get("key"), &*table_file::schema(file)?))
+}
+
+fn key_columns(key: Option<&Value>, schema: &Schema) -> Vec<String> {
+    let named = key.and_then(Value::as_array).map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+    named.unwrap_or_else(|| schema.index_of(DEFAULT_KEY).map(|_| DEFAULT_KEY.to_owned()).into_iter().collect())
 }

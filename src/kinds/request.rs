@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::base::diagnostic::ExitCode;
 use crate::io::fs;
+use crate::model::check::Verdict;
 
 /// What the child is told to do: the content of the file named on its command line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct Response {
     pub metrics: BTreeMap<String, f64>,
     /// Sentences for people.
     pub notes: Vec<String>,
+    /// What the checks of the table found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Verdict>,
 }
 
 /// Why an action failed, as a person is told.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::kinds::body::Body;
+use crate::kinds::checks;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
 use crate::kinds::query;
@@ -24,15 +25,22 @@ pub const KIND: Kind = Kind {
             Want::List(&Want::Text, true),
             "The columns that rows are sorted by first; `[\"date\"]` where it is not said.",
         ),
+        checks::KEY,
     ],
     declare,
 };
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
     let body = Body(stanza);
+    let mut declared = query_of(body, context)?;
+    checks::declare(body, "error", &[], &mut declared)?;
+    Ok(declared)
+}
+
+fn query_of(body: Body, context: &DeclareContext) -> Result<Declared, KindError> {
     match (body.text("query"), body.text("file")) {
         (Some(_), Some(_)) => Err(body.error("query", "'file' and 'query' are two ways to say one thing; keep one")),
-        (None, None) => Err(body.error("", format!("sql '{}' needs 'file' or 'query'", stanza.name)).hint("add: file = \"sql/name.sql\"")),
+        (None, None) => Err(body.error("", format!("sql '{}' needs 'file' or 'query'", body.0.name)).hint("add: file = \"sql/name.sql\"")),
         (Some(text), None) => query::declare(body, text, &|_| body.place("query"), context),
         (None, Some(_)) => {
             let (path, text) = body.file("file", context)?;
@@ -44,9 +52,9 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
 /// Runs the action.
 ///
 /// # Errors
-/// When the query cannot run, or gives no rows.
+/// When the query cannot run, or gives no rows, or a check of them cannot be made.
 pub fn run(request: &Request) -> Result<Response, RunError> {
-    query::run(request)
+    checks::run(request, query::run(request)?)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::base::name::{is_table_name, nearest};
 use crate::engine::table_import::{self, ImportError, TYPES, Wanted};
 use crate::engine::warehouse;
 use crate::kinds::body::Body;
+use crate::kinds::checks;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
 use crate::kinds::query::{self, ARTIFACT, keep};
@@ -35,6 +36,7 @@ pub const KIND: Kind = Kind {
         ),
         Key::optional("columns", Want::List(&Want::Text, true), "Keep only these columns; all where it is not said."),
         Key::optional("types", Want::Map(&Want::Text), "Types of columns; a CSV column that is not listed is `STRING`."),
+        checks::KEY,
     ],
     declare,
 };
@@ -56,7 +58,9 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
         if let Some(key) = ["from", "columns", "types"].into_iter().find(|key| body.value(key).is_some()) {
             return Err(body.error(key, format!("'{key}' and 'query' do not go together; let the query say it")));
         }
-        return query::declare(body, text, &|_| body.place("query"), context);
+        let mut declared = query::declare(body, text, &|_| body.place("query"), context)?;
+        checks::declare(body, "warn", &[], &mut declared)?;
+        return Ok(declared);
     }
     let from = body.text("from").unwrap_or(stanza.name.as_str());
     if !is_table_name(from) {
@@ -65,7 +69,7 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
     }
     let columns = columns(body)?;
     let types = types(body, &columns)?;
-    Ok(Declared {
+    let mut declared = Declared {
         params: json!({ "from": from, "columns": columns, "types": types, "key": body.value("key") }),
         inputs: BTreeMap::from([(SLOT.to_owned(), Source::WarehouseTable(from.to_owned()))]),
         places: BTreeMap::from([(SLOT.to_owned(), body.place("from"))]),
@@ -73,7 +77,9 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
         // A CSV, or types of a Parquet file's columns, are read by the engine.
         engines: ["duckdb", "parquet"].map(str::to_owned).into(),
         ..Declared::default()
-    })
+    };
+    checks::declare(body, "warn", &columns, &mut declared)?;
+    Ok(declared)
 }
 
 fn columns<'a>(body: Body<'a>) -> Result<Vec<&'a str>, KindError> {
@@ -114,8 +120,12 @@ fn types<'a>(body: Body<'a>, columns: &[&str]) -> Result<BTreeMap<&'a str, &'a s
 /// Runs the action.
 ///
 /// # Errors
-/// When the table cannot be read, has not the columns wanted, or no rows.
+/// When the table cannot be read, has not the columns wanted, or no rows, or a check of it cannot be made.
 pub fn run(request: &Request) -> Result<Response, RunError> {
+    checks::run(request, table(request)?)
+}
+
+fn table(request: &Request) -> Result<Response, RunError> {
     let spec: Spec = request.params()?;
     let Some(from) = spec.from else { return query::run(request) };
     let (path, format) = warehouse::only_file(request.input(SLOT)?).map_err(|error| RunError::failed(&error))?;

@@ -61,6 +61,15 @@ pub enum Event {
         /// Its action.
         key: ActionKey,
     },
+    /// Checks of a table failed that only warn.
+    Warned {
+        /// Its target.
+        target: String,
+        /// Each as a sentence that begins with the check's name.
+        warnings: Vec<String>,
+        /// Whether the table was not made now, so that this was said before.
+        reused: bool,
+    },
     /// A step failed.
     Failed {
         /// Its target.

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod build;
+pub mod check;
 pub mod event;
 pub mod manifest;
 pub mod recipe;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::digest::{ActionKey, BlobId};
 use crate::model::action::Action;
+use crate::model::check::Verdict;
 use crate::model::manifest::Manifest;
 
 /// The record of one executed action: what it was, what it made, what it cost.
@@ -25,6 +26,9 @@ pub struct ActionResult {
     /// Sentences the action reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What the checks of the table it made found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Verdict>,
     /// Its standard output and error, where there was any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<BlobId>,

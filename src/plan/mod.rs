@@ -2,5 +2,6 @@
 
 pub mod explain;
 pub mod freshness;
+pub mod judge;
 pub mod key;
 pub mod planner;

@@ -47,7 +47,8 @@ impl Tally {
             Event::Planned { total, reused } => {
                 self.total = *total;
                 self.reused = *reused;
-                self.done = *reused;
+                // A step that was refused before the plan was made is done, too.
+                self.done += *reused;
             }
             Event::Started { target, kind, expected_ms, .. } => {
                 let step =
@@ -68,6 +69,7 @@ impl Tally {
                 self.reused += 1;
                 self.end(target);
             }
+            Event::Warned { .. } => {}
             Event::Failed { target, error, .. } => {
                 self.failed.push((target.clone(), error.lines().next().unwrap_or_default().to_owned()));
                 self.end(target);

@@ -47,6 +47,11 @@ pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosi
             lines
         }
         Event::Reused { target, .. } => vec![format!("{at} reused  {}", name(target))],
+        Event::Warned { reused: true, .. } if !verbose => Vec::new(),
+        Event::Warned { target, warnings, .. } => {
+            let begin = format!("        {} {}", paint(palette.warn, "warning"), name(target));
+            warnings.iter().map(|warning| format!("{begin}: {}", tame(warning))).collect()
+        }
         Event::Waiting { target } => vec![format!("{at} waiting {}: another build runs it", name(target))],
         Event::Blocked { target, by } if verbose => vec![format!("{at} blocked {}: needs {by}", name(target))],
         Event::Blocked { .. } => Vec::new(),

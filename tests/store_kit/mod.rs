@@ -57,6 +57,7 @@ pub fn perform(session: &Session, n: u64) -> StoreResult<(ActionResult, Batch)> 
         outputs: BTreeMap::from([("out".into(), manifest)]),
         metrics: BTreeMap::from([("mae".into(), 0.1)]),
         notes: Vec::new(),
+        checks: Vec::new(),
         log: Some(log),
         cost: Cost { wall_ms: n, cpu_ms: n, peak_bytes: n },
         ended_ms: n,
