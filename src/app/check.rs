@@ -136,10 +136,14 @@ fn totals(checked: &[Checked], tables: usize) -> Value {
 }
 
 fn sentence(totals: &Value) -> String {
-    let mut text =
-        format!("{} tables: {} passed, {} warnings, {} refused", totals["tables"], totals["passed"], totals["warnings"], totals["refused"]);
-    if totals["unchecked_tables"] != 0 {
-        text.push_str(&format!("; {} tables could not be made", totals["unchecked_tables"]));
+    let told = |key: &str, what: &str| match totals[key].as_u64() {
+        Some(1) => format!("1 {what}"),
+        count => format!("{} {what}s", count.unwrap_or_default()),
+    };
+    let (tables, warnings) = (told("tables", "table"), told("warnings", "warning"));
+    let text = format!("{tables}: {} passed, {warnings}, {} refused", totals["passed"], totals["refused"]);
+    match totals["unchecked_tables"].as_u64() {
+        Some(0) => text,
+        _ => format!("{text}; {} could not be made", told("unchecked_tables", "table")),
     }
-    text
 }
