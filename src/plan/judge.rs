@@ -25,6 +25,8 @@ impl Judge {
         judged.passed = verdict.passed && days <= age.max_days.into();
         judged.what = match days {
             ..0 => format!("{}, after {}", verdict.what, self.day),
+            0 => format!("{}, the build's date", verdict.what),
+            1 => format!("{}, the day before {}", verdict.what, self.day),
             _ => format!("{}, {days} days before {}", verdict.what, self.day),
         };
         if !judged.passed {

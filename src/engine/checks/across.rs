@@ -57,7 +57,9 @@ pub fn agrees(table: &Subject, other: &Other) -> Result<Found, CheckError> {
         let (that, kind) = other_column(&columns, &other.table, that)?;
         comparable(this, table.column(this)?, kind)?;
         on.push(format!("a.{} = {that}", quoted(this)));
-        keys.push_str(&format!("coalesce(a.{0}, {that}) AS {0}, ", quoted(this)));
+        let own = quoted(this);
+        let either = if other.complete { format!("coalesce(a.{own}, {that})") } else { format!("a.{own}") };
+        keys.push_str(&format!("{either} AS {own}, "));
     }
     let join = if other.complete { "FULL JOIN" } else { "JOIN" };
     let apart = if is_number(own) { format!("abs(({a}) - ({b}))") } else { format!("CASE WHEN ({a}) <> ({b}) THEN 1 ELSE 0 END") };
@@ -72,12 +74,12 @@ pub fn agrees(table: &Subject, other: &Other) -> Result<Found, CheckError> {
         return Ok(Found::bad(1, what, Shown::default()));
     }
     if bad == 0 {
-        return Ok(Found::nothing(format!("{} agree with '{}'", counted(compared, "row"), other.table)));
+        return Ok(Found::nothing(format!("{} as in '{}'", counted(compared, "row"), other.table)));
     }
     let keys = other.on.pairs().iter().map(|(this, _)| quoted(this)).collect::<Vec<_>>().join(", ");
     let columns = format!("{keys}, \"#this\" AS {}, \"#other\" AS {}", quoted(&other.column), quoted(&format!("{}.{theirs}", other.table)));
     let shown = table.shown(&format!("SELECT {columns} FROM {broken} ORDER BY \"#apart\" DESC NULLS LAST, {keys} LIMIT {SHOWN}"))?;
-    let what = format!("{} disagree with '{}' ({compared} compared); the worst: {}", counted(bad, "row"), other.table, shown.line(0));
+    let what = format!("{} not as in '{}' ({compared} compared); the worst: {}", counted(bad, "row"), other.table, shown.line(0));
     Ok(Found::bad(bad, what, shown))
 }
 
@@ -95,6 +97,6 @@ pub fn references(table: &Subject, column: &str, other: &str, theirs: &str) -> R
     let quoted = quoted(column);
     let odd = table.shown(&format!("SELECT {quoted}, count(*) FROM {TABLE} WHERE {broken} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5"))?.rows;
     let odd: Vec<String> = odd.iter().map(|row| row.iter().map(plain).collect::<Vec<_>>().join(" × ")).collect();
-    let say = format!("name a {column} that '{other}' does not have ({})", odd.join(", "));
+    let say = format!("with a {column} that '{other}' does not have ({})", odd.join(", "));
     table.told(bad, format!("'{other}' has every {column}"), &say)
 }

@@ -26,7 +26,7 @@ pub fn not_null(table: &Subject, columns: &[String]) -> Result<Found, CheckError
             each.push(format!("{column} {count}"));
         }
     }
-    table.told(bad, "no value is missing", &format!("lack a value ({})", each.join(", ")))
+    table.told(bad, "no value is missing", &format!("without a value ({})", each.join(", ")))
 }
 
 /// A limit as an expression.
@@ -67,8 +67,11 @@ pub fn range(table: &Subject, column: &str, min: Option<&Value>, max: Option<&Va
     let numbers = matches!(kind, DataType::Int64 | DataType::Float64 | DataType::Decimal128(..));
     let worst = if numbers { format!("greatest({}) DESC", distance.join(", ")) } else { String::new() };
     let bad = table.bad_rows(TABLE, &broken.join(" OR "), &shown, &worst)?;
-    let within = |l: Option<&Value>| l.map_or_else(|| "any".to_owned(), plain);
-    let say = format!("have a {column} outside {} to {}", within(min), within(max));
+    let outside = match (min, max) {
+        (Some(min), Some(max)) => format!("outside {} to {}", plain(min), plain(max)),
+        (min, max) => format!("{} {}", if min.is_some() { "below" } else { "above" }, min.or(max).map(plain).unwrap_or_default()),
+    };
+    let say = format!("with {column} {outside}");
     table.told(bad, format!("every {column} lies within its limits"), &say)
 }
 
@@ -94,7 +97,7 @@ pub fn accepted(table: &Subject, column: &str, values: &[Value]) -> Result<Found
     let odd = format!("SELECT CAST({column} AS VARCHAR), count(*) FROM {TABLE} WHERE {broken} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5");
     let odd = table.shown(&odd)?.rows;
     let odd: Vec<String> = odd.iter().map(|row| row.iter().map(plain).collect::<Vec<_>>().join(" × ")).collect();
-    table.told(bad, "no other value", &format!("hold another value ({})", odd.join(", ")))
+    table.told(bad, "no other value", &format!("with another value ({})", odd.join(", ")))
 }
 
 /// A column never decreases.
@@ -107,5 +110,5 @@ pub fn monotonic(table: &Subject, column: &str) -> Result<Found, CheckError> {
     let from = format!("(SELECT *, {before} AS \"#before\" FROM {TABLE})");
     let bad = table.bad_rows(&from, &format!("coalesce(({value}) < \"#before\", false)"), &[column], "")?;
     let rows = counted(table.len()?, "row");
-    table.told(bad, format!("{column} never decreases in {rows}"), &format!("have a {column} below the one before"))
+    table.told(bad, format!("{column} never decreases in {rows}"), &format!("with {column} below the one before"))
 }

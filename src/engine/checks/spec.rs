@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::engine::checks::found::counted;
 use crate::model::check::Severity;
 
 /// One item of a stanza's `checks`. Exactly one of `rule` and `sql` is there.
@@ -224,9 +225,11 @@ impl Rule {
                 let number = |n: &Option<u64>| n.map(Value::from);
                 format!("row_count {}", limits(number(min).as_ref(), number(max).as_ref()))
             }
-            Self::MaxGap { column, days, calendar: None } => format!("max_gap {column} {days} days"),
-            Self::MaxGap { column, days, calendar: Some(calendar) } => format!("max_gap {column} {days} days of {}", calendar.parts().0),
-            Self::Fresh { column, max_age_days } => format!("fresh {column} {max_age_days} days"),
+            Self::MaxGap { column, days, calendar: None } => format!("max_gap {column} {}", counted((*days).into(), "day")),
+            Self::MaxGap { column, days, calendar: Some(calendar) } => {
+                format!("max_gap {column} {} of {}", counted((*days).into(), "day"), calendar.parts().0)
+            }
+            Self::Fresh { column, max_age_days } => format!("fresh {column} {}", counted((*max_age_days).into(), "day")),
             Self::NoFrozenTail { column, rows } => format!("no_frozen_tail {} {rows} rows", column.all().join(", ")),
             Self::NoDeadColumns(Dead::Columns(columns)) => format!("no_dead_columns {}", columns.join(", ")),
             Self::NoDeadColumns(Dead::All(_)) => "no_dead_columns".to_owned(),

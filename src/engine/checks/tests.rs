@@ -77,7 +77,7 @@ fn not_null_sees_nan_and_counts_each_column() {
     let table = || vec![("open", floats(&[1.0, f64::NAN, 3.0])), ("high", Values::Floats(vec![None, None, Some(2.0)]))];
     let bad = found(&check, table());
     assert_eq!(bad.bad, 2);
-    assert!(bad.what.starts_with("2 of 3 rows lack a value (open 1, high 2)"), "{}", bad.what);
+    assert!(bad.what.starts_with("2 of 3 rows without a value (open 1, high 2)"), "{}", bad.what);
     assert_eq!(found(&json!({"not_null": ["open"]}), vec![("open", floats(&[1.0]))]).bad, 0);
     assert_eq!(found(&check, vec![("open", floats(&[])), ("high", floats(&[]))]).bad, 0);
 }
@@ -190,7 +190,7 @@ fn dead_columns_are_those_without_a_value_and_those_with_one() {
         vec![("date", days(&FIVE[..2])), ("empty", floats(&[f64::NAN, f64::NAN])), ("one", some), ("name", texts(&["x", "x"]))]
     };
     let bad = found(&json!({"no_dead_columns": true}), table());
-    assert_eq!((bad.bad, bad.what.as_str()), (3, "1 without any value (empty), 2 constant (one, name)"));
+    assert_eq!((bad.bad, bad.what.as_str()), (3, "1 column without any value (empty), 2 columns constant (one, name)"));
     assert_eq!(bad.shown.rows[1], [json!("one"), json!(1), json!("2.0")]);
     assert_eq!(found(&json!({"no_dead_columns": ["o*", "date"]}), table()).bad, 1);
     assert_eq!(found(&json!({"no_dead_columns": false}), table()).bad, 0);
@@ -209,7 +209,7 @@ fn two_copies_that_disagree_are_both_named() {
     let bad = look(&check(json!({})), this(), copy()).unwrap();
     assert_eq!((bad.bad, &bad.shown.rows[0]), (1, &vec![json!("storm"), json!(300), json!(300.5)]));
     assert!(bad.what.contains("'r.copy' (2 compared)") && bad.shown.columns[2] == "r.copy.w", "{}", bad.what);
-    assert_eq!(look(&check(json!({"tolerance": 0.5})), this(), copy()).unwrap().what, "2 rows agree with 'r.copy'");
+    assert_eq!(look(&check(json!({"tolerance": 0.5})), this(), copy()).unwrap().what, "2 rows as in 'r.copy'");
     assert_eq!(look(&check(json!({"tolerance": 0.5, "complete": true})), this(), copy()).unwrap().bad, 2);
     let apart = vec![("r.copy", vec![("name", texts(&["x"])), ("w", floats(&[1.0]))])];
     assert!(look(&check(json!({})), this(), apart).unwrap().what.contains("no row in common"));

@@ -188,12 +188,12 @@ pub fn dead_columns(table: &Subject, dead: &Dead) -> Result<Found, CheckError> {
     if rows.is_empty() {
         return Ok(Found::nothing("no column is dead"));
     }
-    let told = |list: &[String]| match list.len() {
-        0 => "none".to_owned(),
-        1..=5 => list.join(", "),
-        more => format!("{} and {} more", list[..5].join(", "), more - 5),
+    let told = |list: &[String], what: &str| match list.len() {
+        0 => None,
+        count @ 1..=5 => Some(format!("{} {what} ({})", counted(count as u64, "column"), list.join(", "))),
+        count => Some(format!("{} {what} ({} and {} more)", counted(count as u64, "column"), list[..5].join(", "), count - 5)),
     };
-    let what = format!("{} without any value ({}), {} constant ({})", empty.len(), told(&empty), constant.len(), told(&constant));
+    let what = [told(&empty, "without any value"), told(&constant, "constant")].into_iter().flatten().collect::<Vec<_>>().join(", ");
     let bad = rows.len() as u64;
     rows.truncate(SHOWN);
     Ok(Found::bad(bad, what, Shown { columns: ["column", "values", "value"].map(str::to_owned).to_vec(), rows }))
