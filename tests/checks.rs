@@ -58,6 +58,8 @@ fn a_failing_check_blocks_what_is_above_and_is_not_made_again() {
     assert_eq!((second.code, second.counts), (8, Some((0, 1, 1))), "refused again without running");
     assert_eq!(second.failure("m.clean")["error"], failure["error"]);
     assert_eq!(space.results(), results, "nothing was recorded again");
+    let plan = Built::of(&space.command(&["plan"]).output().unwrap());
+    assert!(plan.stdout.contains("broken") && plan.stdout.contains("check 'range price at most 50'"), "{}", plan.stdout);
 }
 
 #[test]

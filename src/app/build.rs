@@ -22,7 +22,6 @@ use crate::io::fs;
 use crate::io::machine;
 use crate::model::build::{Build, Counts};
 use crate::model::event::{Event, EventSink};
-use crate::plan::judge::Judge;
 use crate::plan::planner::Planner;
 use crate::registry::journal::BuiltTargets;
 use crate::store::action_cache::Session;
@@ -94,7 +93,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         sources::identities(&session, &graph, &selection.closure).map_err(|f| vec![problem::failure("engines", &f)])?;
     let sources = Sources::new(&session, &workspace);
     let mut planner = Planner::new(&graph, &selection.roots);
-    let judge = judge(ask, &workspace)?;
+    let judge = workspace.judge(ask.allow_stale)?;
     let executor = Executor {
         session: &session,
         judge: &judge,
@@ -163,15 +162,6 @@ fn invocation(ask: &Ask) -> Digest {
     env.sort();
     words.extend(env.into_iter().map(|v| ("env", v)));
     index::invocation(&words)
-}
-
-/// How verdicts are taken: on the workspace's date, else today.
-fn judge(ask: &Ask, workspace: &Workspace) -> Outcome<Judge> {
-    let day = match &workspace.as_of {
-        None => clock::today(),
-        Some(date) => date.parse().map_err(|_| vec![Diagnostic::new(ExitCode::Usage, format!("as_of is '{date}', not a date"))])?,
-    };
-    Ok(Judge { day, allow_stale: ask.allow_stale })
 }
 
 /// The first day on which a verdict would be another; none where the build's date does not move.

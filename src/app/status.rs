@@ -56,7 +56,9 @@ impl Survey {
         let sources = Sources::new(&session, &workspace);
         let mut planner = Planner::new(&graph, &selection.roots);
         let observe = |source: &_| sources.pin(source).map(|(input, _)| input).map_err(|f| f.error);
-        let steps = survey(&mut planner, &identities, observe, |action| session.lookup(&action.key())).map_err(problem::stores)?;
+        let judge = workspace.judge(false)?;
+        let steps =
+            survey(&mut planner, (&identities, &judge), observe, |action| session.lookup(&action.key())).map_err(problem::stores)?;
         session.release().map_err(problem::stores)?;
         drop(sources);
         Ok(Self { workspace, graph, session, steps, last })

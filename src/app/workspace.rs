@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::app::index;
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::texts::Texts;
+use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::Digest;
 use crate::base::name::TargetName;
@@ -18,6 +19,7 @@ use crate::io::fs;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::registry;
 use crate::model::recipe::Stanza;
+use crate::plan::judge::Judge;
 use crate::syntax::recipe;
 use crate::syntax::settings::{self, Settings};
 
@@ -94,6 +96,18 @@ impl Workspace {
     #[must_use]
     pub fn cache(&self) -> PathBuf {
         self.root.join(CACHE_FOLDER)
+    }
+
+    /// How verdicts of checks are taken: on the workspace's date, else today.
+    ///
+    /// # Errors
+    /// When its date is none.
+    pub fn judge(&self, allow_stale: bool) -> Outcome<Judge> {
+        let day = match &self.as_of {
+            None => clock::today(),
+            Some(date) => date.parse().map_err(|_| vec![Diagnostic::new(ExitCode::Usage, format!("as_of is '{date}', not a date"))])?,
+        };
+        Ok(Judge { day, allow_stale })
     }
 
     /// Reads all recipes into the graph of targets. A stanza that its kind refuses is a matter for those who select it.

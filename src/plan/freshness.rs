@@ -7,6 +7,7 @@ use crate::graph::build::NodeId;
 use crate::model::action::{Action, Input};
 use crate::model::recipe::Source;
 use crate::model::result::ActionResult;
+use crate::plan::judge::Judge;
 use crate::plan::key::{self, Identities};
 use crate::plan::planner::{Made, Planner};
 
@@ -19,7 +20,7 @@ pub enum Freshness {
     Stale(Box<Action>),
     /// Nobody knows before these have run.
     Waits(Vec<NodeId>),
-    /// Its inputs cannot be read, for this reason.
+    /// Its inputs cannot be read, or a check refuses what it made, for this reason.
     Broken(String),
 }
 
@@ -29,7 +30,7 @@ pub enum Freshness {
 /// What `lookup` fails with.
 pub fn survey<E>(
     planner: &mut Planner,
-    identities: &Identities,
+    (identities, judge): (&Identities, &Judge),
     observe: impl Fn(&Source) -> Result<Input, String>,
     lookup: impl Fn(&Action) -> Result<Option<ActionResult>, E>,
 ) -> Result<BTreeMap<NodeId, Freshness>, E> {
@@ -39,12 +40,16 @@ pub fn survey<E>(
             Err(why) => Freshness::Broken(why),
             Ok(inputs) => {
                 let action = key::action(&planner.graph()[id], inputs, identities);
-                match lookup(&action)? {
-                    Some(result) => {
+                let Some(result) = lookup(&action)? else {
+                    found.insert(id, Freshness::Stale(Box::new(action)));
+                    continue;
+                };
+                match judge.refusal(&result.checks) {
+                    Some(why) => Freshness::Broken(why),
+                    None => {
                         planner.done(id, Made::of(&result));
                         Freshness::Fresh(Box::new(result))
                     }
-                    None => Freshness::Stale(Box::new(action)),
                 }
             }
         };

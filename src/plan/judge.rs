@@ -40,6 +40,13 @@ impl Judge {
         judged
     }
 
+    /// Why a table is refused on this day, by the first check that does so.
+    #[must_use]
+    pub fn refusal(&self, verdicts: &[Verdict]) -> Option<String> {
+        let judged = verdicts.iter().map(|verdict| self.judge(verdict)).find(refuses)?;
+        Some(format!("check '{}': {}", judged.check, judged.what))
+    }
+
     /// The first day on which a verdict that is good on this day no longer is; `None` where time does not change it.
     #[must_use]
     pub fn good_until(&self, verdict: &Verdict) -> Option<NaiveDate> {

@@ -177,6 +177,16 @@ mod tests {
     }
 
     #[test]
+    fn a_warning_is_shown_when_its_table_is_made_and_later_only_on_request() {
+        let warned = |reused| Event::Warned { target: "wti.daily".into(), warnings: vec!["'unique date': 1 row too many".into()], reused };
+        let line = "        warning wti.daily: 'unique date': 1 row too many\n";
+        assert_eq!(shown(&[warned(false)], Palette::plain(), Verbosity::Normal), line);
+        assert_eq!(shown(&[warned(true)], Palette::plain(), Verbosity::Normal), "");
+        assert_eq!(shown(&[warned(true)], Palette::plain(), Verbosity::Verbose), line);
+        assert_eq!(shown(&[warned(false)], Palette::plain(), Verbosity::Quiet), "");
+    }
+
+    #[test]
     fn quiet_shows_failures_only() {
         assert_eq!(shown(&samples::succeeds(), Palette::plain(), Verbosity::Quiet), "");
         let shown = shown(&samples::fails(), Palette::plain(), Verbosity::Quiet);

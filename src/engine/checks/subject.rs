@@ -36,8 +36,10 @@ pub struct Bad {
     pub count: u64,
     /// The first and the last of them: `row 1449 (date 2025-10-14) to row 1472 (date 2025-11-06)`.
     pub range: String,
-    /// The worst of them.
+    /// The worst of them, or the first where none is worse than another.
     pub shown: Shown,
+    /// What the first row shown is: `worst` or `first`.
+    which: &'static str,
 }
 
 impl Subject {
@@ -150,7 +152,7 @@ impl Subject {
     pub fn bad_rows(&self, from: &str, bad: &str, columns: &[&str], worst: &str) -> Result<Bad, CheckError> {
         let count = self.count("count(*)", &format!("{from} WHERE {bad}"))?;
         if count == 0 {
-            return Ok(Bad { count, range: String::new(), shown: Shown::default() });
+            return Ok(Bad { count, range: String::new(), shown: Shown::default(), which: "" });
         }
         let mut list: Vec<&str> = Vec::new();
         for column in self.key.iter().map(String::as_str).chain(columns.iter().copied()) {
@@ -159,11 +161,11 @@ impl Subject {
             }
         }
         let list: String = list.into_iter().map(|column| format!(", {}", quoted(column))).collect();
-        let worst = if worst.is_empty() { String::new() } else { format!("{worst}, ") };
+        let (which, worst) = if worst.is_empty() { ("first", String::new()) } else { ("worst", format!("{worst}, ")) };
         let select = format!("SELECT {ROW} AS \"row\"{list} FROM {from} WHERE {bad} ORDER BY");
         let shown = self.shown(&format!("{select} {worst}{ROW} LIMIT {SHOWN}"))?;
         let range = self.range(from, bad)?;
-        Ok(Bad { count, range, shown })
+        Ok(Bad { count, range, shown, which })
     }
 
     /// From the first to the last row for which `bad` is true.
@@ -195,12 +197,12 @@ impl Subject {
         if bad.count == 0 {
             return Ok(Found::nothing(nothing));
         }
-        let worst = bad.shown.line(0);
+        let first = bad.shown.line(0);
         let rows = counted(self.len()?, "row");
         let what = if bad.count == 1 {
-            format!("1 of {rows} {say}: {worst}")
+            format!("1 of {rows} {say}: {first}")
         } else {
-            format!("{} of {rows} {say}, {}; the worst: {worst}", bad.count, bad.range)
+            format!("{} of {rows} {say}, {}; the {}: {first}", bad.count, bad.range, bad.which)
         };
         Ok(Found::bad(bad.count, what, bad.shown))
     }
