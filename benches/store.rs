@@ -58,6 +58,7 @@ fn perform(session: &Session, n: u64) -> (ActionResult, Batch) {
         outputs: BTreeMap::from([("out".into(), manifest)]),
         metrics: BTreeMap::new(),
         notes: Vec::new(),
+        checks: Vec::new(),
         log: None,
         cost: Cost::default(),
         ended_ms: 0,

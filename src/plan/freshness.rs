@@ -44,12 +44,11 @@ pub fn survey<E>(
                     found.insert(id, Freshness::Stale(Box::new(action)));
                     continue;
                 };
-                match judge.refusal(&result.checks) {
-                    Some(why) => Freshness::Broken(why),
-                    None => {
-                        planner.done(id, Made::of(&result));
-                        Freshness::Fresh(Box::new(result))
-                    }
+                if let Some(why) = judge.refusal(&result.checks) {
+                    Freshness::Broken(why)
+                } else {
+                    planner.done(id, Made::of(&result));
+                    Freshness::Fresh(Box::new(result))
                 }
             }
         };

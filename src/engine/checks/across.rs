@@ -52,18 +52,18 @@ pub fn agrees(table: &Subject, other: &Other) -> Result<Found, CheckError> {
     comparable(&other.column, own, kind)?;
     let a = value(&format!("a.{}", quoted(&other.column)), own);
     let mut on = Vec::new();
-    let mut keys = String::new();
+    let mut keys = Vec::new();
     for (this, that) in other.on.pairs() {
         let (that, kind) = other_column(&columns, &other.table, that)?;
         comparable(this, table.column(this)?, kind)?;
         on.push(format!("a.{} = {that}", quoted(this)));
         let own = quoted(this);
         let either = if other.complete { format!("coalesce(a.{own}, {that})") } else { format!("a.{own}") };
-        keys.push_str(&format!("{either} AS {own}, "));
+        keys.push(format!("{either} AS {own}"));
     }
     let join = if other.complete { "FULL JOIN" } else { "JOIN" };
     let apart = if is_number(own) { format!("abs(({a}) - ({b}))") } else { format!("CASE WHEN ({a}) <> ({b}) THEN 1 ELSE 0 END") };
-    let select = format!("SELECT {keys}({a}) AS \"#this\", ({b}) AS \"#other\", {apart} AS \"#apart\"");
+    let select = format!("SELECT {}, ({a}) AS \"#this\", ({b}) AS \"#other\", {apart} AS \"#apart\"", keys.join(", "));
     let pairs = format!("({select} FROM {TABLE} AS a {join} {} AS b ON {})", quoted_table(&other.table), on.join(" AND "));
     let missing = if other.complete { "(\"#this\" IS NULL) <> (\"#other\" IS NULL)" } else { "false" };
     let broken = format!("{pairs} WHERE \"#apart\" > {} OR {missing}", other.tolerance);

@@ -109,6 +109,6 @@ pub fn monotonic(table: &Subject, column: &str) -> Result<Found, CheckError> {
     let before = format!("last_value({value} IGNORE NULLS) OVER (ORDER BY {ROW} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)");
     let from = format!("(SELECT *, {before} AS \"#before\" FROM {TABLE})");
     let bad = table.bad_rows(&from, &format!("coalesce(({value}) < \"#before\", false)"), &[column], "")?;
-    let rows = counted(table.len()?, "row");
+    let rows = counted(table.row_count()?, "row");
     table.told(bad, format!("{column} never decreases in {rows}"), &format!("with {column} below the one before"))
 }

@@ -160,7 +160,8 @@ impl Subject {
                 list.push(column);
             }
         }
-        let list: String = list.into_iter().map(|column| format!(", {}", quoted(column))).collect();
+        let list = list.into_iter().map(quoted).collect::<Vec<_>>().join(", ");
+        let list = if list.is_empty() { list } else { format!(", {list}") };
         let (which, worst) = if worst.is_empty() { ("first", String::new()) } else { ("worst", format!("{worst}, ")) };
         let select = format!("SELECT {ROW} AS \"row\"{list} FROM {from} WHERE {bad} ORDER BY");
         let shown = self.shown(&format!("{select} {worst}{ROW} LIMIT {SHOWN}"))?;
@@ -185,7 +186,7 @@ impl Subject {
     ///
     /// # Errors
     /// When the engine refuses.
-    pub fn len(&self) -> Result<u64, CheckError> {
+    pub fn row_count(&self) -> Result<u64, CheckError> {
         self.count("count(*)", TABLE)
     }
 
@@ -198,7 +199,7 @@ impl Subject {
             return Ok(Found::nothing(nothing));
         }
         let first = bad.shown.line(0);
-        let rows = counted(self.len()?, "row");
+        let rows = counted(self.row_count()?, "row");
         let what = if bad.count == 1 {
             format!("1 of {rows} {say}: {first}")
         } else {
@@ -209,6 +210,7 @@ impl Subject {
 }
 
 /// An expression of this type in which NaN is NULL.
+#[must_use]
 pub fn value(expression: &str, kind: &DataType) -> String {
     match kind {
         DataType::Float64 | DataType::Float32 => format!("CASE WHEN isnan({expression}) THEN NULL ELSE {expression} END"),
