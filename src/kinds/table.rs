@@ -179,6 +179,21 @@ mod tests {
     }
 
     #[test]
+    fn without_checks_it_is_the_action_it_always_was_and_with_them_there_is_a_report() {
+        let plain = declared("a.b", json!({"columns": ["x"]})).unwrap();
+        assert_eq!(plain.params, json!({"from": "a.b", "columns": ["x"], "types": {}, "key": null}));
+        assert_eq!(plain.outputs, ["table".to_owned()].into());
+        let checks = json!([{"unique": ["x"]}, {"references": {"column": "x", "table": "c.d"}, "severity": "error"}]);
+        let checked = declared("a.b", json!({"columns": ["x"], "checks": checks})).unwrap();
+        assert_eq!(checked.outputs, ["checks", "table"].map(str::to_owned).into());
+        assert_eq!(checked.params["checks"][0], json!({"unique": ["x"], "severity": "warn"}));
+        assert_eq!(checked.params["checks"][1]["severity"], "error");
+        assert!(checked.inputs.contains_key("check:c.d"), "what a check reads is an input");
+        let unknown = declared("a.b", json!({"columns": ["x"], "checks": [{"range": {"column": "y", "min": 1}}]}));
+        assert_eq!(unknown.unwrap_err(), "'y' is not among 'columns'");
+    }
+
+    #[test]
     fn a_query_takes_the_place_of_from() {
         let table = declared("a.b", json!({"query": "SELECT x FROM fred.cpi", "key": ["x"]})).unwrap();
         assert_eq!(table.inputs.keys().collect::<Vec<_>>(), ["table:fred.cpi"]);

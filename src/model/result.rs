@@ -64,3 +64,21 @@ pub struct Cost {
     /// Peak resident memory in bytes.
     pub peak_bytes: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::digest::Digest;
+
+    #[test]
+    fn a_record_from_before_there_were_checks_is_read() {
+        let hash = Digest::of(b"x");
+        let text = format!(
+            r#"{{"key":"{hash}","action":{{"kind":"sql","version":1,"platform":"","threads":1,"params":{{}},"outputs":[]}},"target":"a.b",
+            "outputs":{{}},"cost":{{"wall_ms":1,"cpu_ms":1,"peak_bytes":1}},"ended_ms":0}}"#
+        );
+        let result: ActionResult = serde_json::from_str(&text).unwrap();
+        assert_eq!(result.checks, []);
+        assert!(!serde_json::to_string(&result).unwrap().contains("checks"), "and is written as it was");
+    }
+}

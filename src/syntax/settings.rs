@@ -19,7 +19,7 @@ const DEFAULT: Key =
     Key::optional("default", Want::List(&Want::Text, false), "Globs over target names: what `cbi build` makes when none is named.");
 const WAREHOUSE: Key =
     Key::optional("warehouse", Want::Text, "The folder of tables, <dataset>.<table>.parquet or .csv (default \"warehouse\").");
-const AS_OF: Key = Key::optional("as_of", Want::Date, "The date that @as_of means in SQL.");
+const AS_OF: Key = Key::optional("as_of", Want::Date, "The date that @as_of means in SQL, and on which the age of tables is judged.");
 const JOBS: Key = Key::optional("jobs", Want::Int(1), "Threads that steps may use together (default: the machine's).");
 const MEMORY: Key = Key::optional("memory", Want::Bytes, "Memory that steps may use together (default: most of the machine's).");
 const LET: Key = Key::optional("let", Want::Map(&Want::Any), "Values for every recipe file.");

@@ -27,15 +27,10 @@ pub fn unique(table: &Subject, columns: &[String]) -> Result<Found, CheckError> 
     let ends = |order: &str| -> Result<String, CheckError> {
         Ok(table.shown(&format!("SELECT {list} FROM {groups} ORDER BY {ROW} {order} LIMIT 1"))?.line(0))
     };
-    let what = format!(
-        "{} too many: {} of {} more than once, {} to {}; the worst: {}",
-        counted(bad, "row"),
-        counted(values, "value"),
-        columns.join(", "),
-        ends("ASC")?,
-        ends("DESC")?,
-        shown.line(0)
-    );
+    let (first, last) = (ends("ASC")?, ends("DESC")?);
+    let range = if first == last { first } else { format!("{first} to {last}; the worst: {}", shown.line(0)) };
+    let (rows, values) = (counted(bad, "row"), counted(values, "value"));
+    let what = format!("{rows} too many: {values} of {} more than once, {range}", columns.join(", "));
     Ok(Found::bad(bad, what, shown))
 }
 
