@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use chrono::{Days, NaiveDate};
 
 use crate::base::name::nearest;
+use crate::engine::price_history::{self, PriceHistory};
 use crate::engine::table_columns::{ColumnError, dates, floats, names, strings};
 use crate::engine::table_file::{self, TableFileError};
 use crate::io::fs::{self, FsError};
@@ -59,6 +60,8 @@ pub struct FrameData {
     pub weight: Option<Vec<f64>>,
     /// The values of each feature, column by column.
     pub features: Vec<Vec<f64>>,
+    /// The prices known up to the last row's date: for models that read the series, and look no further than the row they forecast from.
+    pub prices: PriceHistory,
 }
 
 /// Why a frame's artifact cannot be used.
@@ -113,10 +116,11 @@ pub fn read(folder: &Path) -> Result<FrameData, FrameFileError> {
     let path = folder.join(RECORD_FILE);
     let bytes = fs::read(&path)?;
     let record = serde_json::from_slice(&bytes).map_err(|source| FrameFileError::Record { path, source })?;
-    from_rows(record, &table_file::read(&folder.join(ROWS_FILE))?)
+    let rows = from_rows(record, &table_file::read(&folder.join(ROWS_FILE))?)?;
+    Ok(FrameData { prices: price_history::read(folder)?, ..rows })
 }
 
-/// The frame with this record and these rows.
+/// The frame with this record and these rows, without a price history.
 ///
 /// # Errors
 /// When a column is missing, of another type or has holes where none may be.
@@ -130,6 +134,7 @@ pub fn from_rows(record: FrameRecord, rows: &RecordBatch) -> Result<FrameData, F
         label: Vec::new(),
         weight: None,
         features: record.features.iter().map(|name| feature(rows, name)).collect::<Result<_, _>>()?,
+        prices: PriceHistory::default(),
         record,
     };
     if labelled {

@@ -10,6 +10,7 @@ pub mod gbdt;
 pub mod judging;
 pub mod metrics;
 pub mod native;
+pub mod price_history;
 pub mod sql;
 pub mod table_cells;
 pub mod table_columns;

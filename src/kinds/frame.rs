@@ -35,7 +35,7 @@ const DATES: Want = Want::List(&Want::Date, true);
 /// Kind `frame`.
 pub const KIND: Kind = Kind {
     name: "frame",
-    version: 1,
+    version: 2,
     about: "Makes the rows that models learn from, are tested on and forecast from: labels from the price series, splits by date, chosen features.",
     keys: &[
         Key::required("features", Want::TableName, "The table of features: one row a date."),

@@ -12,6 +12,7 @@ use crate::engine::frame::rows::{Frame, Row};
 use crate::engine::frame::spec::FrameSpec;
 use crate::engine::frame::splits::{Fate, Splits};
 use crate::engine::frame_file::Part;
+use crate::engine::price_history::PriceHistory;
 
 /// Days sorted into parts, before features are looked up.
 #[derive(Debug, Default)]
@@ -39,7 +40,8 @@ pub fn build(spec: &FrameSpec, features: &RecordBatch, prices: &RecordBatch) -> 
     let (test, missing_test) = join(&days.test, &features);
     let (score, missing_score) = join(&days.score, &features);
     let missing = [missing_train, missing_valid, missing_test, missing_score].concat();
-    let frame = Frame { notes: left_out(&days, &missing), features, train, valid, test, score };
+    let prices = PriceHistory::new(series.days());
+    let frame = Frame { notes: left_out(&days, &missing), features, train, valid, test, score, prices };
     checks::every_part_has_rows(&frame, &splits, &days.score, series.ends())?;
     checks::rows_can_be_learnt_from(frame, spec)
 }

@@ -49,6 +49,12 @@ impl PriceSeries {
         Ok(series)
     }
 
+    /// Every day with its price.
+    #[must_use]
+    pub fn days(&self) -> &[(NaiveDate, f64)] {
+        &self.0
+    }
+
     /// The first and the last day.
     #[must_use]
     pub fn ends(&self) -> (NaiveDate, NaiveDate) {

@@ -132,6 +132,22 @@ fn a_frame_holds_train_and_valid_apart_from_test_and_the_newest_rows() {
 }
 
 #[test]
+fn each_artifact_holds_the_prices_known_up_to_its_last_row() {
+    let mut later = spec(Horizon::Rows(7));
+    later.split.train = Some(DateRange { from: day(5).to_string(), to: Some(day(59).to_string()) });
+    let made = make(&later, &features(&all(120), &[]), &prices(&all(120))).unwrap();
+    let known = |artifact| {
+        let prices = made.data(artifact).prices;
+        let offset = |date: i32| date - day(0).to_epoch_days();
+        (offset(prices.dates[0]), offset(prices.dates[prices.dates.len() - 1]), prices.prices.len())
+    };
+    assert_eq!(known("fit"), (5, 82, 78), "from its own first row: what came before teaches nothing");
+    assert_eq!(known("test"), (0, 112, 113), "the last row with an outcome");
+    assert_eq!(known("score"), (0, 119, 120));
+    assert_eq!(made.data("test").prices.prices[50], price(50));
+}
+
+#[test]
 fn where_the_test_begins_does_not_reach_the_fit() {
     let (features, prices) = (features(&all(120), &[]), prices(&all(120)));
     let mut later = spec(Horizon::Rows(7));

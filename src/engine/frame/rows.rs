@@ -5,6 +5,7 @@ use chrono::NaiveDate;
 use crate::engine::frame::labels::Outcome;
 use crate::engine::frame::read::Features;
 use crate::engine::frame_file::Part;
+use crate::engine::price_history::PriceHistory;
 
 /// A frame, ready to be written.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Frame {
     pub test: Vec<Row>,
     /// The newest rows, whose outcome is not known yet.
     pub score: Vec<Row>,
+    /// Every known price.
+    pub prices: PriceHistory,
     /// What was left out and why, and what deserves a look, in sentences.
     pub notes: Vec<String>,
 }

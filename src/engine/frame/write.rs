@@ -10,6 +10,7 @@ use crate::engine::frame::read::Features;
 use crate::engine::frame::rows::{Frame, Row};
 use crate::engine::frame::spec::FrameSpec;
 use crate::engine::frame_file::{Part, RECORD_FILE, ROWS_FILE};
+use crate::engine::price_history::{self, PriceHistory};
 use crate::engine::table_columns::{Values, table};
 use crate::engine::table_file;
 use crate::io::fs;
@@ -19,13 +20,28 @@ type Columns = Vec<(String, Values)>;
 
 /// Writes `fit`, `test` and `score` as folders of `out`.
 ///
+/// Beside its rows each holds the prices known up to the last of them; `fit` none from before its first row either, so that an old price which
+/// no row can show retrains nothing.
+///
 /// # Errors
 /// When a file cannot be written.
 pub fn write(frame: &Frame, spec: &FrameSpec, out: &Path) -> Result<(), FrameError> {
     let names = &frame.features.names;
-    artifact(&out.join("fit"), fit(frame), &spec.fit_record(names))?;
-    artifact(&out.join("test"), test(frame), &spec.test_record(names))?;
-    artifact(&out.join("score"), score(frame), &spec.score_record(names))
+    let fit_rows: Vec<Row> = frame.fit().into_iter().map(|(_, row)| row).collect();
+    let from_first_row = frame.prices.between(first(&fit_rows), last(&fit_rows));
+    artifact(&out.join("fit"), fit(frame), &spec.fit_record(names), &from_first_row)?;
+    artifact(&out.join("test"), test(frame), &spec.test_record(names), &frame.prices.between(i32::MIN, last(&frame.test)))?;
+    artifact(&out.join("score"), score(frame), &spec.score_record(names), &frame.prices.between(i32::MIN, last(&frame.score)))
+}
+
+/// The first of the rows' dates.
+fn first(rows: &[Row]) -> i32 {
+    rows.iter().map(|row| row.date.to_epoch_days()).min().unwrap_or(i32::MAX)
+}
+
+/// The last of the rows' dates.
+fn last(rows: &[Row]) -> i32 {
+    rows.iter().map(|row| row.date.to_epoch_days()).max().unwrap_or(i32::MIN)
 }
 
 fn fit(frame: &Frame) -> Columns {
@@ -75,9 +91,10 @@ fn floats(values: impl Iterator<Item = f64>) -> Values {
     Values::Floats(values.map(|v| (!v.is_nan()).then_some(v)).collect())
 }
 
-fn artifact(folder: &Path, columns: Columns, record: &FrameRecord) -> Result<(), FrameError> {
+fn artifact(folder: &Path, columns: Columns, record: &FrameRecord, prices: &PriceHistory) -> Result<(), FrameError> {
     fs::create_folders(folder)?;
     table_file::write(&folder.join(ROWS_FILE), &table(columns)?, &["date".to_owned()])?;
+    price_history::write(folder, prices)?;
     let mut text = serde_json::to_string_pretty(record)?;
     text.push('\n');
     fs::write(&folder.join(RECORD_FILE), text.as_bytes())?;
