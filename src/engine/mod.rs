@@ -4,6 +4,7 @@ pub mod calendar;
 pub mod checks;
 pub mod duck;
 pub mod evaluation;
+pub mod folds;
 pub mod frame;
 pub mod frame_file;
 pub mod gbdt;

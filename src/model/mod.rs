@@ -4,6 +4,7 @@ pub mod action;
 pub mod build;
 pub mod check;
 pub mod event;
+pub mod folds;
 pub mod manifest;
 pub mod recipe;
 pub mod result;
