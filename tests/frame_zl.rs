@@ -63,6 +63,8 @@ fn frame(warehouse: &Path, rows: u32) -> BTreeMap<i32, Day> {
             test: range("2023-01-01", None),
         },
         weight: None,
+        folds: None,
+        refit: None,
     };
     make(&spec, folder.path(), folder.path(), folder.path()).unwrap();
     let mut days = BTreeMap::new();
@@ -132,6 +134,8 @@ fn of_training_table(table: &Path, columns: &[&str], out: &Path) -> Result<cbi::
             test: range("2025-01-01", None),
         },
         weight: None,
+        folds: None,
+        refit: None,
     };
     make(&spec, inputs.path(), inputs.path(), out)
 }

@@ -205,6 +205,25 @@ impl FrameData {
         self.label.iter().zip(&self.price).map(|(&label, &price)| kind.to_level(label, price)).collect()
     }
 
+    /// Some of the rows, each in the part given with it, and the prices from the first of them to the last.
+    #[must_use]
+    pub fn subset(&self, rows: &[(usize, Part)]) -> Self {
+        let pick = |values: &[f64]| rows.iter().map(|(row, _)| values[*row]).collect::<Vec<_>>();
+        let dates: Vec<i32> = rows.iter().map(|(row, _)| self.dates[*row]).collect();
+        let ends = (dates.iter().min().copied().unwrap_or(i32::MAX), dates.iter().max().copied().unwrap_or(i32::MIN));
+        Self {
+            record: FrameRecord { folds: None, ..self.record.clone() },
+            outcome_dates: rows.iter().map(|(row, _)| self.outcome_dates[*row]).collect(),
+            split: rows.iter().map(|(_, part)| *part).collect(),
+            price: pick(&self.price),
+            label: pick(&self.label),
+            weight: self.weight.as_deref().map(pick),
+            features: self.features.iter().map(|values| pick(values)).collect(),
+            prices: self.prices.between(ends.0, ends.1),
+            dates,
+        }
+    }
+
     /// What a model that has seen the rows of `part` says of it; `None` where there are none.
     #[must_use]
     pub fn trained_on(&self, part: Part) -> Option<TrainedOn> {
@@ -242,6 +261,7 @@ mod tests {
             price: PriceColumn { table: "t.t".into(), column: "price".into() },
             split: Split { train: None, valid: None, test: None },
             weight: None,
+            folds: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Owns which code runs a kind's action. Invariant: only the program that runs actions comes here, for behind it stand the engines.
 
 use crate::kinds::request::{Request, RequestError, Response, RunError};
-use crate::kinds::{ensemble, evaluate, forecast, frame, lightgbm, naive, probe, sql, table, view, xgboost};
+use crate::kinds::{backtest, ensemble, evaluate, forecast, frame, lightgbm, naive, probe, refit, sql, table, view, xgboost};
 
 /// Runs the action that the request asks for; what it made is in its output folder.
 ///
@@ -9,6 +9,7 @@ use crate::kinds::{ensemble, evaluate, forecast, frame, lightgbm, naive, probe, 
 /// When the action fails.
 pub fn run(request: &Request) -> Result<Response, RunError> {
     match request.kind.as_str() {
+        "backtest" => backtest::run(request),
         "ensemble" => ensemble::run(request),
         "evaluate" => evaluate::run(request),
         "forecast" => forecast::run(request),
@@ -16,6 +17,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
         "lightgbm" => lightgbm::run(request),
         "naive" => naive::run(request),
         "probe:engine" => probe::engine(request),
+        "refit" => refit::run(request),
         "sql" => sql::run(request),
         "table" => table::run(request),
         "view:cat" => view::cat(request),

@@ -320,6 +320,7 @@ mod tests {
             price: PriceColumn { table: "t.t".into(), column: "price".into() },
             split: Split { train: None, valid: None, test: None },
             weight: None,
+            folds: None,
         }
     }
 

@@ -16,6 +16,7 @@ use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
 use crate::kinds::request::{Request, Response, RunError};
+use crate::model::folds::{Folds, Span};
 use crate::model::recipe::{Declared, Stanza};
 use crate::model::training::{DateRange, Horizon, Label, LabelKind, PriceColumn, Split};
 use crate::syntax::shape::{Key, Want};
@@ -26,6 +27,10 @@ pub const FIT: &str = "fit";
 pub const TEST: &str = "test";
 /// The artifact that `forecast` reads.
 pub const SCORE: &str = "score";
+/// The artifact that `backtest` reads.
+pub const FOLDS: &str = "folds";
+/// The artifact that `refit` reads.
+pub const REFIT: &str = "refit";
 
 /// The ranges of `split`, in the order of time.
 const RANGES: [&str; 3] = ["train", "valid", "test"];
@@ -77,6 +82,38 @@ pub const KIND: Kind = Kind {
             "Date ranges, both ends included. A row whose outcome comes when the next range has begun is left out.",
         ),
         Key::optional("weight", Want::Text, "The feature table's column of row weights."),
+        Key::optional(
+            "folds",
+            Want::Choice(&[
+                Key::optional(
+                    "walk_forward",
+                    Want::Table(&[
+                        Key::required("from", Want::Date, "The first date forecast from."),
+                        Key::required("to", Want::Date, "The last date on which an outcome may come."),
+                        Key::required("train", Want::Text, "How far back a fold learns: `expanding`, or a stretch such as `12 months`."),
+                        Key::optional("valid", Want::Text, "The stretch before the test that early stopping uses."),
+                        Key::required("test", Want::Text, "The stretch that a fold forecasts."),
+                        Key::optional("step", Want::Text, "How far the next fold lies ahead; as far as `test` where it is not said."),
+                    ]),
+                    "Learn from the past, forecast the next stretch, step on.",
+                ),
+                Key::optional(
+                    "purged",
+                    Want::Table(&[
+                        Key::required("from", Want::Date, "The first date."),
+                        Key::required("to", Want::Date, "The last date on which an outcome may come."),
+                        Key::required("count", Want::Int(2), "How many folds."),
+                    ]),
+                    "Cut the rows into stretches and forecast each from all the others, less those whose outcomes reach into it.",
+                ),
+            ]),
+            "How `backtest` cuts the history into folds. No row that a fold learns from has an outcome in its test.",
+        ),
+        Key::optional(
+            "refit",
+            Want::OneOf(&["monthly", "quarterly", "yearly"]),
+            "How often `refit` trains again, on all outcomes known when the period began.",
+        ),
     ],
     declare,
 };
@@ -91,7 +128,12 @@ fn declare(stanza: &Stanza, _: &DeclareContext) -> Result<Declared, KindError> {
         label: Label { kind: label_kind(body), horizon: horizon(body)? },
         split: split(body)?,
         weight: body.text("weight").map(ToOwned::to_owned),
+        folds: folds(body)?,
+        refit: body.value("refit").and_then(|word| serde_json::from_value(word.clone()).ok()),
     };
+    let mut outputs = BTreeSet::from([FIT, TEST, SCORE].map(ToOwned::to_owned));
+    outputs.extend(spec.folds.as_ref().map(|_| FOLDS.to_owned()));
+    outputs.extend(spec.refit.map(|_| REFIT.to_owned()));
     Ok(Declared {
         params: json!(spec),
         inputs: BTreeMap::from([
@@ -99,7 +141,7 @@ fn declare(stanza: &Stanza, _: &DeclareContext) -> Result<Declared, KindError> {
             ("price".to_owned(), body.target("price.table", "table")?),
         ]),
         places: BTreeMap::from([("price".to_owned(), body.place("price.table"))]),
-        outputs: [FIT, TEST, SCORE].into_iter().map(ToOwned::to_owned).collect::<BTreeSet<_>>(),
+        outputs,
         engines: BTreeSet::from(["parquet".to_owned()]),
         ..Declared::default()
     })
@@ -135,6 +177,27 @@ fn horizon(body: Body) -> Result<Horizon, KindError> {
     let count = count.as_u64().and_then(|n| u32::try_from(n).ok());
     let count = count.ok_or_else(|| body.error(&format!("horizon.{unit}"), "the horizon is out of range"))?;
     Ok(if unit == "days" { Horizon::Days(count) } else { Horizon::Rows(count) })
+}
+
+/// How the history is cut, where it is.
+fn folds(body: Body) -> Result<Option<Folds>, KindError> {
+    let Some((method, keys)) = body.table("folds").into_iter().flatten().next() else { return Ok(None) };
+    let at = |key: &str| format!("folds.{method}.{key}");
+    let mut keys = keys.as_object().cloned().unwrap_or_default();
+    for (key, value) in keys.iter().filter(|(key, _)| ["train", "valid", "test", "step"].contains(&key.as_str())) {
+        let text = value.as_str().unwrap_or_default();
+        if !(key == "train" && text == "expanding") {
+            text.parse::<Span>().map_err(|error| body.error(&at(key), error))?;
+        }
+    }
+    if let (None, Some(test)) = (keys.get("step"), keys.get("test").cloned()) {
+        keys.insert("step".into(), test);
+    }
+    if keys.get("from").and_then(Value::as_str) >= keys.get("to").and_then(Value::as_str) {
+        return Err(body.error(&at("to"), "the folds end before they begin"));
+    }
+    let folds = serde_json::from_value(json!({ method: keys }));
+    folds.map(Some).map_err(|error| body.error("folds", error.to_string()))
 }
 
 /// The three ranges: each runs forwards, and each ends before the next begins.

@@ -51,6 +51,9 @@ pub trait Learner {
     /// # Errors
     /// When it cannot learn from this frame.
     fn fit(&self, frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError>;
+
+    /// Changes the parameters so that so many rounds are trained and none is chosen; learners without rounds leave them as they are.
+    fn fix_rounds(&self, _params: &mut BTreeMap<String, Value>, _rounds: u32) {}
 }
 
 /// What a learner made.
@@ -147,8 +150,15 @@ impl LearnError {
 /// # Errors
 /// When the frame cannot be used, the learner refuses, or a file cannot be written.
 pub fn learn(learner: &dyn Learner, fit: &Path, settings: &Settings, out: &Path) -> Result<Response, LearnError> {
-    let frame = frame_file::read(fit)?;
-    let fitted = learner.fit(&frame, settings)?;
+    teach(learner, &frame_file::read(fit)?, settings, out)
+}
+
+/// Trains on the rows of `frame` and writes the `model` artifact into `out`.
+///
+/// # Errors
+/// When the frame cannot be used, the learner refuses, or a file cannot be written.
+pub fn teach(learner: &dyn Learner, frame: &FrameData, settings: &Settings, out: &Path) -> Result<Response, LearnError> {
+    let fitted = learner.fit(frame, settings)?;
     let record = ModelRecord {
         kind: learner.kind().to_owned(),
         features: if fitted.files.is_empty() { Vec::new() } else { frame.record.features.clone() },
@@ -165,7 +175,7 @@ pub fn learn(learner: &dyn Learner, fit: &Path, settings: &Settings, out: &Path)
         fs::write(&out.join(name), bytes)?;
     }
     write_record(out, &record)?;
-    let mut report = report(&trained::read(out)?, &frame)?;
+    let mut report = report(&trained::read(out)?, frame)?;
     report.notes.extend(fitted.warnings);
     Ok(report)
 }

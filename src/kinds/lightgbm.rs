@@ -95,6 +95,11 @@ impl Learner for LightGbm {
         KIND.name
     }
 
+    fn fix_rounds(&self, params: &mut BTreeMap<String, Value>, rounds: u32) {
+        params.retain(|name, _| !["early_stopping_round", "early_stopping_min_delta", "first_metric_only"].contains(&name.as_str()));
+        params.insert("num_iterations".into(), json!(rounds));
+    }
+
     fn fit(&self, frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError> {
         let mut params = settings.params.clone();
         params.insert("num_threads".into(), json!(settings.threads));

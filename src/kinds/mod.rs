@@ -1,5 +1,6 @@
 //! Floor 4: one file per recipe kind: what it may say, what it declares, how it runs. Kinds never see the store.
 
+pub mod backtest;
 pub mod body;
 pub mod checks;
 pub mod command;
@@ -12,10 +13,12 @@ pub mod forecast;
 pub mod frame;
 pub mod kind;
 pub mod learner;
+pub mod learners;
 pub mod lightgbm;
 pub mod naive;
 pub mod probe;
 pub mod query;
+pub mod refit;
 pub mod registry;
 pub mod request;
 pub mod schema;

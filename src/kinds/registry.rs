@@ -1,6 +1,7 @@
 //! Owns the list of kinds. Invariant: a stanza is declared only after its keys were checked against its kind's table.
 
 use crate::base::name::nearest;
+use crate::kinds::backtest;
 use crate::kinds::body;
 use crate::kinds::command;
 use crate::kinds::context::{DeclareContext, KindError};
@@ -11,6 +12,7 @@ use crate::kinds::frame;
 use crate::kinds::kind::Kind;
 use crate::kinds::lightgbm;
 use crate::kinds::naive;
+use crate::kinds::refit;
 use crate::kinds::sql;
 use crate::kinds::table;
 use crate::kinds::xgboost;
@@ -24,6 +26,8 @@ pub static KINDS: &[&Kind] = &[
     &naive::KIND,
     &lightgbm::KIND,
     &xgboost::KIND,
+    &refit::KIND,
+    &backtest::KIND,
     &ensemble::KIND,
     &evaluate::KIND,
     &forecast::KIND,

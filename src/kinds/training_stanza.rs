@@ -16,7 +16,7 @@ use crate::syntax::shape::{Key, Want};
 pub const FRAME_KEY: Key = Key::required("frame", Want::Target, "The frame to learn from.");
 
 /// The kinds that make models.
-pub const MODEL_KINDS: [&str; 4] = ["naive", "lightgbm", "xgboost", "ensemble"];
+pub const MODEL_KINDS: [&str; 5] = ["naive", "lightgbm", "xgboost", "ensemble", "refit"];
 
 /// What a learner's stanza asks for.
 ///
@@ -67,7 +67,7 @@ pub fn predictors(body: Body, context: &DeclareContext, model: &Source, path: &s
     let names: &[&str] = match (context.kind_of)(name.as_str()).as_deref() {
         Some("lightgbm") => &["lightgbm"],
         Some("xgboost") => &["xgboost"],
-        Some("ensemble") => &["lightgbm", "xgboost"],
+        Some("ensemble" | "refit") => &["lightgbm", "xgboost"],
         Some(kind) if !MODEL_KINDS.contains(&kind) => return Err(body.error(path, format!("'{name}' is a {kind}, not a model"))),
         _ => &[],
     };

@@ -84,6 +84,11 @@ impl Learner for XgBoost {
         KIND.name
     }
 
+    fn fix_rounds(&self, params: &mut BTreeMap<String, Value>, rounds: u32) {
+        params.remove("early_stopping_rounds");
+        params.insert("num_boost_round".into(), json!(rounds));
+    }
+
     fn fit(&self, frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError> {
         let mut params = settings.params.clone();
         params.insert("nthread".into(), json!(settings.threads));

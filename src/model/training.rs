@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::digest::Digest;
+use crate::model::folds::Folds;
 
 /// `frame.json`: what a frame's columns mean. Beside the rows of each of a frame's artifacts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,9 @@ pub struct FrameRecord {
     pub split: Split,
     /// The column that became `weight`, where there is one.
     pub weight: Option<String>,
+    /// How a history is cut into folds; of the artifact `folds` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folds: Option<Folds>,
 }
 
 /// What a frame's label is.

@@ -116,6 +116,7 @@ fn record(features: Vec<String>, kind: LabelKind, weight: bool) -> FrameRecord {
         price: PriceColumn { table: "wti.daily".into(), column: "price".into() },
         split: Split { train: range(TRAIN), valid: range(VALID), test: None },
         weight: weight.then(|| "weight".to_owned()),
+        folds: None,
     }
 }
 

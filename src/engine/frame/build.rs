@@ -33,17 +33,27 @@ pub fn build(spec: &FrameSpec, features: &RecordBatch, prices: &RecordBatch) -> 
     let splits = spec.splits()?;
     let series = read::prices(prices, spec)?;
     let features = read::features(features, spec)?;
-    let days = sort_out(&series.label(spec.label)?, &splits);
+    let labelled = series.label(spec.label)?;
+    let days = sort_out(&labelled, &splits);
     let (train, missing_train) = join(&days.train, &features);
     checks::train_days_have_features(&missing_train, days.train.len())?;
     let (valid, missing_valid) = join(&days.valid, &features);
     let (test, missing_test) = join(&days.test, &features);
     let (score, missing_score) = join(&days.score, &features);
     let missing = [missing_train, missing_valid, missing_test, missing_score].concat();
+    let learnt_by = |last: Option<NaiveDate>| known_by(&labelled, splits.train.from, last);
+    let (history, _) = join(&learnt_by(spec.folds.as_ref().map(|folds| folds.range().1)), &features);
+    let (refit, _) = join(&learnt_by(spec.refit.and_then(|refit| refit.period_of(series.ends().1).pred_opt())), &features);
     let prices = PriceHistory::new(series.days());
-    let frame = Frame { notes: left_out(&days, &missing), features, train, valid, test, score, prices };
+    let frame = Frame { notes: left_out(&days, &missing), features, train, valid, test, score, history, refit, prices };
     checks::every_part_has_rows(&frame, &splits, &days.score, series.ends())?;
     checks::rows_can_be_learnt_from(frame, spec)
+}
+
+/// The days from `first` on whose outcome came by `last`; none where there is no `last`.
+fn known_by(labelled: &[LabelledDay], first: NaiveDate, last: Option<NaiveDate>) -> Vec<LabelledDay> {
+    let known = |day: &&LabelledDay| day.date >= first && last.is_some_and(|last| day.outcome.is_some_and(|o| o.date <= last));
+    labelled.iter().filter(known).copied().collect()
 }
 
 fn sort_out(labelled: &[LabelledDay], splits: &Splits) -> Days {

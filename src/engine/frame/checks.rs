@@ -1,6 +1,8 @@
 //! Owns what a frame's rows must be for learning to make sense. Invariant: a frame that passed has rows in every part, a value in every feature,
 //! a label that varies, and not one infinite number.
 
+use std::collections::BTreeSet;
+
 use chrono::NaiveDate;
 
 use crate::engine::frame::error::FrameError;
@@ -76,9 +78,10 @@ fn label_varies(train: &[Row]) -> Result<(), FrameError> {
 
 fn features_are_finite(frame: &Frame) -> Result<(), FrameError> {
     for (name, values) in frame.features.names.iter().zip(&frame.features.columns) {
-        let rows = [&frame.train, &frame.valid, &frame.test, &frame.score].into_iter().flatten();
-        let dates: Vec<_> = rows.filter(|row| values[row.at].is_infinite()).map(|row| row.date).collect();
+        let rows = [&frame.train, &frame.valid, &frame.test, &frame.score, &frame.history, &frame.refit].into_iter().flatten();
+        let dates: BTreeSet<_> = rows.filter(|row| values[row.at].is_infinite()).map(|row| row.date).collect();
         if !dates.is_empty() {
+            let dates = dates.into_iter().collect();
             return Err(FrameError::Infinite { input: "the feature table", column: name.clone(), dates });
         }
     }
@@ -101,9 +104,11 @@ fn dead_and_constant(frame: &Frame) -> (Vec<String>, Vec<String>) {
 
 fn weights_are_weights(frame: &Frame, spec: &FrameSpec) -> Result<(), FrameError> {
     let (Some(column), Some(weights)) = (&spec.weight, &frame.features.weight) else { return Ok(()) };
-    let fit = frame.train.iter().chain(&frame.valid);
-    let bad = fit.map(|row| (row.date, weights[row.at])).filter(|(_, w)| w.is_nan() || w.is_infinite() || *w < 0.0);
-    let days: Vec<_> = bad.map(|(date, w)| (date, (!w.is_nan()).then_some(w))).collect();
+    let learnt = [&frame.train, &frame.valid, &frame.history, &frame.refit].into_iter().flatten();
+    let bad = learnt.map(|row| (row.date, weights[row.at])).filter(|(_, w)| w.is_nan() || w.is_infinite() || *w < 0.0);
+    let mut days: Vec<_> = bad.map(|(date, w)| (date, (!w.is_nan()).then_some(w))).collect();
+    days.sort_by_key(|(date, _)| *date);
+    days.dedup_by_key(|(date, _)| *date);
     let nothing_weighs = days.is_empty() && frame.train.iter().all(|row| weights[row.at] == 0.0);
     if nothing_weighs {
         let days = frame.train.iter().map(|row| (row.date, Some(0.0))).collect();

@@ -29,6 +29,8 @@ fn spec(horizon: Horizon) -> FrameSpec {
         label: Label { kind: LabelKind::Level, horizon },
         split: Split { train: range(0, Some(59)), valid: range(60, Some(89)), test: range(90, None) },
         weight: None,
+        folds: None,
+        refit: None,
     }
 }
 

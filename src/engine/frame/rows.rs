@@ -20,6 +20,10 @@ pub struct Frame {
     pub test: Vec<Row>,
     /// The newest rows, whose outcome is not known yet.
     pub score: Vec<Row>,
+    /// Every row whose outcome came by the end of the folds; empty where there are none.
+    pub history: Vec<Row>,
+    /// Every row whose outcome came before the present period of refits; empty where there are none.
+    pub refit: Vec<Row>,
     /// Every known price.
     pub prices: PriceHistory,
     /// What was left out and why, and what deserves a look, in sentences.

@@ -1,9 +1,11 @@
 //! Owns what a frame is asked to be. Invariant: it says nothing of the rows there are, so a spec is known before any data is.
 
+use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::frame::error::FrameError;
 use crate::engine::frame::splits::Splits;
+use crate::model::folds::Folds;
 use crate::model::training::{FrameRecord, Label, PriceColumn, Split};
 
 /// What a frame is made from and how; the params of a `frame` action.
@@ -24,6 +26,37 @@ pub struct FrameSpec {
     pub split: Split,
     /// The feature table's column of row weights.
     pub weight: Option<String>,
+    /// How to cut a history into folds, where there is to be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folds: Option<Folds>,
+    /// How often models are to be trained again on all that is known, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refit: Option<Refit>,
+}
+
+/// How often models are trained again on all that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refit {
+    /// When a month ends.
+    Monthly,
+    /// When a quarter of the year ends.
+    Quarterly,
+    /// When a year ends.
+    Yearly,
+}
+
+impl Refit {
+    /// The first day of the period that `date` lies in: outcomes before it are learnt from.
+    #[must_use]
+    pub fn period_of(self, date: NaiveDate) -> NaiveDate {
+        let month = match self {
+            Self::Monthly => date.month(),
+            Self::Quarterly => (date.month() - 1) / 3 * 3 + 1,
+            Self::Yearly => 1,
+        };
+        NaiveDate::from_ymd_opt(date.year(), month, 1).unwrap_or(date)
+    }
 }
 
 impl FrameSpec {
@@ -50,10 +83,26 @@ impl FrameSpec {
     /// The record of the `score` artifact, whose rows no range determines.
     #[must_use]
     pub fn score_record(&self, features: &[String]) -> FrameRecord {
-        self.record(features, Split { train: None, valid: None, test: None }, None)
+        self.unsplit_record(features, None)
+    }
+
+    /// The record of the `folds` artifact.
+    #[must_use]
+    pub fn folds_record(&self, features: &[String]) -> FrameRecord {
+        FrameRecord { folds: self.folds.clone(), ..self.unsplit_record(features, self.weight.clone()) }
+    }
+
+    /// The record of the `refit` artifact: nothing in it says how far it reaches, for its rows do.
+    #[must_use]
+    pub fn refit_record(&self, features: &[String]) -> FrameRecord {
+        self.unsplit_record(features, self.weight.clone())
+    }
+
+    fn unsplit_record(&self, features: &[String], weight: Option<String>) -> FrameRecord {
+        self.record(features, Split { train: None, valid: None, test: None }, weight)
     }
 
     fn record(&self, features: &[String], split: Split, weight: Option<String>) -> FrameRecord {
-        FrameRecord { features: features.to_vec(), label: self.label, price: self.price.clone(), split, weight }
+        FrameRecord { features: features.to_vec(), label: self.label, price: self.price.clone(), split, weight, folds: None }
     }
 }

@@ -1,4 +1,4 @@
-//! Owns a frame's three artifacts on disk. Invariant: their bytes are a function of the frame's rows, features and spec; no date of writing, no
+//! Owns a frame's artifacts on disk. Invariant: their bytes are a function of the frame's rows, features and spec; no date of writing, no
 //! count of what was left out, no name of a target is among them.
 
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::model::training::FrameRecord;
 
 type Columns = Vec<(String, Values)>;
 
-/// Writes `fit`, `test` and `score` as folders of `out`.
+/// Writes `fit`, `test` and `score` as folders of `out`, and `folds` and `refit` where they are asked for.
 ///
 /// Beside its rows each holds the prices known up to the last of them; `fit` none from before its first row either, so that an old price which
 /// no row can show retrains nothing.
@@ -31,7 +31,18 @@ pub fn write(frame: &Frame, spec: &FrameSpec, out: &Path) -> Result<(), FrameErr
     let from_first_row = frame.prices.between(first(&fit_rows), last(&fit_rows));
     artifact(&out.join("fit"), fit(frame), &spec.fit_record(names), &from_first_row)?;
     artifact(&out.join("test"), test(frame), &spec.test_record(names), &frame.prices.between(i32::MIN, last(&frame.test)))?;
-    artifact(&out.join("score"), score(frame), &spec.score_record(names), &frame.prices.between(i32::MIN, last(&frame.score)))
+    artifact(&out.join("score"), score(frame), &spec.score_record(names), &frame.prices.between(i32::MIN, last(&frame.score)))?;
+    let whole = |name: &str, rows: &[Row], record: &FrameRecord| {
+        let prices = frame.prices.between(first(rows), last(rows));
+        artifact(&out.join(name), learnable(frame, rows, &vec![Part::Train; rows.len()]), record, &prices)
+    };
+    if spec.folds.is_some() {
+        whole("folds", &frame.history, &spec.folds_record(names))?;
+    }
+    if spec.refit.is_some() {
+        whole("refit", &frame.refit, &spec.refit_record(names))?;
+    }
+    Ok(())
 }
 
 /// The first of the rows' dates.
@@ -46,11 +57,15 @@ fn last(rows: &[Row]) -> i32 {
 
 fn fit(frame: &Frame) -> Columns {
     let (parts, rows): (Vec<Part>, Vec<Row>) = frame.fit().into_iter().unzip();
-    let mut columns = labelled(&rows, &parts);
+    learnable(frame, &rows, &parts)
+}
+
+fn learnable(frame: &Frame, rows: &[Row], parts: &[Part]) -> Columns {
+    let mut columns = labelled(rows, parts);
     if let Some(weight) = &frame.features.weight {
         columns.push(("weight".into(), floats(rows.iter().map(|row| weight[row.at]))));
     }
-    with_features(columns, &frame.features, &rows)
+    with_features(columns, &frame.features, rows)
 }
 
 fn test(frame: &Frame) -> Columns {

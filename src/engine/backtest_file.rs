@@ -1,0 +1,89 @@
+//! Owns out-of-sample forecasts on disk: `predictions.parquet`. Invariant: one row a date, each forecast by a model that had seen no row whose
+//! outcome came on or after that date (in purged folds: in its stretch).
+
+use std::path::Path;
+
+use arrow::error::ArrowError;
+
+use crate::engine::table_columns::{ColumnError, Values, dates, floats, strings, table};
+use crate::engine::table_file::{self, TableFileError};
+
+/// The artifact of a target that makes such forecasts.
+pub const ARTIFACT: &str = "backtest";
+
+/// What the forecasts are called inside the artifact.
+pub const PREDICTIONS_FILE: &str = "predictions.parquet";
+
+/// Out-of-sample forecasts, column by column, in the order of their dates.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Predictions {
+    /// When each was made, days since 1970-01-01.
+    pub dates: Vec<i32>,
+    /// When each came due.
+    pub outcome_dates: Vec<i32>,
+    /// The first date of the fold that each belongs to.
+    pub folds: Vec<String>,
+    /// The price known when it was made.
+    pub price: Vec<f64>,
+    /// The price that came.
+    pub actual: Vec<f64>,
+    /// The price forecast.
+    pub predicted: Vec<f64>,
+}
+
+/// Forecasts that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum BacktestFileError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] TableFileError),
+    /// A column is missing or of another type.
+    #[error("out-of-sample forecasts: {0}")]
+    Column(#[from] ColumnError),
+    /// The columns make no table.
+    #[error(transparent)]
+    Columns(#[from] ArrowError),
+    /// A value is missing.
+    #[error("out-of-sample forecasts: a value is missing in column '{0}'")]
+    Null(&'static str),
+}
+
+/// Reads the forecasts in `folder`.
+///
+/// # Errors
+/// When there are none, or the file holds something else.
+pub fn read(folder: &Path) -> Result<Predictions, BacktestFileError> {
+    let rows = table_file::read(&folder.join(PREDICTIONS_FILE))?;
+    let numbers = |name: &'static str| whole(name, floats(&rows, name)?);
+    Ok(Predictions {
+        dates: whole("date", dates(&rows, "date")?)?,
+        outcome_dates: whole("outcome_date", dates(&rows, "outcome_date")?)?,
+        folds: whole("fold", strings(&rows, "fold")?)?.into_iter().map(ToOwned::to_owned).collect(),
+        price: numbers("price")?,
+        actual: numbers("actual")?,
+        predicted: numbers("predicted")?,
+    })
+}
+
+fn whole<T>(name: &'static str, values: Vec<Option<T>>) -> Result<Vec<T>, BacktestFileError> {
+    values.into_iter().collect::<Option<Vec<T>>>().ok_or(BacktestFileError::Null(name))
+}
+
+/// Writes the forecasts into `folder`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write(folder: &Path, forecasts: &Predictions) -> Result<(), BacktestFileError> {
+    let floats = |values: &[f64]| Values::Floats(values.iter().map(|v| Some(*v)).collect());
+    let days = |values: &[i32]| Values::Dates(values.iter().map(|v| Some(*v)).collect());
+    let columns = [
+        ("date", days(&forecasts.dates)),
+        ("outcome_date", days(&forecasts.outcome_dates)),
+        ("fold", Values::Strings(forecasts.folds.iter().cloned().map(Some).collect())),
+        ("price", floats(&forecasts.price)),
+        ("actual", floats(&forecasts.actual)),
+        ("predicted", floats(&forecasts.predicted)),
+    ];
+    let columns = columns.map(|(name, values)| (name.to_owned(), values));
+    Ok(table_file::write(&folder.join(PREDICTIONS_FILE), &table(columns)?, &["date".to_owned()])?)
+}

@@ -1,0 +1,271 @@
+//! Kind `backtest`: a model's learner, trained anew on every fold of a history, and its forecasts of what each fold had not seen. Invariant: no
+//! forecast comes from a training, or from a choice of rounds, that saw its outcome.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::engine::backtest_file::{self, ARTIFACT, BacktestFileError, Predictions};
+use crate::engine::folds::{self, Fold, FoldError};
+use crate::engine::frame_file::{self, FrameData, FrameFileError, Part, iso_date};
+use crate::io::fs::{self, FsError};
+use crate::kinds::body::Body;
+use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::ensemble::slot;
+use crate::kinds::frame::FOLDS;
+use crate::kinds::kind::Kind;
+use crate::kinds::learner::{self, FRAME_SLOT, LearnError, Learner, Settings, mean_error, teach};
+use crate::kinds::learners;
+use crate::kinds::request::{Request, Response, RunError};
+use crate::kinds::trained::{self, RECORD_FILE, TrainedError};
+use crate::kinds::training_stanza::{frame_part, predictors};
+use crate::model::folds::Folds;
+use crate::model::recipe::{Declared, Stanza};
+use crate::model::training::{FrameRecord, ModelRecord, TrainedOn};
+use crate::syntax::shape::{Key, Want};
+
+/// What the record of the folds is called inside the artifact.
+pub const FOLDS_FILE: &str = "backtest.json";
+
+/// Kind `backtest`.
+pub const KIND: Kind = Kind {
+    name: "backtest",
+    version: 1,
+    about: "Trains a model's learner anew on every fold of a frame, and keeps its forecasts of what each fold had not seen.",
+    keys: &[
+        Key::required("frame", Want::Target, "The frame, with `folds`."),
+        Key::required("model", Want::Target, "The model whose learner and parameters are used."),
+    ],
+    declare,
+};
+
+fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
+    let body = Body(stanza);
+    let model = body.target("model", learner::ARTIFACT)?;
+    let mut declared = Declared {
+        params: json!({}),
+        inputs: BTreeMap::from([(FRAME_SLOT.to_owned(), frame_part(body, context, FOLDS, "a backtest reads")?)]),
+        outputs: BTreeSet::from([ARTIFACT.to_owned()]),
+        ..Declared::default()
+    };
+    declared.engines.insert("parquet".to_owned());
+    declared.engines.extend(predictors(body, context, &model, "model")?);
+    declared.places.insert(slot(0), body.place("model"));
+    declared.inputs.insert(slot(0), model);
+    Ok(declared)
+}
+
+/// `backtest.json`: what was trained, and on which rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BacktestRecord {
+    /// The kind of model.
+    pub kind: String,
+    /// The frame's record, with how its history was cut.
+    pub frame: FrameRecord,
+    /// The learner's parameters in every fold.
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// The folds, in order.
+    pub folds: Vec<FoldRecord>,
+}
+
+/// One fold: what it forecast and what it had seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoldRecord {
+    /// First date forecast from.
+    pub first: String,
+    /// Last date forecast from.
+    pub last: String,
+    /// Rows forecast.
+    pub rows: u64,
+    /// Rounds kept, where the learner has rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<u32>,
+    /// Every row that its training saw.
+    pub trained_on: Vec<TrainedOn>,
+}
+
+/// Why there is no backtest.
+#[derive(Debug, thiserror::Error)]
+pub enum BacktestError {
+    /// The history cannot be read.
+    #[error(transparent)]
+    Frame(#[from] FrameFileError),
+    /// The frame has no folds.
+    #[error("the frame's history is not cut into folds")]
+    NotCut,
+    /// The history cannot be cut.
+    #[error(transparent)]
+    Folds(#[from] FoldError),
+    /// The model cannot be read.
+    #[error(transparent)]
+    Model(#[from] TrainedError),
+    /// The model is of a kind that is not trained on a frame by itself.
+    #[error("{kind} models are not trained on folds")]
+    Kind {
+        /// The kind.
+        kind: String,
+    },
+    /// A model of the price series cannot leave out a stretch in the middle.
+    #[error("{kind} reads the price series, which has no hole where a purged fold is forecast")]
+    Series {
+        /// The kind.
+        kind: String,
+    },
+    /// The rounds to train were chosen on rows that a fold forecasts.
+    #[error("its number of rounds was chosen on rows with outcomes up to {chosen}, but the folds forecast from {from} on")]
+    Rounds {
+        /// The last outcome that the choice saw.
+        chosen: String,
+        /// The first date forecast from.
+        from: String,
+    },
+    /// A fold cannot be learnt from.
+    #[error("the fold that forecasts from {test}: {source}")]
+    Fold {
+        /// Its first date.
+        test: String,
+        /// Why not.
+        source: Box<LearnError>,
+    },
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] FsError),
+    /// The forecasts cannot be written.
+    #[error(transparent)]
+    File(#[from] BacktestFileError),
+    /// The record cannot be written.
+    #[error("{FOLDS_FILE}: {0}")]
+    Json(#[from] serde_json::Error),
+    /// There is no place for the folds' models.
+    #[error("no temporary folder: {0}")]
+    Scratch(std::io::Error),
+}
+
+impl BacktestError {
+    fn as_failure(&self) -> RunError {
+        match self {
+            Self::Folds(error) => RunError::refused(self).hint(error.hint()),
+            Self::Kind { .. } => RunError::invalid(self).hint("backtest its members, and give the ensemble their `backtests`"),
+            Self::Series { .. } => RunError::invalid(self).hint("folds = { walk_forward = { … } }"),
+            Self::Rounds { .. } => {
+                RunError::refused(self).hint("give `folds.walk_forward` a `valid`, so that each fold chooses for itself")
+            }
+            Self::Fold { source, .. } => {
+                let inner = source.as_failure();
+                RunError { message: self.to_string(), ..inner }
+            }
+            _ => RunError::failed(self),
+        }
+    }
+}
+
+/// Runs the action.
+///
+/// # Errors
+/// When the history cannot be cut, or a fold cannot be learnt from.
+pub fn run(request: &Request) -> Result<Response, RunError> {
+    let (history, model) = (request.input(FRAME_SLOT)?, request.input(&slot(0))?);
+    backtest(history, model, request.threads, &request.output(ARTIFACT)?).map_err(|error| error.as_failure())
+}
+
+/// Trains the learner of the model in `model` on every fold of the history in `history`, and writes the `backtest` artifact into `out`.
+///
+/// # Errors
+/// When the history cannot be cut, or a fold cannot be learnt from.
+pub fn backtest(history: &Path, model: &Path, threads: u32, out: &Path) -> Result<Response, BacktestError> {
+    let history = frame_file::read(history)?;
+    let plan = history.record.folds.clone().ok_or(BacktestError::NotCut)?;
+    let model: ModelRecord = read_record(model)?;
+    let learner = learners::of(&model.kind).ok_or_else(|| BacktestError::Kind { kind: model.kind.clone() })?;
+    let settings = settings(learner, &model, &plan, threads)?;
+    let scratch = tempfile::tempdir().map_err(BacktestError::Scratch)?;
+    let (mut forecasts, mut records) = (Predictions::default(), Vec::new());
+    for (number, fold) in folds::cut(&plan, &history)?.iter().enumerate() {
+        let place = scratch.path().join(number.to_string());
+        records.push(one_fold(learner, &settings, &history, fold, &place, &mut forecasts)?);
+        fs::remove_tree(&place)?;
+    }
+    fs::create_folders(out)?;
+    backtest_file::write(out, &forecasts)?;
+    let response = response(&forecasts, &records);
+    let record = BacktestRecord { kind: model.kind, frame: history.record, params: settings.params, folds: records };
+    fs::write(&out.join(FOLDS_FILE), format!("{}\n", serde_json::to_string_pretty(&record)?).as_bytes())?;
+    Ok(response)
+}
+
+fn read_record(folder: &Path) -> Result<ModelRecord, BacktestError> {
+    let path: PathBuf = folder.join(RECORD_FILE);
+    let record = serde_json::from_slice(&fs::read(&path)?);
+    Ok(record.map_err(|source| TrainedError::Record { path, source })?)
+}
+
+/// The model's parameters for a fold. Where folds have no rows for early stopping the model's own rounds are used, if they were chosen early enough.
+fn settings(learner: &dyn Learner, model: &ModelRecord, plan: &Folds, threads: u32) -> Result<Settings, BacktestError> {
+    let mut params = model.params.clone();
+    let (from, _) = plan.range();
+    let reads_series = model.features.is_empty() && !model.trained_on.is_empty();
+    let own_choice = match plan {
+        Folds::WalkForward(walk) => walk.valid.is_some(),
+        Folds::Purged(_) if reads_series => return Err(BacktestError::Series { kind: model.kind.clone() }),
+        Folds::Purged(_) => false,
+    };
+    if !own_choice && let Some(rounds) = model.rounds {
+        let chosen = model.trained_on.iter().filter(|seen| seen.split == Part::Valid.word()).map(|seen| &seen.outcome_last).max();
+        if let (Folds::WalkForward(_), Some(chosen)) = (plan, chosen)
+            && *chosen >= from.to_string()
+        {
+            return Err(BacktestError::Rounds { chosen: chosen.clone(), from: from.to_string() });
+        }
+        learner.fix_rounds(&mut params, rounds);
+    }
+    Ok(Settings { params, threads })
+}
+
+fn one_fold(
+    learner: &dyn Learner,
+    settings: &Settings,
+    history: &FrameData,
+    fold: &Fold,
+    place: &Path,
+    forecasts: &mut Predictions,
+) -> Result<FoldRecord, BacktestError> {
+    let date = |row: Option<&usize>| row.map_or_else(String::new, |&row| iso_date(history.dates[row]));
+    let (first, last) = (date(fold.test.first()), date(fold.test.last()));
+    let lesson = folds::lesson(history, fold);
+    let failed = |source: LearnError| BacktestError::Fold { test: first.clone(), source: Box::new(source) };
+    teach(learner, &lesson, settings, place).map_err(failed)?;
+    let model = trained::read(place)?;
+    let predicted = model.predict(history, &fold.test)?;
+    let wrong = predicted.iter().filter(|level| !level.is_finite()).count();
+    if wrong > 0 {
+        return Err(failed(LearnError::NotFinite { rows: wrong, of: predicted.len() }));
+    }
+    let outcomes = history.outcome_levels();
+    forecasts.dates.extend(fold.test.iter().map(|&row| history.dates[row]));
+    forecasts.outcome_dates.extend(fold.test.iter().map(|&row| history.outcome_dates[row]));
+    forecasts.folds.extend(fold.test.iter().map(|_| first.clone()));
+    forecasts.price.extend(fold.test.iter().map(|&row| history.price[row]));
+    forecasts.actual.extend(fold.test.iter().map(|&row| outcomes[row]));
+    forecasts.predicted.extend(predicted);
+    Ok(FoldRecord { first, last, rows: fold.test.len() as u64, rounds: model.record.rounds, trained_on: model.record.trained_on })
+}
+
+/// The error over all folds beside the naive forecast's.
+fn response(forecasts: &Predictions, folds: &[FoldRecord]) -> Response {
+    let mae = |levels: &[f64]| mean_error(levels, &forecasts.actual, f64::abs);
+    let (own, naive) = (mae(&forecasts.predicted), mae(&forecasts.price));
+    #[expect(clippy::cast_precision_loss, reason = "fewer rows than a double counts exactly")]
+    let count = |n: usize| n as f64;
+    let metrics = [
+        ("folds", count(folds.len())),
+        ("rows", count(forecasts.dates.len())),
+        ("backtest_mae", own),
+        ("backtest_naive_mae", naive),
+        ("backtest_mae_ratio", own / naive),
+    ];
+    Response { metrics: metrics.map(|(name, value)| (name.to_owned(), value)).into(), ..Response::default() }
+}

@@ -1,0 +1,14 @@
+//! Owns the list of learners. Invariant: every kind that learns from a frame by itself is here, so whatever trains models anew can train any of them.
+
+use crate::kinds::learner::Learner;
+use crate::kinds::lightgbm::LightGbm;
+use crate::kinds::naive::Naive;
+use crate::kinds::xgboost::XgBoost;
+
+static LEARNERS: &[&(dyn Learner + Sync)] = &[&Naive, &LightGbm, &XgBoost];
+
+/// The learner that makes models of this kind.
+#[must_use]
+pub fn of(kind: &str) -> Option<&'static dyn Learner> {
+    LEARNERS.iter().find(|learner| learner.kind() == kind).map(|learner| *learner as &dyn Learner)
+}

@@ -1,0 +1,101 @@
+//! Kind `refit`: a model trained again, as it was configured, on all outcomes known when the present period began. Invariant: it learns no setting
+//! anew; what was chosen on validation, the number of rounds above all, stays as it was chosen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::engine::frame_file::{self, FrameFileError};
+use crate::io::fs::{self, FsError};
+use crate::kinds::body::Body;
+use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::ensemble::slot;
+use crate::kinds::frame::REFIT;
+use crate::kinds::kind::Kind;
+use crate::kinds::learner::{ARTIFACT, FRAME_SLOT, LearnError, Settings, teach};
+use crate::kinds::learners;
+use crate::kinds::request::{Request, Response, RunError};
+use crate::kinds::trained::RECORD_FILE;
+use crate::kinds::training_stanza::{frame_part, predictors};
+use crate::model::recipe::{Declared, Stanza};
+use crate::model::training::ModelRecord;
+use crate::syntax::shape::{Key, Want};
+
+/// Kind `refit`.
+pub const KIND: Kind = Kind {
+    name: "refit",
+    version: 1,
+    about: "Trains a model again, as it was configured, on all outcomes known when the present month, quarter or year began.",
+    keys: &[
+        Key::required("frame", Want::Target, "The frame, with `refit`."),
+        Key::required("model", Want::Target, "The model whose learner, parameters and rounds are used."),
+    ],
+    declare,
+};
+
+fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
+    let body = Body(stanza);
+    let model = body.target("model", ARTIFACT)?;
+    let mut declared = Declared {
+        params: json!({}),
+        inputs: BTreeMap::from([(FRAME_SLOT.to_owned(), frame_part(body, context, REFIT, "a refit learns from")?)]),
+        outputs: BTreeSet::from([ARTIFACT.to_owned()]),
+        ..Declared::default()
+    };
+    declared.engines.extend(predictors(body, context, &model, "model")?);
+    declared.places.insert(slot(0), body.place("model"));
+    declared.inputs.insert(slot(0), model);
+    Ok(declared)
+}
+
+/// Why nothing was trained.
+#[derive(Debug, thiserror::Error)]
+pub enum RefitError {
+    /// The rows cannot be read.
+    #[error(transparent)]
+    Frame(#[from] FrameFileError),
+    /// The model cannot be read.
+    #[error(transparent)]
+    Io(#[from] FsError),
+    /// The model's record is none.
+    #[error("{RECORD_FILE}: {0}")]
+    Record(#[from] serde_json::Error),
+    /// The model is of a kind that is not trained on a frame by itself.
+    #[error("{kind} models are not trained on rows of a frame")]
+    Kind {
+        /// The kind.
+        kind: String,
+    },
+    /// It cannot be learnt.
+    #[error(transparent)]
+    Learn(#[from] LearnError),
+}
+
+/// Runs the action.
+///
+/// # Errors
+/// When nothing was learnt.
+pub fn run(request: &Request) -> Result<Response, RunError> {
+    let (rows, model) = (request.input(FRAME_SLOT)?, request.input(&slot(0))?);
+    refit(rows, model, request.threads, &request.output(ARTIFACT)?).map_err(|error| match error {
+        RefitError::Learn(error) => error.as_failure(),
+        RefitError::Kind { .. } => RunError::invalid(&error).hint("refit its members, and make an ensemble of those"),
+        _ => RunError::failed(&error),
+    })
+}
+
+/// Trains the learner of the model in `model` on the rows in `rows`, and writes the `model` artifact into `out`.
+///
+/// # Errors
+/// When nothing was learnt.
+pub fn refit(rows: &Path, model: &Path, threads: u32, out: &Path) -> Result<Response, RefitError> {
+    let rows = frame_file::read(rows)?;
+    let model: ModelRecord = serde_json::from_slice(&fs::read(&model.join(RECORD_FILE))?)?;
+    let learner = learners::of(&model.kind).ok_or_else(|| RefitError::Kind { kind: model.kind.clone() })?;
+    let mut params = model.params;
+    if let Some(rounds) = model.rounds {
+        learner.fix_rounds(&mut params, rounds);
+    }
+    Ok(teach(learner, &rows, &Settings { params, threads }, out)?)
+}
