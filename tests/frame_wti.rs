@@ -4,67 +4,23 @@
 
 mod crude_oil;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
 use cbi::base::diagnostic::ExitCode;
 use cbi::engine::frame_file::{self, ROWS_FILE};
-use cbi::engine::table_columns::{Values, dates, floats, strings, table};
+use cbi::engine::table_columns::{dates, floats, strings};
 use cbi::engine::table_file;
-use cbi::kinds::request::{Request, Response, RunError};
+use cbi::kinds::request::{Response, RunError};
 use cbi::model::training::LabelKind;
 use chrono::NaiveDate;
+use crude_oil::Work;
 use serde_json::{Value, json};
 
-/// A folder with the tables of crude oil, and what actions make of them.
-struct Work(tempfile::TempDir);
+/// The steps of this pipeline.
+trait Steps {
+    fn frame(&self, train_to: &str, out: &str) -> Result<Response, RunError>;
+    fn lightgbm(&self, frame: &str, out: &str);
+}
 
-impl Work {
-    /// The price table, the feature table and the calendar.
-    fn new() -> Self {
-        let work = Self(tempfile::tempdir().unwrap());
-        let prices = crude_oil::prices();
-        let days = || Values::Dates(prices.iter().map(|(date, _)| Some(date.to_epoch_days())).collect());
-        let closes = Values::Floats(prices.iter().map(|(_, price)| Some(*price)).collect());
-        work.table("prices", vec![("date".to_owned(), days()), ("price".to_owned(), closes)]);
-        let rows: Vec<_> = (0..prices.len()).map(|at| crude_oil::features(&prices, at)).collect();
-        let mut columns = vec![("date".to_owned(), days())];
-        for (index, (name, _)) in rows[0].iter().enumerate() {
-            columns.push((name.clone(), Values::Floats(rows.iter().map(|row| row[index].1).collect())));
-        }
-        work.table("features", columns);
-        let calendar =
-            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("warehouse/calendar.us_trading_days.csv")).unwrap();
-        let trading = calendar.lines().skip(1).map(|line| Some(line.parse::<NaiveDate>().unwrap().to_epoch_days()));
-        work.table("calendar", vec![("date".to_owned(), Values::Dates(trading.collect()))]);
-        work
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn table(&self, name: &str, columns: Vec<(String, Values)>) {
-        std::fs::create_dir_all(self.path(name)).unwrap();
-        table_file::write(&self.path(name).join(table_file::FILE_NAME), &table(columns).unwrap(), &["date".to_owned()]).unwrap();
-    }
-
-    fn run(&self, kind: &str, stanza: &Value, inputs: &[(&str, &str)], out: &str) -> Result<Response, RunError> {
-        let declared = crude_oil::declare(kind, 1, stanza).unwrap_or_else(|errors| panic!("{errors:?}"));
-        let slots: Vec<_> = declared.inputs.keys().map(String::as_str).collect();
-        let inputs: BTreeMap<String, PathBuf> = inputs.iter().map(|(slot, folder)| ((*slot).to_owned(), self.path(folder))).collect();
-        assert_eq!(slots, inputs.keys().map(String::as_str).collect::<Vec<_>>());
-        let out = self.path(out);
-        cbi::kinds::dispatch::run(&Request {
-            kind: kind.to_owned(),
-            params: declared.params,
-            threads: 1,
-            inputs,
-            response: out.join("response.json"),
-            out,
-        })
-    }
-
+impl Steps for Work {
     fn frame(&self, train_to: &str, out: &str) -> Result<Response, RunError> {
         let stanza = json!({
             "features": "wti.features",

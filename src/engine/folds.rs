@@ -207,10 +207,11 @@ mod tests {
 
     #[test]
     fn a_valid_stretch_shorter_than_the_horizon_is_refused_with_the_length_that_would_do() {
-        let error = cut(&walk("expanding", Some("12 months"), "6 months", "6 months"), &history(2000, 364)).unwrap_err();
-        assert_eq!(error.to_string(), "the fold that forecasts from 2002-01-01 has 1 valid rows, fewer than 20");
-        assert!(error.hint().ends_with("valid = \"384 days\" would hold 20"), "{}", error.hint());
-        assert!(cut(&walk("expanding", Some("384 days"), "6 months", "6 months"), &history(2000, 364)).is_ok());
+        let error = cut(&walk("expanding", Some("7 months"), "6 months", "6 months"), &history(2000, 200)).unwrap_err();
+        assert_eq!(error.to_string(), "the fold that forecasts from 2002-01-01 has 14 valid rows, fewer than 20");
+        assert!(error.hint().ends_with("valid = \"220 days\" would hold 20"), "{}", error.hint());
+        let enough = cut(&walk("expanding", Some("220 days"), "6 months", "6 months"), &history(2000, 200)).unwrap();
+        assert_eq!(enough[0].valid.len(), FEWEST);
     }
 
     proptest! {

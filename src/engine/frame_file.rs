@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use chrono::{Days, NaiveDate};
 
 use crate::base::name::nearest;
-use crate::engine::price_history::{self, PriceHistory};
+use crate::engine::price_history::{self, PriceHistory, PricesError};
 use crate::engine::table_columns::{ColumnError, dates, floats, names, strings};
 use crate::engine::table_file::{self, TableFileError};
 use crate::io::fs::{self, FsError};
@@ -81,6 +81,9 @@ pub enum FrameFileError {
     /// The rows cannot be read.
     #[error(transparent)]
     Rows(#[from] TableFileError),
+    /// The prices beside the rows cannot be read.
+    #[error(transparent)]
+    Prices(#[from] PricesError),
     /// A column is missing or of another type.
     #[error("a frame's rows: {0}")]
     Column(#[from] ColumnError),

@@ -5,10 +5,9 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 
-use crate::engine::frame_file::FrameFileError;
-use crate::engine::table_columns::{Values, dates, floats, table};
+use crate::engine::table_columns::{ColumnError, Values, dates, floats, table};
 use crate::engine::table_file::{self, TableFileError};
-use crate::io::fs;
+use crate::io::fs::{self, FsError};
 
 /// What the prices are called inside each of a frame's artifacts.
 pub const PRICES_FILE: &str = "prices.parquet";
@@ -20,6 +19,28 @@ pub struct PriceHistory {
     pub dates: Vec<i32>,
     /// The price of each.
     pub prices: Vec<f64>,
+}
+
+/// Prices that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PricesError {
+    /// The file cannot be inspected.
+    #[error(transparent)]
+    Io(#[from] FsError),
+    /// The file cannot be read.
+    #[error(transparent)]
+    Rows(#[from] TableFileError),
+    /// A column is missing or of another type.
+    #[error("a frame's prices: {0}")]
+    Column(#[from] ColumnError),
+    /// A value is missing where none may.
+    #[error("a frame's prices: column '{column}' has no value in row {row}")]
+    Null {
+        /// The column.
+        column: &'static str,
+        /// The row, counted from 1.
+        row: usize,
+    },
 }
 
 impl PriceHistory {
@@ -54,7 +75,7 @@ impl FromIterator<(i32, f64)> for PriceHistory {
 ///
 /// # Errors
 /// When the file holds something else.
-pub fn read(folder: &Path) -> Result<PriceHistory, FrameFileError> {
+pub fn read(folder: &Path) -> Result<PriceHistory, PricesError> {
     let path = folder.join(PRICES_FILE);
     if fs::stat(&path)?.is_none() {
         return Ok(PriceHistory::default());
@@ -63,8 +84,8 @@ pub fn read(folder: &Path) -> Result<PriceHistory, FrameFileError> {
     let days = dates(&rows, "date")?.into_iter().zip(floats(&rows, "price")?).enumerate();
     let known = days.map(|(row, (date, price))| match (date, price) {
         (Some(date), Some(price)) => Ok((date, price)),
-        (None, _) => Err(FrameFileError::Null { column: "date", row: row + 1 }),
-        (_, None) => Err(FrameFileError::Null { column: "price", row: row + 1 }),
+        (None, _) => Err(PricesError::Null { column: "date", row: row + 1 }),
+        (_, None) => Err(PricesError::Null { column: "price", row: row + 1 }),
     });
     known.collect()
 }

@@ -11,8 +11,8 @@ use cbi::engine::frame_file::{RECORD_FILE, ROWS_FILE};
 use cbi::engine::table_columns::{Values, table};
 use cbi::engine::table_file;
 use cbi::kinds::context::{DeclareContext, KindError};
-use cbi::kinds::registry;
 use cbi::kinds::request::{Request, Response, RunError};
+use cbi::kinds::{dispatch, registry};
 use cbi::model::recipe::{Common, Declared, Place, Stanza};
 use cbi::model::training::{DateRange, FrameRecord, Horizon, Label, LabelKind, PriceColumn, Split};
 use chrono::{Datelike, NaiveDate};
@@ -171,4 +171,56 @@ fn run_on(threads: u32, kind: &str, declared: &Declared, fit: &Path, models: &[P
         response: out.join("response.json"),
     };
     cbi::kinds::dispatch::run(&request)
+}
+
+/// A folder with the tables of crude oil, and what actions make of them.
+pub struct Work(tempfile::TempDir);
+
+impl Work {
+    /// The price table, the feature table and the calendar.
+    pub fn new() -> Self {
+        let work = Self(tempfile::tempdir().unwrap());
+        let prices = prices();
+        let days = || Values::Dates(prices.iter().map(|(date, _)| Some(date.to_epoch_days())).collect());
+        let closes = Values::Floats(prices.iter().map(|(_, price)| Some(*price)).collect());
+        work.table("prices", vec![("date".to_owned(), days()), ("price".to_owned(), closes)]);
+        let rows: Vec<_> = (0..prices.len()).map(|at| features(&prices, at)).collect();
+        let mut columns = vec![("date".to_owned(), days())];
+        for (index, (name, _)) in rows[0].iter().enumerate() {
+            columns.push((name.clone(), Values::Floats(rows.iter().map(|row| row[index].1).collect())));
+        }
+        work.table("features", columns);
+        let calendar = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("warehouse/calendar.us_trading_days.csv")).unwrap();
+        let trading = calendar.lines().skip(1).map(|line| Some(line.parse::<NaiveDate>().unwrap().to_epoch_days()));
+        work.table("calendar", vec![("date".to_owned(), Values::Dates(trading.collect()))]);
+        work
+    }
+
+    /// A folder in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a table as an artifact.
+    pub fn table(&self, name: &str, columns: Vec<(String, Values)>) {
+        fs::create_dir_all(self.path(name)).unwrap();
+        table_file::write(&self.path(name).join(table_file::FILE_NAME), &table(columns).unwrap(), &["date".to_owned()]).unwrap();
+    }
+
+    /// Runs one action on artifacts in folders of it.
+    pub fn run(&self, kind: &str, stanza: &Value, inputs: &[(&str, &str)], out: &str) -> Result<Response, RunError> {
+        let declared = declare(kind, 1, stanza).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let slots: Vec<_> = declared.inputs.keys().map(String::as_str).collect();
+        let inputs: BTreeMap<String, PathBuf> = inputs.iter().map(|(slot, folder)| ((*slot).to_owned(), self.path(folder))).collect();
+        assert_eq!(slots, inputs.keys().map(String::as_str).collect::<Vec<_>>());
+        let out = self.path(out);
+        dispatch::run(&Request {
+            kind: kind.to_owned(),
+            params: declared.params,
+            threads: 1,
+            inputs,
+            response: out.join("response.json"),
+            out,
+        })
+    }
 }

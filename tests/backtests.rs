@@ -1,0 +1,140 @@
+//! Out-of-sample forecasts and refits on the committed crude oil series. Invariant: what a fold forecasts is compared with a model trained by hand
+//! on rows that this test picks itself.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may stop where it stands")]
+
+mod crude_oil;
+
+use std::path::Path;
+
+use cbi::base::diagnostic::ExitCode;
+use cbi::engine::backtest_file::{self, Predictions};
+use cbi::engine::frame_file::{self, FrameData, Part, iso_date};
+use cbi::kinds::backtest::{BacktestRecord, FOLDS_FILE};
+use cbi::kinds::learner::{Settings, teach};
+use cbi::kinds::{learners, trained};
+use cbi::model::training::ModelRecord;
+use crude_oil::Work;
+use serde_json::{Value, json};
+
+fn frame(folds: &Value) -> Value {
+    json!({
+        "features": "wti.features", "columns": ["ret_*", "ma_*", "vol_*"], "price": {"table": "wti.daily", "column": "price"},
+        "horizon": {"rows": 21}, "label": "log_return",
+        "split": {"train": ["1987-01-05", "2010-12-31"], "valid": ["2011-01-01", "2013-12-31"], "test": ["2014-01-01"]},
+        "folds": folds, "refit": "monthly",
+    })
+}
+
+fn walk_forward(valid: Option<&str>) -> Value {
+    let mut walk = json!({"from": "2000-01-01", "to": "2003-12-31", "train": "10 years", "test": "12 months"});
+    if let Some(valid) = valid {
+        walk["valid"] = json!(valid);
+    }
+    json!({ "walk_forward": walk })
+}
+
+const TREES: &str = r#"{"num_iterations": 60, "early_stopping_round": 10, "num_leaves": 7, "learning_rate": 0.1}"#;
+
+/// A frame, a model of it, and the model's backtest.
+fn backtest(folds: &Value, params: &Value) -> (Work, Result<Predictions, (ExitCode, String)>) {
+    let work = Work::new();
+    work.run("frame", &frame(folds), &[("features", "features"), ("price", "prices")], "frame").unwrap();
+    work.run("lightgbm", &json!({"frame": "frame/x", "params": params}), &[("frame", "frame/fit")], "model").unwrap();
+    let stanza = json!({"frame": "frame/x", "model": "model/x"});
+    let ran = work.run("backtest", &stanza, &[("frame", "frame/folds"), ("model:0", "model/model")], "backtest");
+    let read = |_| backtest_file::read(&work.path("backtest/backtest")).unwrap();
+    let ran = ran.map(read).map_err(|error| (error.code, error.to_string()));
+    (work, ran)
+}
+
+fn trees() -> Value {
+    serde_json::from_str(TREES).unwrap()
+}
+
+fn record(work: &Work) -> BacktestRecord {
+    serde_json::from_slice(&std::fs::read(work.path("backtest/backtest").join(FOLDS_FILE)).unwrap()).unwrap()
+}
+
+/// The rows of a history whose date and outcome date are right.
+fn picked(history: &FrameData, wanted: impl Fn(&str, &str) -> bool) -> Vec<usize> {
+    (0..history.len()).filter(|&row| wanted(&iso_date(history.dates[row]), &iso_date(history.outcome_dates[row]))).collect()
+}
+
+#[test]
+fn a_fold_forecasts_what_a_model_trained_by_hand_on_its_past_forecasts() {
+    let (work, forecasts) = backtest(&walk_forward(Some("2 years")), &trees());
+    let forecasts = forecasts.unwrap();
+    let history = frame_file::read(&work.path("frame/folds")).unwrap();
+    assert!(history.outcome_dates.iter().all(|date| iso_date(*date).as_str() <= "2003-12-31"));
+
+    let valid = picked(&history, |date, outcome| date >= "1999-01-01" && outcome < "2001-01-01");
+    let before = picked(&history, |_, outcome| outcome < "1999-01-01");
+    let last = iso_date(history.dates[*before.last().unwrap()]);
+    let first = format!("{}{}", last[..4].parse::<i32>().unwrap() - 10, &last[4..]);
+    let parts = before.into_iter().filter(|&row| iso_date(history.dates[row]) > first).map(|row| (row, Part::Train));
+    let lesson = history.subset(&parts.chain(valid.into_iter().map(|row| (row, Part::Valid))).collect::<Vec<_>>());
+    let model: ModelRecord = serde_json::from_slice(&std::fs::read(work.path("model/model/model.json")).unwrap()).unwrap();
+    let by_hand = work.path("by_hand");
+    let settings = Settings { params: model.params, threads: 1 };
+    teach(learners::of("lightgbm").unwrap(), &lesson, &settings, &by_hand).unwrap();
+    let test = picked(&history, |date, _| ("2001-01-01".."2002-01-01").contains(&date));
+    let expected = trained::read(&by_hand).unwrap().predict(&history, &test).unwrap();
+
+    let of_fold: Vec<f64> = forecasts.folds.iter().zip(&forecasts.predicted).filter(|(f, _)| *f == "2001-01-02").map(|(_, p)| *p).collect();
+    assert_eq!(of_fold, expected);
+    assert_eq!(record(&work).folds.len(), 4);
+    for fold in record(&work).folds {
+        assert!(fold.rounds.is_some_and(|rounds| rounds < 60));
+        assert!(fold.trained_on.iter().all(|seen| seen.outcome_last < fold.first), "{fold:?}");
+    }
+}
+
+#[test]
+fn a_purged_fold_learns_from_both_sides_of_the_stretch_it_forecasts() {
+    let purged = json!({"purged": {"from": "1987-01-05", "to": "2003-12-31", "count": 4}});
+    let (work, forecasts) = backtest(&purged, &trees());
+    let forecasts = forecasts.unwrap();
+    let history = frame_file::read(&work.path("frame/folds")).unwrap();
+    assert_eq!(forecasts.dates, history.dates);
+    let record = record(&work);
+    assert_eq!(record.folds.len(), 4);
+    let second = &record.folds[1];
+    assert!(second.trained_on[0].first < second.first && second.trained_on[0].outcome_last > second.last);
+    assert!(second.trained_on[0].rows + second.rows + 2 * 21 >= history.len() as u64 - 2, "only the gap is left out");
+}
+
+#[test]
+fn rounds_chosen_on_rows_that_the_folds_forecast_are_refused() {
+    let (_, refused) = backtest(&walk_forward(None), &trees());
+    let (code, error) = refused.unwrap_err();
+    assert_eq!(code, ExitCode::Refused);
+    assert_eq!(error, "its number of rounds was chosen on rows with outcomes up to 2013-12-31, but the folds forecast from 2000-01-01 on");
+    let fixed = json!({"num_iterations": 20, "num_leaves": 7});
+    assert!(backtest(&walk_forward(None), &fixed).1.is_ok(), "a number that nobody chose by looking is no leak");
+}
+
+#[test]
+fn a_valid_stretch_that_the_horizon_empties_is_refused_with_what_would_do() {
+    let (_, refused) = backtest(&walk_forward(Some("1 month")), &trees());
+    let (code, error) = refused.unwrap_err();
+    assert_eq!(code, ExitCode::Refused);
+    assert!(error.starts_with("the fold that forecasts from 2000-01-01 has "), "{error}");
+}
+
+#[test]
+fn a_refit_learns_from_all_outcomes_before_this_month_and_keeps_the_rounds() {
+    let (work, _) = backtest(&walk_forward(Some("2 years")), &trees());
+    let stanza = json!({"frame": "frame/x", "model": "model/x"});
+    work.run("refit", &stanza, &[("frame", "frame/refit"), ("model:0", "model/model")], "refit").unwrap();
+    let read = |path: &Path| serde_json::from_slice::<ModelRecord>(&std::fs::read(path.join("model.json")).unwrap()).unwrap();
+    let (chosen, again) = (read(&work.path("model/model")), read(&work.path("refit/model")));
+    assert_eq!(again.rounds, chosen.rounds);
+    assert_eq!(again.trained_on.len(), 1);
+    assert_eq!((again.trained_on[0].first.as_str(), again.trained_on[0].outcome_last.as_str()), ("1987-01-05", "2018-12-28"));
+    assert_eq!(again.params["num_iterations"], json!(chosen.rounds));
+    assert!(!again.params.contains_key("early_stopping_round"));
+
+    let forecast = trained::read(&work.path("refit/model")).unwrap();
+    let test = frame_file::read(&work.path("frame/test")).unwrap();
+    assert!(forecast.predict(&test, &[0]).unwrap()[0].is_finite());
+}
