@@ -12,8 +12,8 @@ use std::process::Command;
 
 use cbi::engine::frame_file;
 use cbi::engine::gbdt::vocabulary::lightgbm::LIGHTGBM;
-use cbi::engine::gbdt::vocabulary::words::Form;
 use cbi::engine::gbdt::vocabulary::xgboost::XGBOOST;
+use cbi::engine::parameters::Form;
 use cbi::kinds::trained;
 use cbi::model::training::LabelKind;
 use crude_oil::{train, write_fit};

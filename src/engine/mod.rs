@@ -12,6 +12,7 @@ pub mod gbdt;
 pub mod judging;
 pub mod metrics;
 pub mod native;
+pub mod parameters;
 pub mod price_history;
 pub mod sql;
 pub mod table_cells;

@@ -9,7 +9,7 @@ use crate::engine::frame_file::{FrameData, Part};
 use crate::engine::gbdt::lightgbm;
 use crate::engine::gbdt::stopping::EarlyStopping;
 use crate::engine::gbdt::vocabulary::lightgbm::LIGHTGBM;
-use crate::engine::gbdt::vocabulary::words::ParameterError;
+use crate::engine::parameters::ParameterError;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;

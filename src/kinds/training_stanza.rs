@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::engine::gbdt::vocabulary::words::ParameterError;
+use crate::engine::parameters::ParameterError;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::learner::{ARTIFACT, FRAME_SLOT, Settings};

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::engine::frame_file::{FrameData, Part};
 use crate::engine::gbdt::stopping::EarlyStopping;
-use crate::engine::gbdt::vocabulary::words::ParameterError;
 use crate::engine::gbdt::vocabulary::xgboost::XGBOOST;
 use crate::engine::gbdt::xgboost;
+use crate::engine::parameters::ParameterError;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;

@@ -1,8 +1,8 @@
 //! Owns the list of `LightGBM`'s parameters. Invariant: it holds every parameter and alias that the library itself lists (`LGBM_DumpParamAliases`,
 //! 4.7.0), and nothing else.
 
-use crate::engine::gbdt::vocabulary::words::Form::{self, Bool, Features, Groups, Int, Number, Numbers, Word, Words};
-use crate::engine::gbdt::vocabulary::words::{Owned, Parameter, Vocabulary};
+use crate::engine::parameters::Form::{self, Bool, Features, Groups, Int, Number, Numbers, Word, Words};
+use crate::engine::parameters::{Owned, Parameter, Vocabulary};
 
 /// Objectives whose prediction is a number on the label's scale.
 const OBJECTIVES: &[&str] = &[
@@ -349,7 +349,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::engine::gbdt::vocabulary::words::ParameterError;
+    use crate::engine::parameters::ParameterError;
 
     fn check(params: &Value) -> Result<Value, ParameterError> {
         LIGHTGBM.check(params.as_object().unwrap()).map(|found| json!(found))

@@ -1,8 +1,8 @@
 //! Owns the list of `XGBoost`'s parameters (documentation of 3.2.0). Invariant: every documented parameter is either here to be given or named as
 //! owned by something else.
 
-use crate::engine::gbdt::vocabulary::words::Form::{self, Bool, Groups, Int, Number, Numbers, Word, Words};
-use crate::engine::gbdt::vocabulary::words::{Owned, Parameter, Vocabulary};
+use crate::engine::parameters::Form::{self, Bool, Groups, Int, Number, Numbers, Word, Words};
+use crate::engine::parameters::{Owned, Parameter, Vocabulary};
 
 /// Objectives whose prediction is a number on the label's scale.
 const OBJECTIVES: &[&str] = &[
