@@ -6,6 +6,7 @@ mod crude_oil;
 
 use cbi::base::diagnostic::ExitCode;
 use cbi::engine::frame_file::{self, ROWS_FILE};
+use cbi::engine::price_history::PRICES_FILE;
 use cbi::engine::table_columns::{dates, floats, strings};
 use cbi::engine::table_file;
 use cbi::kinds::request::{Response, RunError};
@@ -45,8 +46,10 @@ fn the_fit_of_crude_oil_is_the_one_that_other_code_makes() {
     let work = Work::new();
     work.frame("2010-12-31", "frame").unwrap();
     crude_oil::write_fit(&work.path("expected"), LabelKind::LogReturn, false);
-    let rows = |folder: &str| std::fs::read(work.path(folder).join(ROWS_FILE)).unwrap();
-    assert!(rows("frame/fit") == rows("expected"), "the same rows in the same bytes");
+    for file in [ROWS_FILE, PRICES_FILE] {
+        let bytes = |folder: &str| std::fs::read(work.path(folder).join(file)).unwrap();
+        assert!(bytes("frame/fit") == bytes("expected"), "the same rows in the same bytes: {file}");
+    }
     let record = |folder: &str| frame_file::read(&work.path(folder)).unwrap().record;
     assert_eq!(record("frame/fit"), record("expected"));
 }

@@ -89,6 +89,20 @@ fn naive_errors_are_those_of_the_published_prices() {
 }
 
 #[test]
+fn models_that_are_not_trees_are_measured_on_the_same_rows() {
+    let space = TestSpace::wti();
+    space.build(&["compare/wti/1m", "evaluate/wti/1m"]).ok();
+    let [compared, evaluated] = ["compare", "evaluate"].map(|name| errors(&output(&space, &format!("{name}/wti/1m/metrics.json"))));
+    let names: BTreeSet<&str> = compared.iter().filter_map(|model| model["model"].as_str()?.split('/').nth(2)).collect();
+    assert_eq!(names, BTreeSet::from(["ar", "drift", "elastic_net", "garch", "holt", "ridge", "seasonal_naive"]));
+    for model in &compared {
+        assert_eq!((&model["n"], &model["naive"]["mae"]), (&evaluated[0]["n"], &evaluated[0]["naive"]["mae"]));
+        let (mae, naive) = (model["mae"].as_f64().unwrap(), model["naive"]["mae"].as_f64().unwrap());
+        assert!((0.5..=6.0).contains(&(mae / naive)), "the price of a year ago is the worst of them: {model}");
+    }
+}
+
+#[test]
 fn soybean_oil_builds_on_the_platforms_tables_at_all_five_horizons() {
     let Some(shared) = common::shared() else { return };
     let warehouse = shared.join("warehouse");

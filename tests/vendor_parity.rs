@@ -176,7 +176,7 @@ fn our_list_of_lightgbms_parameters_is_the_librarys_own() {
 fn sample(name: &str, form: Form) -> Value {
     match form {
         _ if name == "tweedie_variance_power" => json!(1.5),
-        Form::Int => json!(2),
+        Form::Int | Form::Lags => json!(2),
         Form::Number => json!(0.5),
         Form::Bool => json!(true),
         Form::Word(words) | Form::Words(words) => json!(words[0]),

@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use chrono::{Days, NaiveDate};
 
 use crate::base::name::nearest;
-use crate::engine::price_history::{self, PriceHistory, PricesError};
+use crate::engine::price_history::{self, PriceHistory, PriceHistoryError};
 use crate::engine::table_columns::{ColumnError, dates, floats, names, strings};
 use crate::engine::table_file::{self, TableFileError};
 use crate::io::fs::{self, FsError};
@@ -60,7 +60,7 @@ pub struct FrameData {
     pub weight: Option<Vec<f64>>,
     /// The values of each feature, column by column.
     pub features: Vec<Vec<f64>>,
-    /// The prices known up to the last row's date: for models that read the series, and look no further than the row they forecast from.
+    /// The prices from the first train row to this artifact's last row: for models that read the series, and look no further than the row they forecast from.
     pub prices: PriceHistory,
 }
 
@@ -81,9 +81,9 @@ pub enum FrameFileError {
     /// The rows cannot be read.
     #[error(transparent)]
     Rows(#[from] TableFileError),
-    /// The prices beside the rows cannot be read.
+    /// The prices beside them cannot be read.
     #[error(transparent)]
-    Prices(#[from] PricesError),
+    Prices(#[from] PriceHistoryError),
     /// A column is missing or of another type.
     #[error("a frame's rows: {0}")]
     Column(#[from] ColumnError),

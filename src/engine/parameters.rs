@@ -26,6 +26,8 @@ pub enum Form {
     Groups,
     /// Names or indexes of features.
     Features,
+    /// Lags: a whole number for all up to it, or a list of those there are.
+    Lags,
 }
 
 /// One documented parameter that a recipe may give.
@@ -37,6 +39,14 @@ pub struct Parameter {
     pub aliases: &'static [&'static str],
     /// What it holds.
     pub form: Form,
+}
+
+impl Parameter {
+    /// A parameter that has one name.
+    #[must_use]
+    pub const fn new(name: &'static str, form: Form) -> Self {
+        Self { name, aliases: &[], form }
+    }
 }
 
 /// Documented parameters that a recipe may not give, and what to do instead.
@@ -53,7 +63,7 @@ pub struct Owned {
 pub struct Vocabulary {
     /// The library.
     pub library: &'static str,
-    /// The version whose documentation the lists follow.
+    /// The version whose documentation the lists follow; empty where it is a kind of our own.
     pub version: &'static str,
     /// What a recipe may give.
     pub parameters: &'static [Parameter],
@@ -65,14 +75,12 @@ pub struct Vocabulary {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParameterError {
     /// The library documents no such parameter.
-    #[error("{library} {version} has no parameter '{name}'")]
+    #[error("{library} has no parameter '{name}'")]
     Unknown {
         /// The name given.
         name: String,
-        /// The library.
-        library: &'static str,
-        /// Its version.
-        version: &'static str,
+        /// The library and its version.
+        library: String,
         /// The one that may have been meant.
         nearest: Option<&'static str>,
     },
@@ -102,6 +110,14 @@ pub enum ParameterError {
         /// What was given.
         found: String,
     },
+    /// A parameter that has no default and is not given.
+    #[error("'{name}' is missing: {want}")]
+    Missing {
+        /// The name.
+        name: String,
+        /// What it holds.
+        want: String,
+    },
     /// Two parameters that cannot go together.
     #[error("'{name}' cannot be used {with}: {why}")]
     Clash {
@@ -123,6 +139,7 @@ impl ParameterError {
             | Self::Owned { name, .. }
             | Self::Twice { name, .. }
             | Self::Value { name, .. }
+            | Self::Missing { name, .. }
             | Self::Clash { name, .. } => name,
         }
     }
@@ -166,7 +183,8 @@ impl Vocabulary {
             return Err(ParameterError::Owned { name: name.to_owned(), instead: owned.instead });
         }
         let all = self.parameters.iter().flat_map(|p| std::iter::once(&p.name).chain(p.aliases)).copied();
-        Err(ParameterError::Unknown { name: name.to_owned(), library: self.library, version: self.version, nearest: nearest(name, all) })
+        let library = format!("{} {}", self.library, self.version).trim_end().to_owned();
+        Err(ParameterError::Unknown { name: name.to_owned(), library, nearest: nearest(name, all) })
     }
 }
 
@@ -182,6 +200,7 @@ impl Form {
             Self::Words(words) => word(words, value) || all(&|item| word(words, item)),
             Self::Numbers => value.is_number() || all(&Value::is_number),
             Self::Groups => all(&|item| item.as_array().is_some_and(|group| group.iter().all(Value::is_u64))),
+            Self::Lags => value.is_u64() || all(&|item| item.as_u64().is_some_and(|lag| lag > 0)),
             Self::Features => value.is_string() || all(&|item| item.is_string() || item.is_u64()),
         }
     }
@@ -196,6 +215,7 @@ impl Form {
             Self::Numbers => "a number or a list of numbers".into(),
             Self::Groups => "a list of lists of feature indexes".into(),
             Self::Features => "a list of feature names".into(),
+            Self::Lags => "a whole number, or a list of whole numbers from 1".into(),
         }
     }
 }

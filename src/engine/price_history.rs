@@ -21,23 +21,21 @@ pub struct PriceHistory {
     pub prices: Vec<f64>,
 }
 
-/// Prices that cannot be read.
+/// Why the prices beside a frame's rows cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum PricesError {
-    /// The file cannot be inspected.
+pub enum PriceHistoryError {
+    /// The file cannot be looked for.
     #[error(transparent)]
     Io(#[from] FsError),
     /// The file cannot be read.
     #[error(transparent)]
-    Rows(#[from] TableFileError),
+    File(#[from] TableFileError),
     /// A column is missing or of another type.
     #[error("a frame's prices: {0}")]
     Column(#[from] ColumnError),
-    /// A value is missing where none may.
-    #[error("a frame's prices: column '{column}' has no value in row {row}")]
+    /// A date or a price is missing.
+    #[error("a frame's prices: row {row} lacks its date or its price")]
     Null {
-        /// The column.
-        column: &'static str,
         /// The row, counted from 1.
         row: usize,
     },
@@ -75,18 +73,14 @@ impl FromIterator<(i32, f64)> for PriceHistory {
 ///
 /// # Errors
 /// When the file holds something else.
-pub fn read(folder: &Path) -> Result<PriceHistory, PricesError> {
+pub fn read(folder: &Path) -> Result<PriceHistory, PriceHistoryError> {
     let path = folder.join(PRICES_FILE);
     if fs::stat(&path)?.is_none() {
         return Ok(PriceHistory::default());
     }
     let rows = table_file::read(&path)?;
     let days = dates(&rows, "date")?.into_iter().zip(floats(&rows, "price")?).enumerate();
-    let known = days.map(|(row, (date, price))| match (date, price) {
-        (Some(date), Some(price)) => Ok((date, price)),
-        (None, _) => Err(PricesError::Null { column: "date", row: row + 1 }),
-        (_, None) => Err(PricesError::Null { column: "price", row: row + 1 }),
-    });
+    let known = days.map(|(row, (date, price))| date.zip(price).ok_or(PriceHistoryError::Null { row: row + 1 }));
     known.collect()
 }
 

@@ -1,7 +1,10 @@
 //! Owns which code runs a kind's action. Invariant: only the program that runs actions comes here, for behind it stand the engines.
 
 use crate::kinds::request::{Request, RequestError, Response, RunError};
-use crate::kinds::{backtest, ensemble, evaluate, forecast, frame, lightgbm, naive, probe, refit, sql, table, view, xgboost};
+use crate::kinds::{
+    ar, backtest, drift, elastic_net, ensemble, evaluate, exponential_smoothing, forecast, frame, garch, lightgbm, naive, probe, refit,
+    ridge, seasonal_naive, sql, table, view, xgboost,
+};
 
 /// Runs the action that the request asks for; what it made is in its output folder.
 ///
@@ -9,15 +12,22 @@ use crate::kinds::{backtest, ensemble, evaluate, forecast, frame, lightgbm, naiv
 /// When the action fails.
 pub fn run(request: &Request) -> Result<Response, RunError> {
     match request.kind.as_str() {
+        "ar" => ar::run(request),
         "backtest" => backtest::run(request),
+        "drift" => drift::run(request),
+        "elastic_net" => elastic_net::run(request),
         "ensemble" => ensemble::run(request),
         "evaluate" => evaluate::run(request),
+        "exponential_smoothing" => exponential_smoothing::run(request),
         "forecast" => forecast::run(request),
         "frame" => frame::run(request),
+        "garch" => garch::run(request),
         "lightgbm" => lightgbm::run(request),
         "naive" => naive::run(request),
         "probe:engine" => probe::engine(request),
         "refit" => refit::run(request),
+        "ridge" => ridge::run(request),
+        "seasonal_naive" => seasonal_naive::run(request),
         "sql" => sql::run(request),
         "table" => table::run(request),
         "view:cat" => view::cat(request),

@@ -11,7 +11,9 @@ use crate::base::digest::Digest;
 use crate::engine::frame_file::{self, FrameData, FrameFileError, Part};
 use crate::engine::gbdt::data::{Sample, TrainingData, single};
 use crate::engine::gbdt::error::GbdtError;
+use crate::engine::linear::rows::LinearError;
 use crate::engine::native;
+use crate::engine::series::error::SeriesError;
 use crate::io::fs::{self, FsError};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::{self, RECORD_FILE, TrainedError, TrainedModel};
@@ -34,6 +36,24 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// A number among the parameters.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.params.get(name).and_then(Value::as_f64)
+    }
+
+    /// A word among the parameters.
+    #[must_use]
+    pub fn word(&self, name: &str) -> Option<&str> {
+        self.params.get(name).and_then(Value::as_str)
+    }
+
+    /// Whether a parameter is `true`.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.params.get(name) == Some(&Value::Bool(true))
+    }
+
     /// A whole number among the parameters.
     #[must_use]
     pub fn count(&self, name: &str) -> Option<u32> {
@@ -67,12 +87,16 @@ pub struct Fitted {
     pub seed: Option<u64>,
     /// Rounds kept.
     pub rounds: Option<u32>,
+    /// The features it reads.
+    pub features: Vec<String>,
     /// The parts of the frame it was given.
     pub seen: Vec<Part>,
     /// The library that trained it.
     pub engine: Option<Engine>,
     /// What the library warned of.
     pub warnings: Vec<String>,
+    /// Figures about the fit, by name.
+    pub metrics: BTreeMap<String, f64>,
 }
 
 /// Runs a learner's action.
@@ -94,6 +118,12 @@ pub enum LearnError {
     /// The library refused.
     #[error(transparent)]
     Gbdt(#[from] GbdtError),
+    /// A linear model has no solution.
+    #[error(transparent)]
+    Linear(#[from] LinearError),
+    /// The price series cannot be learnt from.
+    #[error(transparent)]
+    Series(#[from] SeriesError),
     /// The model cannot be read back, or cannot predict.
     #[error(transparent)]
     Model(#[from] TrainedError),
@@ -139,7 +169,11 @@ impl LearnError {
             Self::Gbdt(GbdtError::Categorical { .. } | GbdtError::Unused { .. }) => RunError::invalid(self),
             Self::Gbdt(GbdtError::Load { .. }) => RunError::failed(self).hint("cbi doctor"),
             Self::Gbdt(GbdtError::FeatureName { .. }) => RunError::invalid(self).hint("name the column otherwise in the SQL that makes it"),
-            Self::Member { .. } | Self::NotFinite { .. } => RunError::refused(self),
+            Self::Linear(LinearError::Dependent { .. }) => RunError::refused(self).hint("params = { alpha = 1.0 }"),
+            Self::Series(SeriesError::NotPositive { .. }) => {
+                RunError::refused(self).hint("`series` in the stanza of an ar or exponential_smoothing model can name the price itself")
+            }
+            Self::Member { .. } | Self::NotFinite { .. } | Self::Linear(_) | Self::Series(_) => RunError::refused(self),
             _ => RunError::failed(self),
         }
     }
@@ -161,7 +195,7 @@ pub fn teach(learner: &dyn Learner, frame: &FrameData, settings: &Settings, out:
     let fitted = learner.fit(frame, settings)?;
     let record = ModelRecord {
         kind: learner.kind().to_owned(),
-        features: if fitted.files.is_empty() { Vec::new() } else { frame.record.features.clone() },
+        features: fitted.features,
         frame: frame.record.clone(),
         params: fitted.params,
         seed: fitted.seed,
@@ -177,6 +211,7 @@ pub fn teach(learner: &dyn Learner, frame: &FrameData, settings: &Settings, out:
     write_record(out, &record)?;
     let mut report = report(&trained::read(out)?, frame)?;
     report.notes.extend(fitted.warnings);
+    report.metrics.extend(fitted.metrics);
     Ok(report)
 }
 

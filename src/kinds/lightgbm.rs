@@ -117,9 +117,10 @@ impl Learner for LightGbm {
             seed: params.get("seed").and_then(Value::as_u64),
             params,
             rounds: Some(kept),
+            features: data.features,
             seen,
             engine: Some(library("lightgbm", version)?),
-            warnings: Vec::new(),
+            ..Fitted::default()
         })
     }
 }

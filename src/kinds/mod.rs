@@ -1,27 +1,37 @@
 //! Floor 4: one file per recipe kind: what it may say, what it declares, how it runs. Kinds never see the store.
 
+pub mod ar;
 pub mod backtest;
 pub mod body;
 pub mod checks;
 pub mod command;
 pub mod context;
 pub mod dispatch;
+pub mod drift;
+pub mod elastic_net;
 pub mod ensemble;
 pub mod evaluate;
 pub mod evaluate_report;
+pub mod exponential_smoothing;
 pub mod forecast;
 pub mod frame;
+pub mod garch;
 pub mod kind;
 pub mod learner;
 pub mod learners;
 pub mod lightgbm;
+pub mod linear_learner;
 pub mod naive;
+pub mod native_json;
 pub mod probe;
 pub mod query;
 pub mod refit;
 pub mod registry;
 pub mod request;
+pub mod ridge;
 pub mod schema;
+pub mod seasonal_naive;
+pub mod series_learner;
 pub mod sql;
 pub mod table;
 pub mod trained;

@@ -1,18 +1,25 @@
 //! Owns the list of kinds. Invariant: a stanza is declared only after its keys were checked against its kind's table.
 
 use crate::base::name::nearest;
+use crate::kinds::ar;
 use crate::kinds::backtest;
 use crate::kinds::body;
 use crate::kinds::command;
 use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::drift;
+use crate::kinds::elastic_net;
 use crate::kinds::ensemble;
 use crate::kinds::evaluate;
+use crate::kinds::exponential_smoothing;
 use crate::kinds::forecast;
 use crate::kinds::frame;
+use crate::kinds::garch;
 use crate::kinds::kind::Kind;
 use crate::kinds::lightgbm;
 use crate::kinds::naive;
 use crate::kinds::refit;
+use crate::kinds::ridge;
+use crate::kinds::seasonal_naive;
 use crate::kinds::sql;
 use crate::kinds::table;
 use crate::kinds::xgboost;
@@ -24,6 +31,13 @@ pub static KINDS: &[&Kind] = &[
     &sql::KIND,
     &frame::KIND,
     &naive::KIND,
+    &seasonal_naive::KIND,
+    &drift::KIND,
+    &ar::KIND,
+    &exponential_smoothing::KIND,
+    &garch::KIND,
+    &ridge::KIND,
+    &elastic_net::KIND,
     &lightgbm::KIND,
     &xgboost::KIND,
     &refit::KIND,

@@ -3,12 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::engine::frame_file::{FrameData, FrameFileError};
 use crate::engine::gbdt::error::GbdtError;
 use crate::engine::gbdt::{lightgbm, xgboost};
 use crate::engine::judging::importance::Explanation;
+use crate::engine::linear::model::LinearModel;
+use crate::engine::series::error::SeriesError;
+use crate::engine::series::model::SeriesModel;
 use crate::io::fs::{self, FsError};
 use crate::model::training::ModelRecord;
 
@@ -18,6 +22,10 @@ pub const RECORD_FILE: &str = "model.json";
 pub const LIGHTGBM_FILE: &str = "model.txt";
 /// What an `XGBoost` model is called inside its artifact.
 pub const XGBOOST_FILE: &str = "model.ubj";
+/// What a linear model is called inside its artifact.
+pub const LINEAR_FILE: &str = "linear.json";
+/// What a model of the price series is called inside its artifact.
+pub const SERIES_FILE: &str = "series.json";
 /// The folder of an ensemble's members, each under its number.
 pub const MEMBERS_FOLDER: &str = "members";
 
@@ -27,10 +35,10 @@ pub enum TrainedError {
     /// A file cannot be read.
     #[error(transparent)]
     Io(#[from] FsError),
-    /// The record is not one.
+    /// The record, or a model in JSON, is none.
     #[error("{}: {source}", path.display())]
     Record {
-        /// The record's file.
+        /// The file.
         path: PathBuf,
         /// What the reader says.
         source: serde_json::Error,
@@ -62,6 +70,9 @@ pub enum TrainedError {
     /// The library refused.
     #[error(transparent)]
     Gbdt(#[from] GbdtError),
+    /// The frame's price history cannot be used.
+    #[error(transparent)]
+    Series(#[from] SeriesError),
     /// The frame's rows cannot be used.
     #[error(transparent)]
     Frame(#[from] FrameFileError),
@@ -87,6 +98,8 @@ enum Form {
     Naive,
     LightGbm(lightgbm::Model),
     XgBoost(xgboost::Model),
+    Linear(LinearModel),
+    Series(SeriesModel),
     /// Members with their shares.
     Ensemble(Vec<(f64, TrainedModel)>),
 }
@@ -103,6 +116,8 @@ pub fn read(folder: &Path) -> Result<TrainedModel, TrainedError> {
         "naive" => Form::Naive,
         "lightgbm" => Form::LightGbm(read_lightgbm(&folder.join(LIGHTGBM_FILE), &record)?),
         "xgboost" => Form::XgBoost(read_xgboost(&folder.join(XGBOOST_FILE), &record)?),
+        "ridge" | "elastic_net" => Form::Linear(read_linear(&folder.join(LINEAR_FILE), &record)?),
+        "seasonal_naive" | "drift" | "ar" | "exponential_smoothing" | "garch" => Form::Series(read_json(&folder.join(SERIES_FILE))?),
         "ensemble" => Form::Ensemble(read_members(folder, &record)?),
         other => return Err(TrainedError::Kind { path, kind: other.to_owned() }),
     };
@@ -120,6 +135,16 @@ fn read_xgboost(path: &Path, record: &ModelRecord) -> Result<xgboost::Model, Tra
     let model = xgboost::Model::read(&fs::read(path)?)?;
     check_features(path, record, model.features()?)?;
     Ok(model)
+}
+
+fn read_linear(path: &Path, record: &ModelRecord) -> Result<LinearModel, TrainedError> {
+    let model: LinearModel = read_json(path)?;
+    check_features(path, record, model.features.len())?;
+    Ok(model)
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainedError> {
+    serde_json::from_slice(&fs::read(path)?).map_err(|source| TrainedError::Record { path: path.to_owned(), source })
 }
 
 fn check_features(path: &Path, record: &ModelRecord, found: usize) -> Result<(), TrainedError> {
@@ -149,11 +174,25 @@ impl TrainedModel {
         let answers = match &self.form {
             Form::Naive => return Ok(rows.iter().map(|&row| frame.price[row]).collect()),
             Form::Ensemble(members) => return weighted(members, frame, rows),
+            Form::Series(model) => return Ok(model.predict(frame, rows)?),
+            Form::Linear(model) => model.predict(&frame.matrix(features, rows)?),
             Form::LightGbm(model) => model.predict(&frame.matrix(features, rows)?, features.len())?,
             Form::XgBoost(model) => model.predict(&frame.matrix(features, rows)?, features.len())?,
         };
         let kind = self.record.frame.label.kind;
         Ok(answers.iter().zip(rows).map(|(&answer, &row)| kind.to_level(answer, frame.price[row])).collect())
+    }
+
+    /// The forecast standard deviation of the log return from each of the given rows to its outcome; none where the model forecasts no such thing.
+    ///
+    /// # Errors
+    /// When the frame asks for something else than the model forecasts, or lacks the prices it needs.
+    pub fn volatility(&self, frame: &FrameData, rows: &[usize]) -> Result<Option<Vec<f64>>, TrainedError> {
+        self.check(frame)?;
+        match &self.form {
+            Form::Series(model) => Ok(model.volatility(frame, rows)?),
+            _ => Ok(None),
+        }
     }
 
     /// What moves the model: each feature's gain, and what it adds to the given rows' raw predictions. `None` of a model that is not made of trees.
@@ -164,7 +203,7 @@ impl TrainedModel {
         self.check(frame)?;
         let features = &self.record.features;
         let (gains, contributions) = match &self.form {
-            Form::Naive | Form::Ensemble(_) => return Ok(None),
+            Form::Naive | Form::Linear(_) | Form::Series(_) | Form::Ensemble(_) => return Ok(None),
             Form::LightGbm(model) => (model.gains()?, model.contributions(&frame.matrix(features, rows)?, features.len())?),
             Form::XgBoost(model) => (model.gains(features)?, model.contributions(&frame.matrix(features, rows)?, features.len())?),
         };

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::engine::parameters::ParameterError;
 use crate::kinds::body::Body;
@@ -16,7 +16,20 @@ use crate::syntax::shape::{Key, Want};
 pub const FRAME_KEY: Key = Key::required("frame", Want::Target, "The frame to learn from.");
 
 /// The kinds that make models.
-pub const MODEL_KINDS: [&str; 5] = ["naive", "lightgbm", "xgboost", "ensemble", "refit"];
+pub const MODEL_KINDS: [&str; 12] = [
+    "naive",
+    "seasonal_naive",
+    "drift",
+    "ar",
+    "exponential_smoothing",
+    "garch",
+    "ridge",
+    "elastic_net",
+    "lightgbm",
+    "xgboost",
+    "ensemble",
+    "refit",
+];
 
 /// What a learner's stanza asks for.
 ///
@@ -82,6 +95,51 @@ pub fn refused(body: Body, error: &ParameterError) -> KindError {
         Some(hint) => refusal.hint(hint),
         None => refusal,
     }
+}
+
+/// A learner's stanza with the parameters that it takes from the recipe's `params`.
+///
+/// # Errors
+/// When the stanza names no frame or a parameter is refused.
+pub fn with_params(
+    body: Body,
+    context: &DeclareContext,
+    take: impl FnOnce(&Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError>,
+) -> Result<Declared, KindError> {
+    let none = Map::new();
+    let params = take(body.table("params").unwrap_or(&none)).map_err(|error| refused(body, &error))?;
+    declared(body, context, &Settings { params, threads: body.0.common.threads })
+}
+
+/// Refuses parameters that lack one which has no default.
+///
+/// # Errors
+/// When it is missing.
+pub fn needed(params: &BTreeMap<String, Value>, name: &str, want: &str) -> Result<(), ParameterError> {
+    if params.contains_key(name) {
+        return Ok(());
+    }
+    Err(ParameterError::Missing { name: name.to_owned(), want: want.to_owned() })
+}
+
+/// The number a parameter holds from here on: the recipe's, or the default.
+///
+/// # Errors
+/// When the recipe's does not hold what is wanted of it.
+pub fn number(
+    params: &mut BTreeMap<String, Value>,
+    name: &str,
+    default: f64,
+    want: &str,
+    holds: impl Fn(f64) -> bool,
+) -> Result<(), ParameterError> {
+    let value = params.get(name).map_or(default, |value| value.as_f64().unwrap_or(f64::NAN));
+    if !holds(value) {
+        let found = params.get(name).map_or_else(|| default.to_string(), Value::to_string);
+        return Err(ParameterError::Value { name: name.to_owned(), want: want.to_owned(), found });
+    }
+    params.insert(name.to_owned(), json!(value));
+    Ok(())
 }
 
 /// Refuses a whole number below the least that makes sense.

@@ -104,9 +104,11 @@ impl Learner for XgBoost {
             seed: params.get("seed").and_then(Value::as_u64),
             params,
             rounds: Some(trained.rounds),
+            features: data.features,
             seen,
             engine: Some(library("xgboost", trained.version)?),
             warnings: trained.warnings,
+            ..Fitted::default()
         })
     }
 }

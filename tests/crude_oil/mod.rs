@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cbi::engine::frame_file::{RECORD_FILE, ROWS_FILE};
+use cbi::engine::price_history::{self, PriceHistory};
 use cbi::engine::table_columns::{Values, table};
 use cbi::engine::table_file;
 use cbi::kinds::context::{DeclareContext, KindError};
@@ -106,6 +107,8 @@ fn write_rows(folder: &Path, kind: LabelKind, weight: bool, part: impl Fn(NaiveD
     fs::create_dir_all(folder).unwrap();
     table_file::write(&folder.join(ROWS_FILE), &table(columns).unwrap(), &["date".to_owned()]).unwrap();
     fs::write(folder.join(RECORD_FILE), serde_json::to_string(&record(names, kind, weight)).unwrap()).unwrap();
+    let known = &prices[rows[0].0..=rows[rows.len() - 1].0];
+    price_history::write(folder, &PriceHistory::new(known)).unwrap();
 }
 
 fn record(features: Vec<String>, kind: LabelKind, weight: bool) -> FrameRecord {

@@ -20,21 +20,20 @@ type Columns = Vec<(String, Values)>;
 
 /// Writes `fit`, `test` and `score` as folders of `out`, and `folds` and `refit` where they are asked for.
 ///
-/// Beside its rows each holds the prices known up to the last of them; `fit` none from before its first row either, so that an old price which
-/// no row can show retrains nothing.
+/// Beside its rows each holds the prices from the first row of `fit` to its own last row: an older price, which no row shows, reaches nothing.
 ///
 /// # Errors
 /// When a file cannot be written.
 pub fn write(frame: &Frame, spec: &FrameSpec, out: &Path) -> Result<(), FrameError> {
     let names = &frame.features.names;
     let fit_rows: Vec<Row> = frame.fit().into_iter().map(|(_, row)| row).collect();
-    let from_first_row = frame.prices.between(first(&fit_rows), last(&fit_rows));
-    artifact(&out.join("fit"), fit(frame), &spec.fit_record(names), &from_first_row)?;
-    artifact(&out.join("test"), test(frame), &spec.test_record(names), &frame.prices.between(i32::MIN, last(&frame.test)))?;
-    artifact(&out.join("score"), score(frame), &spec.score_record(names), &frame.prices.between(i32::MIN, last(&frame.score)))?;
+    let first = fit_rows.iter().map(|row| row.date.to_epoch_days()).min().unwrap_or(i32::MAX);
+    let known = |rows: &[Row]| frame.prices.between(first, last(rows));
+    artifact(&out.join("fit"), fit(frame), &spec.fit_record(names), &known(&fit_rows))?;
+    artifact(&out.join("test"), test(frame), &spec.test_record(names), &known(&frame.test))?;
+    artifact(&out.join("score"), score(frame), &spec.score_record(names), &known(&frame.score))?;
     let whole = |name: &str, rows: &[Row], record: &FrameRecord| {
-        let prices = frame.prices.between(first(rows), last(rows));
-        artifact(&out.join(name), learnable(frame, rows, &vec![Part::Train; rows.len()]), record, &prices)
+        artifact(&out.join(name), learnable(frame, rows, &vec![Part::Train; rows.len()]), record, &known(rows))
     };
     if spec.folds.is_some() {
         whole("folds", &frame.history, &spec.folds_record(names))?;
@@ -43,11 +42,6 @@ pub fn write(frame: &Frame, spec: &FrameSpec, out: &Path) -> Result<(), FrameErr
         whole("refit", &frame.refit, &spec.refit_record(names))?;
     }
     Ok(())
-}
-
-/// The first of the rows' dates.
-fn first(rows: &[Row]) -> i32 {
-    rows.iter().map(|row| row.date.to_epoch_days()).min().unwrap_or(i32::MAX)
 }
 
 /// The last of the rows' dates.
