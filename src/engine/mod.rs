@@ -19,6 +19,7 @@ pub mod parameters;
 pub mod price_history;
 pub mod series;
 pub mod sql;
+pub mod stacking;
 pub mod table_cells;
 pub mod table_columns;
 pub mod table_file;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::digest::Digest;
+use crate::engine::backtest_file::BacktestFileError;
 use crate::engine::frame_file::{self, FrameData, FrameFileError, Part};
 use crate::engine::gbdt::data::{Sample, TrainingData, single};
 use crate::engine::gbdt::error::GbdtError;
@@ -149,6 +150,15 @@ pub enum LearnError {
         /// Of how many.
         of: usize,
     },
+    /// Out-of-sample forecasts that cannot be read or written.
+    #[error(transparent)]
+    Backtest(#[from] BacktestFileError),
+    /// Weights that cannot be earned.
+    #[error("{why}")]
+    Weights {
+        /// Why not.
+        why: String,
+    },
     /// Members of an ensemble that answer different questions.
     #[error("member {member} cannot take part: {why}")]
     Member {
@@ -173,7 +183,9 @@ impl LearnError {
             Self::Series(SeriesError::NotPositive { .. }) => {
                 RunError::refused(self).hint("`series` in the stanza of an ar or exponential_smoothing model can name the price itself")
             }
-            Self::Member { .. } | Self::NotFinite { .. } | Self::Linear(_) | Self::Series(_) => RunError::refused(self),
+            Self::Member { .. } | Self::Weights { .. } | Self::NotFinite { .. } | Self::Linear(_) | Self::Series(_) => {
+                RunError::refused(self)
+            }
             _ => RunError::failed(self),
         }
     }

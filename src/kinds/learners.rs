@@ -1,11 +1,19 @@
 //! Owns the list of learners. Invariant: every kind that learns from a frame by itself is here, so whatever trains models anew can train any of them.
 
+use crate::kinds::ar::Ar;
+use crate::kinds::drift::Drift;
+use crate::kinds::elastic_net::ElasticNet;
+use crate::kinds::exponential_smoothing::ExponentialSmoothing;
+use crate::kinds::garch::Garch;
 use crate::kinds::learner::Learner;
 use crate::kinds::lightgbm::LightGbm;
 use crate::kinds::naive::Naive;
+use crate::kinds::ridge::Ridge;
+use crate::kinds::seasonal_naive::SeasonalNaive;
 use crate::kinds::xgboost::XgBoost;
 
-static LEARNERS: &[&(dyn Learner + Sync)] = &[&Naive, &LightGbm, &XgBoost];
+static LEARNERS: &[&(dyn Learner + Sync)] =
+    &[&Naive, &SeasonalNaive, &Drift, &Ar, &ExponentialSmoothing, &Garch, &Ridge, &ElasticNet, &LightGbm, &XgBoost];
 
 /// The learner that makes models of this kind.
 #[must_use]

@@ -13,6 +13,7 @@ use crate::engine::judging::importance::Explanation;
 use crate::engine::linear::model::LinearModel;
 use crate::engine::series::error::SeriesError;
 use crate::engine::series::model::SeriesModel;
+use crate::engine::stacking::combined;
 use crate::io::fs::{self, FsError};
 use crate::model::training::ModelRecord;
 
@@ -238,13 +239,10 @@ fn question(frame: &crate::model::training::FrameRecord) -> String {
     format!("{}.{} at {horizon}", frame.price.table, frame.price.column)
 }
 
-/// The members' forecasts, each by its share, added up in the order of the members.
+/// The members' forecasts, each by its share, in the order of the members.
 fn weighted(members: &[(f64, TrainedModel)], frame: &FrameData, rows: &[usize]) -> Result<Vec<f64>, TrainedError> {
-    let mut sum = vec![0.0; rows.len()];
-    for (weight, member) in members {
-        for (total, level) in sum.iter_mut().zip(member.predict(frame, rows)?) {
-            *total += weight * level;
-        }
-    }
-    Ok(sum)
+    let levels =
+        members.iter().map(|(weight, member)| Ok((*weight, member.predict(frame, rows)?))).collect::<Result<Vec<_>, TrainedError>>()?;
+    let of_row = |at: usize| levels.iter().map(move |(weight, levels)| (*weight, levels[at]));
+    Ok(rows.iter().enumerate().map(|(at, &row)| combined(frame.price[row], of_row(at))).collect())
 }
