@@ -7,11 +7,11 @@ mod crude_oil;
 use std::path::Path;
 
 use cbi::base::diagnostic::ExitCode;
-use cbi::engine::backtest_file::{self, Predictions};
+use cbi::engine::backtest_file::{self, Predictions, read_record};
 use cbi::engine::frame_file::{self, FrameData, Part, iso_date};
-use cbi::kinds::backtest::{BacktestRecord, FOLDS_FILE};
 use cbi::kinds::learner::{Settings, teach};
 use cbi::kinds::{learners, trained};
+use cbi::model::backtest::BacktestRecord;
 use cbi::model::training::ModelRecord;
 use crude_oil::Work;
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ fn trees() -> Value {
 }
 
 fn record(work: &Work) -> BacktestRecord {
-    serde_json::from_slice(&std::fs::read(work.path("backtest/backtest").join(FOLDS_FILE)).unwrap()).unwrap()
+    read_record(&work.path("backtest/backtest")).unwrap()
 }
 
 /// The rows of a history whose date and outcome date are right.
@@ -137,4 +137,68 @@ fn a_refit_learns_from_all_outcomes_before_this_month_and_keeps_the_rounds() {
     let forecast = trained::read(&work.path("refit/model")).unwrap();
     let test = frame_file::read(&work.path("frame/test")).unwrap();
     assert!(forecast.predict(&test, &[0]).unwrap()[0].is_finite());
+}
+
+/// Two models' backtests, and an ensemble that earns its weights on them.
+fn stacked(weights: &str) -> (Work, Value) {
+    let work = Work::new();
+    work.run("frame", &frame(&walk_forward(Some("2 years"))), &[("features", "features"), ("price", "prices")], "frame").unwrap();
+    for (kind, params) in [("lightgbm", trees()), ("ridge", json!({"alpha": 100.0}))] {
+        work.run(kind, &json!({"frame": "frame/x", "params": params}), &[("frame", "frame/fit")], kind).unwrap();
+        let stanza = json!({"frame": "frame/x", "model": "model/x"});
+        let inputs = [("frame", "frame/folds"), ("model:0", &*format!("{kind}/model"))];
+        work.run("backtest", &stanza, &inputs, &format!("{kind}_backtest")).unwrap();
+    }
+    let stanza = json!({
+        "frame": "frame/x", "models": ["model/a", "model/b"], "backtests": ["backtest/a", "backtest/b"], "weights": weights,
+    });
+    let inputs = [
+        ("backtest:0", "lightgbm_backtest/backtest"),
+        ("backtest:1", "ridge_backtest/backtest"),
+        ("frame", "frame/fit"),
+        ("model:0", "lightgbm/model"),
+        ("model:1", "ridge/model"),
+    ];
+    work.run("ensemble", &stanza, &inputs, "ensemble").unwrap();
+    (work, stanza)
+}
+
+#[test]
+fn an_ensemble_is_weighed_on_forecasts_its_members_made_out_of_sample() {
+    let (work, _) = stacked("stacked");
+    let read = |name: &str| backtest_file::read(&work.path(name)).unwrap();
+    let (trees, ridge, own) = (read("lightgbm_backtest/backtest"), read("ridge_backtest/backtest"), read("ensemble/backtest"));
+    let record: ModelRecord = serde_json::from_slice(&std::fs::read(work.path("ensemble/model/model.json")).unwrap()).unwrap();
+    let seen = record.trained_on.iter().find(|seen| seen.split == "weights").unwrap();
+    assert_eq!(seen.rows, own.dates.len() as u64);
+    // What the members did in the first fold weighs those of the second, and so on: the first has equal weights.
+    let first = f64::midpoint(trees.predicted[0], ridge.predicted[0]);
+    assert!((own.predicted[0] - first).abs() < 1e-9);
+    assert_eq!((own.dates.clone(), own.actual.clone()), (trees.dates, trees.actual));
+    assert_eq!(read_record(&work.path("ensemble/backtest")).unwrap().kind, "ensemble");
+}
+
+#[test]
+fn backtests_are_measured_beside_naive_as_test_rows_are() {
+    let (work, _) = stacked("inverse_error");
+    let stanza = json!({"backtests": ["backtest/a", "backtest/b", "ensemble/x"]});
+    let inputs = [("model:0", "lightgbm_backtest/backtest"), ("model:1", "ridge_backtest/backtest"), ("model:2", "ensemble/backtest")];
+    let measured = work.run("evaluate", &stanza, &inputs, "evaluate").unwrap();
+    let own = backtest_file::read(&work.path("ensemble/backtest")).unwrap();
+    let rows = f64::from(u32::try_from(own.dates.len()).unwrap());
+    let mae = |levels: &[f64]| own.actual.iter().zip(levels).map(|(a, p)| (a - p).abs()).sum::<f64>() / rows;
+    let near = |name: &str, value: f64| assert!((measured.metrics[name] - value).abs() < 1e-9, "{name}: {:?}", measured.metrics);
+    near("n", rows);
+    near("naive/mae", mae(&own.price));
+    near("ensemble/x/mae", mae(&own.predicted));
+}
+
+#[test]
+fn stacked_weights_need_forecasts_that_nobody_learnt_from() {
+    let stanza = json!({"frame": "frame/x", "models": ["model/a", "model/b"], "weights": "stacked"});
+    let refused = crude_oil::declare("ensemble", 1, &stanza).unwrap_err();
+    assert!(refused[0].message.starts_with("'stacked' weights are earned on out-of-sample forecasts"), "{refused:?}");
+    let model = json!({"frame": "frame/x", "models": ["model/a"], "backtests": ["model/a#model"], "weights": "stacked"});
+    let refused = crude_oil::declare("ensemble", 1, &model).unwrap_err();
+    assert_eq!(refused[0].message, "weights are earned on 'model/a#backtest', not on its 'model'");
 }

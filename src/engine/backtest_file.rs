@@ -1,18 +1,23 @@
 //! Owns out-of-sample forecasts on disk: `predictions.parquet`. Invariant: one row a date, each forecast by a model that had seen no row whose
 //! outcome came on or after that date (in purged folds: in its stretch).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::error::ArrowError;
 
 use crate::engine::table_columns::{ColumnError, Values, dates, floats, strings, table};
 use crate::engine::table_file::{self, TableFileError};
+use crate::io::fs::{self, FsError};
+use crate::model::backtest::BacktestRecord;
 
 /// The artifact of a target that makes such forecasts.
 pub const ARTIFACT: &str = "backtest";
 
 /// What the forecasts are called inside the artifact.
 pub const PREDICTIONS_FILE: &str = "predictions.parquet";
+
+/// What the record of the folds is called inside the artifact.
+pub const RECORD_FILE: &str = "backtest.json";
 
 /// Out-of-sample forecasts, column by column, in the order of their dates.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -43,6 +48,17 @@ pub enum BacktestFileError {
     /// The columns make no table.
     #[error(transparent)]
     Columns(#[from] ArrowError),
+    /// The record cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] FsError),
+    /// The record is none.
+    #[error("{}: {source}", path.display())]
+    Record {
+        /// The record's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// A value is missing.
     #[error("out-of-sample forecasts: a value is missing in column '{0}'")]
     Null(&'static str),
@@ -69,11 +85,25 @@ fn whole<T>(name: &'static str, values: Vec<Option<T>>) -> Result<Vec<T>, Backte
     values.into_iter().collect::<Option<Vec<T>>>().ok_or(BacktestFileError::Null(name))
 }
 
-/// Writes the forecasts into `folder`.
+/// Reads what the backtest in `folder` says of itself.
 ///
 /// # Errors
-/// When the file cannot be written.
-pub fn write(folder: &Path, forecasts: &Predictions) -> Result<(), BacktestFileError> {
+/// When it cannot be read.
+pub fn read_record(folder: &Path) -> Result<BacktestRecord, BacktestFileError> {
+    let path = folder.join(RECORD_FILE);
+    let bytes = fs::read(&path)?;
+    serde_json::from_slice(&bytes).map_err(|source| BacktestFileError::Record { path, source })
+}
+
+/// Writes the forecasts and the record into `folder`, which is made where it is missing.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(folder: &Path, forecasts: &Predictions, record: &BacktestRecord) -> Result<(), BacktestFileError> {
+    fs::create_folders(folder)?;
+    let path = folder.join(RECORD_FILE);
+    let text = serde_json::to_string_pretty(record).map_err(|source| BacktestFileError::Record { path: path.clone(), source })?;
+    fs::write(&path, format!("{text}\n").as_bytes())?;
     let floats = |values: &[f64]| Values::Floats(values.iter().map(|v| Some(*v)).collect());
     let days = |values: &[i32]| Values::Dates(values.iter().map(|v| Some(*v)).collect());
     let columns = [

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::engine::backtest_file::{self, ARTIFACT, BacktestFileError, Predictions};
@@ -21,13 +20,11 @@ use crate::kinds::learners;
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::{self, RECORD_FILE, TrainedError};
 use crate::kinds::training_stanza::{frame_part, predictors};
+use crate::model::backtest::{BacktestRecord, FoldRecord};
 use crate::model::folds::Folds;
 use crate::model::recipe::{Declared, Stanza};
-use crate::model::training::{FrameRecord, ModelRecord, TrainedOn};
+use crate::model::training::ModelRecord;
 use crate::syntax::shape::{Key, Want};
-
-/// What the record of the folds is called inside the artifact.
-pub const FOLDS_FILE: &str = "backtest.json";
 
 /// Kind `backtest`.
 pub const KIND: Kind = Kind {
@@ -55,37 +52,6 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
     declared.places.insert(slot(0), body.place("model"));
     declared.inputs.insert(slot(0), model);
     Ok(declared)
-}
-
-/// `backtest.json`: what was trained, and on which rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BacktestRecord {
-    /// The kind of model.
-    pub kind: String,
-    /// The frame's record, with how its history was cut.
-    pub frame: FrameRecord,
-    /// The learner's parameters in every fold.
-    pub params: BTreeMap<String, serde_json::Value>,
-    /// The folds, in order.
-    pub folds: Vec<FoldRecord>,
-}
-
-/// One fold: what it forecast and what it had seen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FoldRecord {
-    /// First date forecast from.
-    pub first: String,
-    /// Last date forecast from.
-    pub last: String,
-    /// Rows forecast.
-    pub rows: u64,
-    /// Rounds kept, where the learner has rounds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rounds: Option<u32>,
-    /// Every row that its training saw.
-    pub trained_on: Vec<TrainedOn>,
 }
 
 /// Why there is no backtest.
@@ -137,9 +103,6 @@ pub enum BacktestError {
     /// The forecasts cannot be written.
     #[error(transparent)]
     File(#[from] BacktestFileError),
-    /// The record cannot be written.
-    #[error("{FOLDS_FILE}: {0}")]
-    Json(#[from] serde_json::Error),
     /// There is no place for the folds' models.
     #[error("no temporary folder: {0}")]
     Scratch(std::io::Error),
@@ -189,11 +152,9 @@ pub fn backtest(history: &Path, model: &Path, threads: u32, out: &Path) -> Resul
         records.push(one_fold(learner, &settings, &history, fold, &place, &mut forecasts)?);
         fs::remove_tree(&place)?;
     }
-    fs::create_folders(out)?;
-    backtest_file::write(out, &forecasts)?;
     let response = response(&forecasts, &records);
     let record = BacktestRecord { kind: model.kind, frame: history.record, params: settings.params, folds: records };
-    fs::write(&out.join(FOLDS_FILE), format!("{}\n", serde_json::to_string_pretty(&record)?).as_bytes())?;
+    backtest_file::write(out, &forecasts, &record)?;
     Ok(response)
 }
 

@@ -18,7 +18,8 @@ use crate::kinds::learner::{ARTIFACT, FRAME_SLOT, LearnError, mean_error, report
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::{self, TrainedModel, member_folder};
 use crate::kinds::training_stanza::{FRAME_KEY, frame, predictors};
-use crate::model::recipe::{Declared, Stanza};
+use crate::model::backtest::BacktestRecord;
+use crate::model::recipe::{Declared, Source, Stanza};
 use crate::model::training::{Member, ModelRecord, TrainedOn};
 use crate::syntax::shape::{Key, Want};
 
@@ -112,7 +113,13 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
         declared.inputs.insert(slot(index), source);
     }
     for (index, source) in backtests.into_iter().enumerate() {
-        declared.places.insert(backtest_slot(index), body.place(&format!("backtests.{index}")));
+        let path = format!("backtests.{index}");
+        if let Source::Target { name, artifact } = &source
+            && artifact != BACKTEST
+        {
+            return Err(body.error(&path, format!("weights are earned on '{name}#{BACKTEST}', not on its '{artifact}'")));
+        }
+        declared.places.insert(backtest_slot(index), body.place(&path));
         declared.inputs.insert(backtest_slot(index), source);
         declared.outputs.insert(BACKTEST.to_owned());
         declared.engines.insert("parquet".to_owned());
@@ -154,7 +161,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
     let members = (0..spec.models).map(|index| request.input(&slot(index)).map(Path::to_owned)).collect::<Result<Vec<_>, _>>()?;
     let backtests = (0..spec.models).filter(|_| spec.backtests).map(|index| request.input(&backtest_slot(index)).map(Path::to_owned));
     let backtests = backtests.collect::<Result<Vec<_>, _>>()?;
-    let out = Out { model: request.output(ARTIFACT)?, backtest: request.output(BACKTEST)? };
+    let out = Out { model: request.output(ARTIFACT)?, backtest: request.out.join(BACKTEST) };
     combine(&spec, request.input(FRAME_SLOT)?, &members, &backtests, &out).map_err(|error| error.as_failure())
 }
 
@@ -184,8 +191,9 @@ pub fn combine(spec: &Spec, fit: &Path, members: &[PathBuf], backtests: &[PathBu
     let mut report = report(&trained::read(&out.model)?, &frame)?;
     if !proofs.is_empty() {
         let own = own_backtest(&spec.weights, &shares, &proofs).map_err(earned)?;
-        fs::create_folders(&out.backtest)?;
-        backtest_file::write(&out.backtest, &own)?;
+        let first = backtest_file::read_record(&backtests[0])?;
+        let params = BTreeMap::from([("weights".to_owned(), json!(spec.weights))]);
+        backtest_file::write(&out.backtest, &own, &BacktestRecord { kind: KIND.name.to_owned(), params, ..first })?;
         let mae = |levels: &[f64]| mean_error(levels, &own.actual, f64::abs);
         report.metrics.insert("backtest_mae".into(), mae(&own.predicted));
         report.metrics.insert("backtest_naive_mae".into(), mae(&own.price));

@@ -1,18 +1,20 @@
 //! Kind `evaluate`: models judged on a frame's test rows. Invariant: no model is judged on a row it has seen, and no figure stands without the
 //! naive forecast's beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::engine::backtest_file::{self, ARTIFACT as BACKTEST, BacktestFileError, Predictions};
 use crate::engine::evaluation::{self, Judged, Seen, TestRow};
 use crate::engine::frame_file::{self, FrameData, FrameFileError};
 use crate::engine::judging::bootstrap::Bootstrap;
 use crate::engine::judging::importance::{self, Importance};
 use crate::engine::judging::regimes::{self, RegimeError};
 use crate::engine::judging::segments::{self, ShortBlock};
+use crate::engine::stacking::{self, StackingError};
 use crate::engine::table_columns::ColumnError;
 use crate::engine::table_file::{self, TableFileError};
 use crate::kinds::body::Body;
@@ -25,6 +27,7 @@ use crate::kinds::learner::{self, FRAME_SLOT};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::{self, TrainedError, TrainedModel};
 use crate::kinds::training_stanza::{frame_part, predictors};
+use crate::model::folds::Folds;
 use crate::model::recipe::{Declared, Source, Stanza};
 use crate::syntax::shape::{Key, Want};
 
@@ -43,8 +46,9 @@ pub const KIND: Kind = Kind {
     version: 2,
     about: "Measures models on a frame's test rows, which none of them has seen, beside the forecast that the price stays where it is.",
     keys: &[
-        Key::required("frame", Want::Target, "The frame whose test rows are used."),
-        Key::required("models", Want::List(&Want::Target, true), "The models to measure."),
+        Key::optional("frame", Want::Target, "The frame whose test rows are used."),
+        Key::optional("models", Want::List(&Want::Target, true), "The models to measure on them."),
+        Key::optional("backtests", Want::List(&Want::Target, true), "Instead of these: out-of-sample forecasts to measure."),
         Key::optional(
             "regimes",
             Want::Table(&[
@@ -84,6 +88,9 @@ pub struct Spec {
     pub regimes: Option<RegimeColumns>,
     /// What is explained, where anything is.
     pub explain: Option<Explain>,
+    /// Whether the models are backtests.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub backtests: bool,
 }
 
 /// The columns of the calendar of regimes.
@@ -106,14 +113,22 @@ pub struct Explain {
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
     let body = Body(stanza);
-    let mut declared = Declared {
-        inputs: BTreeMap::from([(FRAME_SLOT.to_owned(), frame_part(body, context, TEST, "models are measured on")?)]),
-        outputs: BTreeSet::from([ARTIFACT.to_owned()]),
-        engines: BTreeSet::from(["parquet".to_owned()]),
-        ..Declared::default()
-    };
+    let backtests = body.value("backtests").is_some();
+    let mut declared =
+        Declared { outputs: BTreeSet::from([ARTIFACT.to_owned()]), engines: BTreeSet::from(["parquet".to_owned()]), ..Declared::default() };
+    if backtests {
+        if let Some(key) = ["frame", "models", "explain"].into_iter().find(|key| body.value(key).is_some()) {
+            return Err(body.error(key, format!("'{key}' has no meaning beside 'backtests'")));
+        }
+    } else {
+        if let Some(key) = ["frame", "models"].into_iter().find(|key| body.value(key).is_none()) {
+            return Err(body.error("", format!("evaluate needs the key '{key}'")).hint("frame and models, or backtests"));
+        }
+        declared.inputs.insert(FRAME_SLOT.to_owned(), frame_part(body, context, TEST, "models are measured on")?);
+    }
     let spec = Spec {
         models: models(body, context, &mut declared)?,
+        backtests,
         bootstrap: bootstrap(body),
         regimes: regime_columns(body, &mut declared)?,
         explain: explain(body, context)?,
@@ -124,8 +139,9 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
 
 fn models(body: Body, context: &DeclareContext, declared: &mut Declared) -> Result<Vec<String>, KindError> {
     let mut models = Vec::new();
-    for (index, source) in body.targets("models", learner::ARTIFACT)?.into_iter().enumerate() {
-        let path = format!("models.{index}");
+    let (key, artifact) = if body.value("backtests").is_some() { ("backtests", BACKTEST) } else { ("models", learner::ARTIFACT) };
+    for (index, source) in body.targets(key, artifact)?.into_iter().enumerate() {
+        let path = format!("{key}.{index}");
         let Source::Target { name, .. } = &source else { continue };
         if models.iter().any(|model| model == name.as_str()) {
             return Err(body.error(&path, "this model is listed twice"));
@@ -134,7 +150,9 @@ fn models(body: Body, context: &DeclareContext, declared: &mut Declared) -> Resu
             return Err(body.error(&path, "a model called 'naive' could not be told from the yardstick; give it another name"));
         }
         models.push(name.to_string());
-        declared.engines.extend(predictors(body, context, &source, &path)?);
+        if key == "models" {
+            declared.engines.extend(predictors(body, context, &source, &path)?);
+        }
         declared.places.insert(slot(index), body.place(&path));
         declared.inputs.insert(slot(index), source);
     }
@@ -188,6 +206,17 @@ pub enum EvaluateError {
         /// Which rows.
         seen: Box<Seen>,
     },
+    /// Out-of-sample forecasts cannot be read.
+    #[error(transparent)]
+    Backtest(#[from] BacktestFileError),
+    /// Out-of-sample forecasts of different days.
+    #[error("'{model}' forecasts other days than '{first}', so they cannot be told apart by their errors")]
+    OtherDays {
+        /// The backtest.
+        model: String,
+        /// The one listed first.
+        first: String,
+    },
     /// The rows are none of a frame's `test`.
     #[error("these are no test rows: they have no dates of outcomes")]
     NotTestRows,
@@ -216,6 +245,7 @@ impl EvaluateError {
             }
             Self::Regimes(RegimeError::Column(_)) => RunError::invalid(self),
             Self::Regimes(_) => RunError::refused(self).hint("extend the calendar of regimes: every day belongs to one"),
+            Self::OtherDays { .. } => RunError::refused(self).hint("measure backtests of one frame together"),
             Self::Block(short) => RunError::invalid(self).hint(format!("bootstrap = {{ block = {} }}, or leave it out", short.open)),
             Self::Model { source: TrainedError::OtherQuestion { .. } | TrainedError::Frame(FrameFileError::Feature { .. }), .. } => {
                 RunError::invalid(self)
@@ -233,6 +263,9 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
     let spec: Spec = request.params()?;
     let models = (0..spec.models.len()).map(|index| request.input(&slot(index)).map(Path::to_owned)).collect::<Result<Vec<_>, _>>()?;
     let regimes = spec.regimes.is_some().then(|| request.input(REGIMES_SLOT)).transpose()?.map(Path::to_owned);
+    if spec.backtests {
+        return judge_backtests(&spec, &models, regimes.as_deref(), &request.output(ARTIFACT)?).map_err(|error| error.as_failure());
+    }
     let inputs = Inputs { test: request.input(FRAME_SLOT)?.to_owned(), models, regimes };
     judge(&spec, &inputs, &request.output(ARTIFACT)?).map_err(|error| error.as_failure())
 }
@@ -255,13 +288,7 @@ pub struct Inputs {
 pub fn judge(spec: &Spec, inputs: &Inputs, out: &Path) -> Result<Response, EvaluateError> {
     let frame = frame_file::read(&inputs.test)?;
     let rows = test_rows(&frame)?;
-    let regimes = match (&spec.regimes, &inputs.regimes) {
-        (Some(columns), Some(folder)) => {
-            let calendar = table_file::read(&folder.join(table_file::FILE_NAME))?;
-            Some(regimes::of_rows(&rows, &calendar, &columns.regime, &columns.date)?)
-        }
-        _ => None,
-    };
+    let regimes = regimes_of(spec, inputs.regimes.as_deref(), &rows)?;
     let (mut models, mut importance) = (Vec::with_capacity(inputs.models.len()), Vec::new());
     for (name, folder) in spec.models.iter().zip(&inputs.models) {
         let failed = |source| EvaluateError::Model { model: name.clone(), source };
@@ -280,6 +307,50 @@ pub fn judge(spec: &Spec, inputs: &Inputs, out: &Path) -> Result<Response, Evalu
     let told = Told { frame: &frame.record, rows: &rows, models: &models, judgement: &judgement, explained: explained.as_ref() };
     evaluate_report::write(&told, out)?;
     Ok(evaluate_report::response(&judgement))
+}
+
+/// Measures out-of-sample forecasts and writes the `metrics` artifact into `out`.
+///
+/// # Errors
+/// When they are of different days, a day has no regime, or a file cannot be read or written.
+pub fn judge_backtests(spec: &Spec, folders: &[PathBuf], regimes: Option<&Path>, out: &Path) -> Result<Response, EvaluateError> {
+    let backtests = folders.iter().map(|folder| backtest_file::read(folder)).collect::<Result<Vec<_>, _>>()?;
+    if let Err(StackingError::Days { member }) = stacking::same_days(&backtests) {
+        return Err(EvaluateError::OtherDays { model: spec.models[member].clone(), first: spec.models[0].clone() });
+    }
+    let record = backtest_file::read_record(&folders[0])?;
+    let rows = rows_of(&backtests[0]);
+    let regimes = regimes_of(spec, regimes, &rows)?;
+    let named = spec.models.iter().zip(backtests);
+    let models: Vec<Judged> =
+        named.map(|(name, backtest)| Judged { model: name.clone(), predicted: backtest.predicted, quantile: None }).collect();
+    let judgement = segments::judge(&rows, &models, regimes.as_deref(), &spec.bootstrap)?;
+    let told = Told { frame: &record.frame, rows: &rows, models: &models, judgement: &judgement, explained: None };
+    evaluate_report::write(&told, out)?;
+    let mut response = evaluate_report::response(&judgement);
+    if matches!(record.frame.folds, Some(Folds::Purged(_))) {
+        response
+            .notes
+            .push("purged folds learn from what came later too: these errors are no picture of how a model would have done".into());
+    }
+    Ok(response)
+}
+
+fn rows_of(backtest: &Predictions) -> Vec<TestRow> {
+    let date = |days: i32| chrono::NaiveDate::from_epoch_days(days).unwrap_or_default();
+    let row = |at: usize| TestRow {
+        date: date(backtest.dates[at]),
+        outcome_date: date(backtest.outcome_dates[at]),
+        price: backtest.price[at],
+        actual: backtest.actual[at],
+    };
+    (0..backtest.dates.len()).map(row).collect()
+}
+
+fn regimes_of(spec: &Spec, folder: Option<&Path>, rows: &[TestRow]) -> Result<Option<Vec<String>>, EvaluateError> {
+    let (Some(columns), Some(folder)) = (&spec.regimes, folder) else { return Ok(None) };
+    let calendar = table_file::read(&folder.join(table_file::FILE_NAME))?;
+    Ok(Some(regimes::of_rows(rows, &calendar, &columns.regime, &columns.date)?))
 }
 
 /// The first of the rows that are explained.
@@ -359,7 +430,7 @@ mod tests {
         fn judge(&self, models: &[&str]) -> Result<Response, EvaluateError> {
             let folders: Vec<_> = models.iter().map(|name| self.path(name)).collect();
             let models = models.iter().map(|name| format!("model/{name}")).collect();
-            let spec = Spec { models, bootstrap: Bootstrap::default(), regimes: None, explain: None };
+            let spec = Spec { models, bootstrap: Bootstrap::default(), regimes: None, explain: None, backtests: false };
             let inputs = Inputs { test: self.path("test"), models: folders, regimes: None };
             judge(&spec, &inputs, &self.path("out"))
         }
@@ -438,7 +509,7 @@ mod tests {
                 body: serde_json::from_value(body).unwrap(),
                 common: Common::default(),
                 place: Place::default(),
-                places: BTreeMap::new(),
+                places: std::collections::BTreeMap::new(),
             };
             let context = DeclareContext {
                 text: &|_| Err(String::new()),
