@@ -241,7 +241,8 @@ proptest! {
     #[test]
     fn rows_that_arrive_after_the_valid_range_leave_the_fit_as_it_was(
         horizon in any_horizon(),
-        gaps in prop::collection::btree_set(0_u64..90, 0..20),
+        // With more gaps the 30 valid days may hold no outcome 24 rows ahead.
+        gaps in prop::collection::btree_set(0_u64..90, 0..6),
         later in prop::collection::btree_set(90_u64..260, 40..80),
         later_still in prop::collection::btree_set(90_u64..400, 1..80),
         test_from in 90_u64..100,
