@@ -60,6 +60,43 @@ fn said(errors: &[BuildError<KindError>]) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 
+#[test]
+fn a_key_that_means_nothing_is_shown_at_the_key() {
+    let context = DeclareContext {
+        text: &|_| Ok("SELECT @n AS x FROM a.b".into()),
+        files: &|path| vec![path.to_owned()],
+        env: &|_| None,
+        kind_of: &|name| Some(if name == "f" { "frame" } else { "table" }.to_owned()),
+        as_of: None,
+    };
+    let frame = "features = \"a.b\"\ncolumns = [\"x\"]";
+    let price = "price = { table = \"a.b\", column = \"x\" }";
+    let horizon = "horizon = { rows = 5 }";
+    let split = "split = { train = [2000-01-01, 2001-01-01], valid = [2001-02-01, 2002-01-01], test = [2002-02-01] }";
+    let stanza = |kind: &str, lines: &[&str]| format!("[{kind}.\"t\"]\n{}\n", lines.join("\n"));
+    for (text, key) in [
+        (stanza("sql", &["query = \"SELECT 1 AS x\"", "querry = \"SELECT\""]), "querry"),
+        (stanza("sql", &["file = \"a.sql\"", "params = { n = 1, m = 2 }"]), "m"),
+        (stanza("frame", &[frame, price, horizon, "split = { train = [2000-01-01, 2001-01-01], trial = [2002-01-01] }"]), "trial"),
+        (stanza("frame", &[frame, "price = { table = \"a.b\", column = \"x\", colum = \"y\" }", horizon, split]), "colum"),
+        (stanza("frame", &[frame, price, "horizon = { rowz = 5 }", split]), "rowz"),
+        (stanza("frame", &[frame, price, horizon, split, "[frame.\"t\".pric]\ntable = \"a.b\""]), "pric"),
+        (stanza("lightgbm", &["frame = \"f\"", "params = { learning_rat = 0.1 }"]), "learning_rat"),
+        (stanza("lightgbm", &["frame = \"f\"", "[lightgbm.\"t\".params]\nlearning_rat = 0.1"]), "learning_rat"),
+        (stanza("xgboost", &["frame = \"f\"", "params = { etaa = 0.1 }"]), "etaa"),
+        (stanza("table", &["from = \"a.b\"", "columns = [\"x\"]", "types = { y = \"INT64\" }"]), "y"),
+        (stanza("command", &["shell = \"true\"", "outputs = [\"o\"]", "timout = \"1m\""]), "timout"),
+    ] {
+        let (recipe, mut errors) = parse("recipes/a.toml", &text);
+        let mut stanzas = Vec::new();
+        expand(recipe, &Lets::default(), &mut stanzas, &mut errors);
+        assert_eq!(errors, [], "{text}");
+        let refused = registry::declare(&stanzas[0], &context).map(|_| ()).unwrap_err();
+        let shown = &text[refused[0].place.span.clone()];
+        assert_eq!(shown, key, "{}: {text}", refused[0]);
+    }
+}
+
 /// What a graph says, without the places.
 fn summary(graph: &TargetGraph) -> Vec<String> {
     let names = |ids: &[_]| ids.iter().map(|id| graph[*id].name().to_string()).collect::<Vec<_>>().join(" ");

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use cbi::kinds::registry::KINDS;
 use cbi::kinds::schema;
-use cbi::model::recipe::Place;
+use cbi::model::recipe::{Place, Spot};
 use cbi::syntax::recipe::COMMON_KEYS;
 use cbi::syntax::settings::SECTIONS;
 use cbi::syntax::shape::{Key, Want, check};
@@ -88,7 +88,7 @@ fn table(keys: &'static [Key]) -> BoxedStrategy<Map<String, Value>> {
 
 fn agree(keys: &'static [Key], schema: &Value, body: Map<String, Value>) -> Result<(), TestCaseError> {
     let value = Value::Object(body.clone());
-    let errors = check("it", &body.into_iter().collect::<BTreeMap<_, _>>(), keys, &|_| Place::default());
+    let errors = check("it", &body.into_iter().collect::<BTreeMap<_, _>>(), keys, &|_| Spot::both(Place::default()));
     prop_assert_eq!(errors.is_empty(), takes(schema, &value), "{}\n{:?}", value, errors);
     Ok(())
 }

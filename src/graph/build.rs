@@ -31,7 +31,7 @@ pub struct TargetGraph {
 /// One target.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Its stanza; `body` and `places` are let go once its kind has declared it, for a large workspace's sake.
+    /// Its stanza; `body` and `spots` are let go once its kind has declared it, for a large workspace's sake.
     pub stanza: Arc<Stanza>,
     /// The version of its kind.
     pub version: u32,
@@ -189,7 +189,7 @@ fn declare_one(mut stanza: Stanza, implicit: bool, declare: impl Fn(&Stanza) -> 
     });
     let places = places.collect();
     stanza.body = BTreeMap::new();
-    stanza.places = BTreeMap::new();
+    stanza.spots = BTreeMap::new();
     declared.places = BTreeMap::new();
     let stanza = Arc::new(stanza);
     let node = Node { stanza, version, declared, deps: Vec::new(), dependants: Vec::new(), implicit, missing: Vec::new(), refused };
@@ -200,13 +200,13 @@ fn declare_one(mut stanza: Stanza, implicit: bool, declare: impl Fn(&Stanza) -> 
 /// stanza's header.
 fn place_of<'a>(stanza: &'a Stanza, declared: &'a Declared, slot: &str) -> &'a Place {
     let named = || match slot.split_once(':') {
-        None => stanza.places.get(slot),
+        None => stanza.spots.get(slot),
         Some((key, item)) => {
-            let item = stanza.places.get(&format!("{key}s.{item}"));
-            item.or_else(|| stanza.places.get(&format!("{key}s"))).or_else(|| stanza.places.get(key))
+            let item = stanza.spots.get(&format!("{key}s.{item}"));
+            item.or_else(|| stanza.spots.get(&format!("{key}s"))).or_else(|| stanza.spots.get(key))
         }
     };
-    declared.places.get(slot).or_else(named).unwrap_or(&stanza.place)
+    declared.places.get(slot).or_else(|| named().map(|spot| &spot.value)).unwrap_or(&stanza.place)
 }
 
 /// Names used twice, or that some file systems cannot hold side by side. The stanzas are sorted by name.
@@ -242,7 +242,7 @@ fn implicit(targets: &[Target], tables: &BTreeSet<String>) -> Vec<Stanza> {
         body: BTreeMap::new(),
         common: Common::default(),
         place: place.clone(),
-        places: BTreeMap::new(),
+        spots: BTreeMap::new(),
     };
     wanted.into_iter().map(stanza).collect()
 }

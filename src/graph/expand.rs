@@ -9,7 +9,7 @@ use toml::de::{DeString, DeValue};
 
 use crate::base::name::TargetName;
 use crate::base::units;
-use crate::model::recipe::{Common, Place, Stanza};
+use crate::model::recipe::{Common, Place, Spot, Stanza};
 use crate::syntax::condition::{self, Condition};
 use crate::syntax::error::{Fault, SyntaxError};
 use crate::syntax::interpolate::{Resolver, Scope, Values};
@@ -134,21 +134,21 @@ impl<'a> Expansion<'a, '_> {
         let scope = [variables, self.own, self.shared];
         let mut resolver = Resolver { source: self.source, scope: Scope(&scope), errors: self.errors };
         let name = resolver.text(&self.stanza.name, self.stanza.name_span.clone());
-        let (mut body, mut common, mut places) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut body, mut common, mut spots) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for (key, written) in &self.stanza.body {
-            let key = key.get_ref().as_ref();
-            if matches!(key, "for" | "where") {
+            let name = key.get_ref().as_ref();
+            if matches!(name, "for" | "where") {
                 continue;
             }
-            let value = resolver.resolve(key, written, Some(&mut places));
-            let to = if COMMON_KEYS.iter().any(|known| known.name == key) { &mut common } else { &mut body };
-            to.insert(key.to_owned(), value);
+            let value = resolver.entry(name, key, written, &mut spots);
+            let to = if COMMON_KEYS.iter().any(|known| known.name == name) { &mut common } else { &mut body };
+            to.insert(name.to_owned(), value);
         }
         let place = self.source.place(self.stanza.header.clone());
         let name = self.name(&name)?;
-        let common = self.common(&common, &places, &place);
+        let common = self.common(&common, &spots, &place);
         let kind = self.stanza.kind.clone().into_owned();
-        (self.errors.len() == before).then_some(Stanza { kind, name, body, common, place, places })
+        (self.errors.len() == before).then_some(Stanza { kind, name, body, common, place, spots })
     }
 
     fn name(&mut self, name: &Value) -> Option<TargetName> {
@@ -164,12 +164,12 @@ impl<'a> Expansion<'a, '_> {
         None
     }
 
-    fn common(&mut self, given: &BTreeMap<String, Value>, places: &BTreeMap<String, Place>, header: &Place) -> Common {
+    fn common(&mut self, given: &BTreeMap<String, Value>, spots: &BTreeMap<String, Spot>, header: &Place) -> Common {
         if given.is_empty() {
             return Common::default();
         }
-        let place = |path: &str| places.get(path).unwrap_or(header).clone();
-        self.errors.extend(shape::check(&self.stanza.kind, given, COMMON_KEYS, &place));
+        let spot = |path: &str| spots.get(path).cloned().unwrap_or_else(|| Spot::both(header.clone()));
+        self.errors.extend(shape::check(&self.stanza.kind, given, COMMON_KEYS, &spot));
         let text = |key: &str| given.get(key).and_then(Value::as_str);
         let int = |key: &str| given.get(key).and_then(Value::as_i64);
         Common {

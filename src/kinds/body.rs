@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::base::name::{TargetName, nearest};
 use crate::kinds::context::{DeclareContext, KindError};
-use crate::model::recipe::{Place, Source, Stanza};
+use crate::model::recipe::{Place, Source, Spot, Stanza};
 use crate::syntax::error::{Fault, SyntaxError};
 use crate::syntax::shape::{self, Key};
 
@@ -19,7 +19,7 @@ pub struct Body<'a>(pub &'a Stanza);
 pub fn check(stanza: &Stanza, keys: &[Key]) -> Vec<KindError> {
     let body = Body(stanza);
     let owner = format!("{} '{}'", stanza.kind, stanza.name);
-    let errors = shape::check(&owner, &stanza.body, keys, &|path| body.place(path));
+    let errors = shape::check(&owner, &stanza.body, keys, &|path| body.spot(path));
     errors.into_iter().map(|error| refusal(error, stanza)).collect()
 }
 
@@ -126,22 +126,27 @@ impl<'a> Body<'a> {
         })
     }
 
-    /// Where the value at a dotted path stands, else the nearest enclosing one, else the stanza's header.
+    /// Where the key and value at a dotted path stand, else the nearest enclosing ones, else the stanza's header.
+    #[must_use]
+    pub fn spot(self, path: &str) -> Spot {
+        let mut paths = std::iter::successors(Some(path), |path| path.rsplit_once('.').map(|(outer, _)| outer));
+        paths.find_map(|path| self.0.spots.get(path)).cloned().unwrap_or_else(|| Spot::both(self.0.place.clone()))
+    }
+
+    /// Where the value at a dotted path stands.
     #[must_use]
     pub fn place(self, path: &str) -> Place {
-        let mut path = path;
-        loop {
-            if let Some(place) = self.0.places.get(path) {
-                return place.clone();
-            }
-            let Some((outer, _)) = path.rsplit_once('.') else { return self.0.place.clone() };
-            path = outer;
-        }
+        self.spot(path).value
     }
 
     /// A refusal at the value of a key (`""`: the stanza's header).
     pub fn error(self, path: &str, message: impl Into<String>) -> KindError {
         KindError::new(self.place(path), message)
+    }
+
+    /// A refusal of a key that should not be there, at the key itself.
+    pub fn key_error(self, path: &str, message: impl Into<String>) -> KindError {
+        KindError::new(self.spot(path).key(), message)
     }
 }
 

@@ -86,7 +86,7 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
 /// `run` or `shell` with its value, and the program of this machine that it starts; one given by a relative path is an input, not of the machine.
 fn program(body: Body) -> Result<(&'static str, Value, Option<String>), KindError> {
     match (body.value("run"), body.text("shell")) {
-        (Some(_), Some(_)) => Err(body.error("shell", "'run' and 'shell' are two ways to say one thing; keep one")),
+        (Some(_), Some(_)) => Err(body.key_error("shell", "'run' and 'shell' are two ways to say one thing; keep one")),
         (None, None) => {
             Err(body.error("", format!("command '{}' needs 'run' or 'shell'", body.0.name)).hint("add: run = [\"program\", \"argument\"]"))
         }
@@ -180,7 +180,7 @@ fn pass_env(body: Body, context: &DeclareContext) -> Result<Value, KindError> {
         all.insert(name.to_owned(), json!((context.env)(name)));
     }
     match given.into_iter().flatten().find(|(name, _)| name.is_empty() || name.contains(['=', '\0'])) {
-        Some((name, _)) => Err(body.error("env", format!("'{name}' cannot be a variable's name"))),
+        Some((name, _)) => Err(body.key_error(&format!("env.{name}"), format!("'{name}' cannot be a variable's name"))),
         None => Ok(Value::Object(all)),
     }
 }
@@ -199,7 +199,7 @@ mod tests {
             body: body.into_iter().collect(),
             common: Common::default(),
             place: crate::model::recipe::Place::default(),
-            places: BTreeMap::new(),
+            spots: BTreeMap::new(),
         }
     }
 

@@ -509,7 +509,7 @@ mod tests {
                 body: serde_json::from_value(body).unwrap(),
                 common: Common::default(),
                 place: Place::default(),
-                places: std::collections::BTreeMap::new(),
+                spots: std::collections::BTreeMap::new(),
             };
             let context = DeclareContext {
                 text: &|_| Err(String::new()),

@@ -272,7 +272,7 @@ pub fn make(spec: &FrameSpec, features: &Path, prices: &Path, out: &Path) -> Res
 mod tests {
     use super::*;
     use crate::kinds::body;
-    use crate::model::recipe::{Common, Place, Source};
+    use crate::model::recipe::{Common, Place, Source, Spot};
 
     fn good() -> Value {
         json!({
@@ -293,7 +293,7 @@ mod tests {
             body: map.into_iter().collect(),
             common: Common::default(),
             place: place(0..1),
-            places: places.iter().enumerate().map(|(at, path)| ((*path).to_owned(), place(at + 10..at + 11))).collect(),
+            spots: places.iter().enumerate().map(|(at, path)| ((*path).to_owned(), Spot::both(place(at + 10..at + 11)))).collect(),
         };
         let named = |error: &KindError| {
             let path = places.get(error.place.span.start.wrapping_sub(10)).unwrap_or(&"stanza");

@@ -94,7 +94,7 @@ fn params(body: Body, query: &Sql, at: &dyn Fn(Range<usize>) -> Place, context: 
     let given = body.table("params").cloned().unwrap_or_default();
     let used = || query.params.iter().map(|(name, _)| name.as_str());
     if let Some(name) = given.keys().find(|name| !used().any(|used| used == *name)) {
-        let error = body.error(&format!("params.{name}"), format!("the query does not use @{name}"));
+        let error = body.key_error(&format!("params.{name}"), format!("the query does not use @{name}"));
         return Err(match nearest(name, used()) {
             Some(near) => error.hint(format!("did you mean '{near}'?")),
             None => error,

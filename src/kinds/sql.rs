@@ -39,7 +39,7 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
 
 fn query_of(body: Body, context: &DeclareContext) -> Result<Declared, KindError> {
     match (body.text("query"), body.text("file")) {
-        (Some(_), Some(_)) => Err(body.error("query", "'file' and 'query' are two ways to say one thing; keep one")),
+        (Some(_), Some(_)) => Err(body.key_error("query", "'file' and 'query' are two ways to say one thing; keep one")),
         (None, None) => Err(body.error("", format!("sql '{}' needs 'file' or 'query'", body.0.name)).hint("add: file = \"sql/name.sql\"")),
         (Some(text), None) => query::declare(body, text, &|_| body.place("query"), context),
         (None, Some(_)) => {
@@ -77,7 +77,7 @@ mod tests {
             body: map.into_iter().collect(),
             common: Common::default(),
             place: Place { file: "recipes/x.toml".into(), span: 0..5 },
-            places: [].into(),
+            spots: [].into(),
         };
         assert_eq!(body::check(&stanza, KIND.keys), []);
         let text = |path: &str| if path == "sql/a.sql" { Ok(Arc::from(TEXT)) } else { Err("no such file".to_owned()) };

@@ -56,7 +56,7 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
     let body = Body(stanza);
     if let Some(text) = body.text("query") {
         if let Some(key) = ["from", "columns", "types"].into_iter().find(|key| body.value(key).is_some()) {
-            return Err(body.error(key, format!("'{key}' and 'query' do not go together; let the query say it")));
+            return Err(body.key_error(key, format!("'{key}' and 'query' do not go together; let the query say it")));
         }
         let mut declared = query::declare(body, text, &|_| body.place("query"), context)?;
         checks::declare(body, "warn", &[], &mut declared)?;
@@ -110,7 +110,7 @@ fn types<'a>(body: Body<'a>, columns: &[&str]) -> Result<BTreeMap<&'a str, &'a s
             }));
         }
         if !columns.is_empty() && !columns.contains(&column.as_str()) {
-            return Err(body.error(&path, format!("'{column}' is not among 'columns'")));
+            return Err(body.key_error(&path, format!("'{column}' is not among 'columns'")));
         }
         types.insert(column.as_str(), name);
     }
@@ -161,7 +161,7 @@ mod tests {
             body: map.into_iter().collect(),
             common: Common::default(),
             place: Place { file: "recipes/x.toml".into(), span: 0..5 },
-            places: [].into(),
+            spots: [].into(),
         };
         assert_eq!(body::check(&stanza, KIND.keys), []);
         let nothing = |_: &str| Err("no such file".to_owned());

@@ -87,10 +87,14 @@ pub fn predictors(body: Body, context: &DeclareContext, model: &Source, path: &s
     Ok(names.iter().map(|&name| name.to_owned()).collect())
 }
 
-/// A refused parameter, at its place.
+/// A refused parameter: at its value where that is wrong, else at its name.
 #[must_use]
 pub fn refused(body: Body, error: &ParameterError) -> KindError {
-    let refusal = body.error(&format!("params.{}", error.name()), error.to_string());
+    let path = format!("params.{}", error.name());
+    let refusal = match error {
+        ParameterError::Value { .. } => body.error(&path, error.to_string()),
+        _ => body.key_error(&path, error.to_string()),
+    };
     match error.hint() {
         Some(hint) => refusal.hint(hint),
         None => refusal,

@@ -17,6 +17,35 @@ pub struct Place {
     pub span: Range<usize>,
 }
 
+/// Where a key and its value stand. What has no key, an item of a list or a stanza itself, has one place for both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// The value.
+    pub value: Place,
+    /// The bytes of the key, in the same file.
+    key: Range<usize>,
+}
+
+impl Spot {
+    /// A value, and the bytes of its key in the same file.
+    #[must_use]
+    pub fn new(key: Range<usize>, value: Place) -> Self {
+        Self { value, key }
+    }
+
+    /// One place for both.
+    #[must_use]
+    pub fn both(place: Place) -> Self {
+        Self { key: place.span.clone(), value: place }
+    }
+
+    /// Where the key stands.
+    #[must_use]
+    pub fn key(&self) -> Place {
+        Place { file: self.value.file.clone(), span: self.key.clone() }
+    }
+}
+
 /// One target's stanza: kind, name and resolved values.
 #[derive(Debug, Clone)]
 pub struct Stanza {
@@ -30,8 +59,8 @@ pub struct Stanza {
     pub common: Common,
     /// Where the stanza's header stands.
     pub place: Place,
-    /// Where each value stands, by its dotted path: `price`, `price.table`, `models.0`.
-    pub places: BTreeMap<String, Place>,
+    /// Where each key and value stand, by dotted path: `price`, `price.table`, `models.0`.
+    pub spots: BTreeMap<String, Spot>,
 }
 
 /// The keys that every stanza may have.

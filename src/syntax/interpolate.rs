@@ -7,10 +7,10 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeString, DeValue};
 
 use crate::base::name::nearest;
-use crate::model::recipe::Place;
+use crate::model::recipe::Spot;
 use crate::syntax::error::{Fault, SyntaxError};
 use crate::syntax::recipe::SourceText;
 
@@ -145,12 +145,15 @@ pub struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// The value as JSON; `null` where it could not be resolved. Where `places` is given, the place of the value and of each value inside it
-    /// is added under its dotted path.
-    pub fn resolve(&mut self, path: &str, written: &Spanned<DeValue>, mut places: Option<&mut BTreeMap<String, Place>>) -> Value {
-        if let Some(places) = places.as_deref_mut() {
-            places.insert(path.to_owned(), self.source.place(written.span()));
-        }
+    /// The value of a key as [`resolve`](Self::resolve) gives it, with the key's own spot among `spots`.
+    pub fn entry(&mut self, path: &str, key: &Spanned<DeString>, written: &Spanned<DeValue>, spots: &mut BTreeMap<String, Spot>) -> Value {
+        spots.insert(path.to_owned(), Spot::new(key.span(), self.source.place(written.span())));
+        self.resolve(path, written, Some(spots))
+    }
+
+    /// The value as JSON; `null` where it could not be resolved. Where `spots` is given, the spot of each value inside it is added under its
+    /// dotted path.
+    pub fn resolve(&mut self, path: &str, written: &Spanned<DeValue>, mut spots: Option<&mut BTreeMap<String, Spot>>) -> Value {
         match written.get_ref() {
             DeValue::String(text) => self.text(text, written.span()),
             DeValue::Boolean(value) => Value::Bool(*value),
@@ -164,13 +167,24 @@ impl Resolver<'_> {
                 self.number(number.map(Value::Number), value.as_str(), written.span())
             }
             DeValue::Array(items) => {
-                let items = items.iter().enumerate();
-                Value::Array(items.map(|(index, item)| self.resolve(&format!("{path}.{index}"), item, places.as_deref_mut())).collect())
+                let items = items.iter().enumerate().map(|(index, item)| {
+                    let path = format!("{path}.{index}");
+                    if let Some(spots) = spots.as_deref_mut() {
+                        spots.insert(path.clone(), Spot::both(self.source.place(item.span())));
+                    }
+                    self.resolve(&path, item, spots.as_deref_mut())
+                });
+                Value::Array(items.collect())
             }
             DeValue::Table(entries) => {
                 let mut map = Map::new();
                 for (key, item) in entries {
-                    map.insert(key.get_ref().to_string(), self.resolve(&format!("{path}.{}", key.get_ref()), item, places.as_deref_mut()));
+                    let path = format!("{path}.{}", key.get_ref());
+                    let value = match spots.as_deref_mut() {
+                        Some(spots) => self.entry(&path, key, item, spots),
+                        None => self.resolve(&path, item, None),
+                    };
+                    map.insert(key.get_ref().to_string(), value);
                 }
                 Value::Object(map)
             }

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::base::name::nearest;
 use crate::base::units;
-use crate::model::recipe::Place;
+use crate::model::recipe::Spot;
 use crate::syntax::error::{Fault, SyntaxError};
 use crate::syntax::interpolate::{Resolver, Scope};
 use crate::syntax::lets::{self, Lets};
@@ -65,17 +65,17 @@ pub fn parse(path: &str, text: &str, profile: Option<&str>) -> Result<Settings, 
     let source = SourceText { path: path.into(), text };
     let (mut root, mut errors) = document(&source);
     let profile_lets = profile.map(|name| profile_lets(&mut root, name)).unwrap_or_default();
-    let (lets, body, places) = resolve(&source, &root, &profile_lets, &mut errors);
-    let place = |path: &str| {
+    let (lets, body, spots) = resolve(&source, &root, &profile_lets, &mut errors);
+    let spot = |path: &str| {
         let mut paths = std::iter::successors(Some(path), |path| path.rsplit_once('.').map(|(outer, _)| outer));
-        paths.find_map(|path| places.get(path)).cloned().unwrap_or_else(|| source.place(0..0))
+        paths.find_map(|path| spots.get(path)).cloned().unwrap_or_else(|| Spot::both(source.place(0..0)))
     };
-    errors.extend(shape::check(path, &body, SECTIONS, &place));
+    errors.extend(shape::check(path, &body, SECTIONS, &spot));
     let empty = Value::Null;
     let chosen = match profile {
         None => &empty,
         Some(name) => body.get("profile").and_then(|all| all.get(name)).unwrap_or_else(|| {
-            errors.push(unknown_profile(&body, name).at(place("profile")));
+            errors.push(unknown_profile(&body, name).at(spot("profile").key()));
             &empty
         }),
     };
@@ -88,7 +88,7 @@ fn resolve(
     root: &DeTable,
     profile: &DeTable,
     errors: &mut Vec<SyntaxError>,
-) -> (Lets, BTreeMap<String, Value>, BTreeMap<String, Place>) {
+) -> (Lets, BTreeMap<String, Value>, BTreeMap<String, Spot>) {
     let mut table = DeTable::new();
     if let Some(DeValue::Table(common)) = root.get("let").map(toml::Spanned::get_ref) {
         table.extend(common.clone());
@@ -99,17 +99,16 @@ fn resolve(
     }
     let lets = lets::resolve(source, &table, &Lets::default(), errors);
     let mut resolver = Resolver { source, scope: Scope(&[&lets.values]), errors };
-    let mut places = BTreeMap::new();
+    let mut spots = BTreeMap::new();
     let mut body = BTreeMap::new();
     for (key, value) in root {
         let name = key.get_ref().to_string();
         // A [let] was resolved above, and mistakes in it were reported there.
         let is_let = name == "let" && matches!(value.get_ref(), DeValue::Table(_));
-        let value = if is_let { Value::Object(serde_json::Map::new()) } else { resolver.resolve(&name, value, Some(&mut places)) };
-        places.insert(name.clone(), source.place(key.span()));
+        let value = if is_let { Value::Object(serde_json::Map::new()) } else { resolver.entry(&name, key, value, &mut spots) };
         body.insert(name, value);
     }
-    (lets, body, places)
+    (lets, body, spots)
 }
 
 /// The `[profile.NAME.let]` table, taken out so that it is resolved with the other `[let]` values.
@@ -194,10 +193,27 @@ let = { market = "zl" }
                 "5: 'limits.memory' must be a size such as \"2GiB\", found the number 5",
                 "limts: unknown key 'limts' in cbi.toml",
                 "\"soon\": 'workspace.as_of' must be a date such as 2019-01-03, found the string \"soon\"",
-                "\"x\": unknown key 'workspace.nam' in cbi.toml",
+                "nam: unknown key 'workspace.nam' in cbi.toml",
                 "workspace: cbi.toml needs the key 'workspace.name'",
                 ": there is no profile 'x'",
             ]
         );
+    }
+
+    #[test]
+    fn a_key_that_means_nothing_is_shown_at_the_key() {
+        for (section, key) in [
+            ("[workspace]\nname = \"x\"\nnam = \"x\"", "nam"),
+            ("[workspace]\nname = \"x\"\n[limits]\njobbs = 2", "jobbs"),
+            ("[workspace]\nname = \"x\"\n[profile.a]\njobbs = 2", "jobbs"),
+            ("workspace.name = \"x\"\nworkspace.nam = \"x\"", "nam"),
+            ("workspace = { name = \"x\", nam = \"x\" }", "nam"),
+            ("[workspace]\nname = \"x\"\n[limits.memry]\nx = 1", "memry"),
+            ("[workspace]\nname = \"x\"\n[limts]\njobs = 1", "limts"),
+        ] {
+            let errors = parse("cbi.toml", section, None).unwrap_err();
+            let found: Vec<_> = errors.iter().map(|e| (&section[e.place.span.clone()], e.fault.hint().is_some())).collect();
+            assert_eq!(found, [(key, true)], "{section}");
+        }
     }
 }

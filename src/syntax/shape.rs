@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::base::name::nearest;
 use crate::base::units;
-use crate::model::recipe::Place;
+use crate::model::recipe::Spot;
 use crate::syntax::error::{Fault, SyntaxError};
 
 /// One key of a section.
@@ -74,16 +74,16 @@ impl Key {
     }
 }
 
-/// Every way in which `body` differs from the key table `keys`; `place` gives the place of a value by its dotted path, or of the owner for `""`.
-pub fn check(owner: &str, body: &BTreeMap<String, Value>, keys: &[Key], place: &dyn Fn(&str) -> Place) -> Vec<SyntaxError> {
-    let mut checker = Checker { owner, place, errors: Vec::new() };
+/// Every way in which `body` differs from the key table `keys`; `spot` tells where the key and value at a dotted path stand, or the owner for `""`.
+pub fn check(owner: &str, body: &BTreeMap<String, Value>, keys: &[Key], spot: &dyn Fn(&str) -> Spot) -> Vec<SyntaxError> {
+    let mut checker = Checker { owner, spot, errors: Vec::new() };
     checker.keys("", body.iter(), keys);
     checker.errors
 }
 
 struct Checker<'a> {
     owner: &'a str,
-    place: &'a dyn Fn(&str) -> Place,
+    spot: &'a dyn Fn(&str) -> Spot,
     errors: Vec<SyntaxError>,
 }
 
@@ -98,14 +98,14 @@ impl Checker<'_> {
             } else {
                 let nearest = nearest(name, keys.iter().map(|k| k.name)).map(str::to_owned);
                 let key = path.clone();
-                self.fault(&path, Fault::UnknownKey { key, owner: self.owner.to_owned(), nearest, unquoted: None });
+                self.at_key(&path, Fault::UnknownKey { key, owner: self.owner.to_owned(), nearest, unquoted: None });
             }
         }
         for (key, found) in keys.iter().zip(found) {
             if key.required && !found {
                 let fault =
                     Fault::MissingKey { key: format!("{prefix}{}", key.name), owner: self.owner.to_owned(), want: describe(&key.want) };
-                self.fault(prefix.trim_end_matches('.'), fault);
+                self.at_key(prefix.trim_end_matches('.'), fault);
             }
         }
     }
@@ -140,11 +140,12 @@ impl Checker<'_> {
     }
 
     fn wrong(&mut self, path: &str, value: &Value, want: &Want) {
-        self.fault(path, Fault::WrongValue { key: path.to_owned(), want: describe(want), found: found(value) });
+        let fault = Fault::WrongValue { key: path.to_owned(), want: describe(want), found: found(value) };
+        self.errors.push(fault.at((self.spot)(path).value));
     }
 
-    fn fault(&mut self, path: &str, fault: Fault) {
-        self.errors.push(fault.at((self.place)(path)));
+    fn at_key(&mut self, path: &str, fault: Fault) {
+        self.errors.push(fault.at((self.spot)(path).key()));
     }
 }
 

@@ -14,7 +14,7 @@ use cbi::engine::table_file;
 use cbi::kinds::context::{DeclareContext, KindError};
 use cbi::kinds::request::{Request, Response, RunError};
 use cbi::kinds::{dispatch, registry};
-use cbi::model::recipe::{Common, Declared, Place, Stanza};
+use cbi::model::recipe::{Common, Declared, Place, Spot, Stanza};
 use cbi::model::training::{DateRange, FrameRecord, Horizon, Label, LabelKind, PriceColumn, Split};
 use chrono::{Datelike, NaiveDate};
 use serde_json::Value;
@@ -126,14 +126,15 @@ fn record(features: Vec<String>, kind: LabelKind, weight: bool) -> FrameRecord {
 /// What the stanza `[kind."model/x"]` with these keys declares.
 pub fn declare(kind: &str, threads: u32, body: &Value) -> Result<Declared, Vec<KindError>> {
     let body: BTreeMap<String, Value> = serde_json::from_value(body.clone()).unwrap();
-    let places = body.keys().map(|key| (key.clone(), Place { file: Arc::from("recipes/x.toml"), span: 0..1 })).collect();
+    let place = Place { file: Arc::from("recipes/x.toml"), span: 0..1 };
+    let spots = body.keys().map(|key| (key.clone(), Spot::both(place.clone()))).collect();
     let stanza = Stanza {
         kind: kind.to_owned(),
         name: "model/x".parse().unwrap(),
         body,
         common: Common { threads, ..Common::default() },
         place: Place::default(),
-        places,
+        spots,
     };
     let context = DeclareContext {
         text: &|_| Err("no such file".into()),
