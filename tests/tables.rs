@@ -66,13 +66,45 @@ fn a_csv_is_text_until_a_type_is_said() {
 }
 
 #[test]
-fn a_value_that_does_not_convert_is_found_by_row_and_column() {
+fn a_value_that_does_not_convert_is_found_by_line_and_column() {
     let bench = Bench::new();
-    let source = bench.input("source", "fred.oil.csv", b"date,price\n2019-01-02,46.5\n2019-01-03,.\n");
+    let source = bench.input("source", "fred.oil.csv", b"date,price\n2019-01-02,46.5\n\n2019-01-03,.\n");
     let error = bench.run("table", json!({"from": "fred.oil", "types": {"price": "FLOAT64"}}), &[("source", &source)]).unwrap_err();
-    assert!(error.message.ends_with("row 2, column 'price': \".\" is not FLOAT64"), "{}", error.message);
-    assert_eq!(error.code, ExitCode::ActionFailed);
+    assert!(error.message.ends_with("fred.oil.csv:4, column 'price': \".\" is not FLOAT64"), "{}", error.message);
+    assert_eq!(error.code, ExitCode::Refused);
     assert!(error.hint.unwrap().contains("STRING"));
+}
+
+#[test]
+fn lines_may_end_in_several_ways_and_no_row_is_taken_for_a_comment() {
+    let bench = Bench::new();
+    let source = bench.input("source", "fred.oil.csv", b"date,price\r\n#2019-01-02,1.5\n2019-01-03,NULL\r\n2019-01-04,\"a\0b\"\r");
+    bench.run("table", json!({"from": "fred.oil"}), &[("source", &source)]).unwrap();
+    let rows = json!([["#2019-01-02", "1.5"], ["2019-01-03", "NULL"], ["2019-01-04", "a\0b"]]);
+    assert_eq!(bench.made().1, rows);
+    bench.run("table", json!({"from": "fred.oil", "types": {"date": "STRING"}}), &[("source", &source)]).unwrap();
+    assert_eq!(bench.made().1, rows, "also where the engine has a hand in it");
+}
+
+#[test]
+fn a_file_that_is_not_the_table_it_is_said_to_be_is_refused_by_file_and_line() {
+    let bench = Bench::new();
+    let run = |file: &str, bytes: &[u8]| {
+        let source = bench.input(&format!("{}-{file}", bytes.len()), file, bytes);
+        bench.run("table", json!({"from": "fred.oil"}), &[("source", &source)]).unwrap_err()
+    };
+    for (bytes, said) in [
+        (&b"date,price\n2019-01-02,1,5\n"[..], "fred.oil.csv:2: the row has 3 fields, the header 2"),
+        (b"date,price\n2019-01-02,\xff\n", "fred.oil.csv:2: this is not UTF-8"),
+        (b"date,price\n2019-01-02,\"1\n", "fred.oil.csv:2: a quote opens here that nothing closes"),
+    ] {
+        let error = run("fred.oil.csv", bytes);
+        assert!(error.message.ends_with(said), "{}", error.message);
+        assert_eq!((error.code, error.hint.is_some()), (ExitCode::Refused, true));
+    }
+    let error = run("fred.oil.parquet", b"date,price");
+    assert!(error.message.contains("fred.oil.parquet"), "{}", error.message);
+    assert_eq!((error.code, error.hint.is_some()), (ExitCode::Refused, true), "{}", error.message);
 }
 
 #[test]

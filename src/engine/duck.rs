@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
-use duckdb::{Config, Connection};
+use duckdb::{Config, Connection, appender_params_from_iter};
 
 /// BigQuery's functions where DuckDB's differ.
 const MACROS: &str = include_str!("bigquery.sql");
@@ -99,6 +99,21 @@ impl Duck {
             "CREATE SCHEMA IF NOT EXISTS \"{dataset}\"; CREATE OR REPLACE VIEW \"{dataset}\".\"{table}\" AS SELECT * FROM read_parquet({file});"
         );
         Ok(self.0.execute_batch(&statement)?)
+    }
+
+    /// Makes a table of these rows, all of whose columns are texts, in their order.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub fn fill(&self, name: &str, rows: &RecordBatch) -> Result<(), DuckError> {
+        let columns: Vec<String> = rows.schema().fields().iter().map(|field| format!("{} VARCHAR", quoted(field.name()))).collect();
+        self.execute(&format!("CREATE TABLE {} ({})", quoted(name), columns.join(", ")))?;
+        let columns: Vec<_> = rows.columns().iter().map(|column| column.as_string::<i32>()).collect();
+        let mut appender = self.0.appender(name)?;
+        for row in 0..rows.num_rows() {
+            appender.append_row(appender_params_from_iter(columns.iter().map(|column| column.value(row))))?;
+        }
+        Ok(appender.flush()?)
     }
 
     /// Runs statements that give no rows.

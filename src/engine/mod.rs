@@ -3,6 +3,7 @@
 pub mod backtest_file;
 pub mod calendar;
 pub mod checks;
+pub mod csv;
 pub mod duck;
 pub mod evaluation;
 pub mod folds;

@@ -1,6 +1,7 @@
 //! Owns how a warehouse file becomes a table. Invariant: a value that does not convert is an error with its row and column, never a NULL.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -8,10 +9,12 @@ use arrow::error::ArrowError;
 use serde_json::Value;
 
 use crate::base::name::nearest;
+use crate::engine::csv::{self, Csv, CsvError};
 use crate::engine::duck::{Duck, DuckError, quoted, text};
 use crate::engine::table_cells::cell;
 use crate::engine::table_file::{self, TableFileError};
 use crate::engine::warehouse::Format;
+use crate::io::fs::{self, FsError};
 
 /// Types that a column may be given: their names and the macro that converts a text.
 pub const TYPES: &[(&str, &str)] = &[
@@ -48,12 +51,12 @@ pub enum ImportError {
         nearest: Option<String>,
     },
     /// A value that is not of the type its column was given.
-    #[error("{}: row {row}, column '{column}': {value} is not {wanted}", path.display())]
+    #[error("{}{place}, column '{column}': {value} is not {wanted}", path.display())]
     Value {
         /// The file.
         path: PathBuf,
-        /// The row, the first after the header being 1.
-        row: i64,
+        /// The line of a CSV, or the row of a table without lines.
+        place: Place,
         /// The column.
         column: String,
         /// The value.
@@ -67,7 +70,18 @@ pub enum ImportError {
         /// What was given.
         name: String,
     },
-    /// The file cannot be read as what it is.
+    /// The file is no CSV that has one meaning.
+    #[error("{}:{}: {source}", path.display(), source.line)]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and on which line.
+        source: CsvError,
+    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// The engine fails at it.
     #[error("{}: {source}", path.display())]
     Read {
         /// The file.
@@ -83,12 +97,43 @@ pub enum ImportError {
     Rows(#[from] ArrowError),
 }
 
+/// Where a value stands in its file.
+#[derive(Debug, Clone, Copy)]
+pub enum Place {
+    /// On this line, the first being 1.
+    Line(usize),
+    /// In this row, the first being 1.
+    Row(usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, ":{line}"),
+            Self::Row(row) => write!(f, ": row {row}"),
+        }
+    }
+}
+
 impl ImportError {
+    /// Whether the file's own content is at fault, not the recipe nor the machine.
+    #[must_use]
+    pub fn is_the_files(&self) -> bool {
+        let content = |error: &TableFileError| matches!(error, TableFileError::Parquet { .. } | TableFileError::Type(_));
+        match self {
+            Self::Csv { .. } | Self::Value { .. } => true,
+            Self::Parquet(error) => content(error),
+            _ => false,
+        }
+    }
+
     /// The way out, where one is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Missing { nearest: Some(near), .. } => Some(format!("did you mean '{near}'?")),
+            Self::Csv { source, .. } => source.hint().map(str::to_owned),
+            Self::Parquet(TableFileError::Parquet { .. }) => Some("write the file again: it is no Parquet file, or was cut short".into()),
             Self::Value { .. } => Some("leave the column as STRING and convert it in SQL, where what is no value can be left out".into()),
             Self::Type { .. } => Some(format!("the types are: {}", TYPES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "))),
             _ => None,
@@ -102,13 +147,27 @@ impl ImportError {
 /// # Errors
 /// When the file cannot be read, has not a column that is wanted, or a value does not convert.
 pub fn import(path: &Path, format: Format, wanted: &Wanted) -> Result<RecordBatch, ImportError> {
-    let plain = format == Format::Parquet && wanted.types.is_empty();
-    if plain { project(&table_file::read(path)?, path, &wanted.columns) } else { converted(path, format, wanted) }
+    let csv = match format {
+        Format::Csv => Some(read_csv(path)?),
+        Format::Parquet => None,
+    };
+    if !wanted.types.is_empty() {
+        return converted(path, csv.as_ref(), wanted);
+    }
+    let rows = match csv {
+        Some(csv) => csv.rows,
+        None => table_file::read(path)?,
+    };
+    project(rows, path, &wanted.columns)
 }
 
-fn project(rows: &RecordBatch, path: &Path, columns: &[String]) -> Result<RecordBatch, ImportError> {
+fn read_csv(path: &Path) -> Result<Csv, ImportError> {
+    csv::read(&fs::read(path)?).map_err(|source| ImportError::Csv { path: path.to_owned(), source })
+}
+
+fn project(rows: RecordBatch, path: &Path, columns: &[String]) -> Result<RecordBatch, ImportError> {
     if columns.is_empty() {
-        return Ok(rows.clone());
+        return Ok(rows);
     }
     let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
     let indices: Result<Vec<_>, _> = columns.iter().map(|column| position(column, &names, path)).collect();
@@ -123,20 +182,15 @@ fn position(column: &str, names: &[String], path: &Path) -> Result<usize, Import
     })
 }
 
-fn converted(path: &Path, format: Format, wanted: &Wanted) -> Result<RecordBatch, ImportError> {
+/// The rows with the types that are wanted, converted by the engine.
+fn converted(path: &Path, csv: Option<&Csv>, wanted: &Wanted) -> Result<RecordBatch, ImportError> {
     let failed = |source| ImportError::Read { path: path.to_owned(), source };
     let duck = Duck::open().map_err(failed)?;
-    let file = text(&path.to_string_lossy());
-    let source = match format {
-        Format::Parquet => format!("read_parquet({file})"),
-        // No field may be taken for NULL by its text: an empty one is the empty string, as in BigQuery.
-        Format::Csv => {
-            format!(
-                "read_csv({file}, all_varchar = true, header = true, delim = ',', quote = '\"', escape = '\"', nullstr = '\\0cbi', strict_mode = true)"
-            )
-        }
-    };
-    duck.execute(&format!("CREATE VIEW source AS SELECT * FROM {source}")).map_err(failed)?;
+    match csv {
+        Some(csv) => duck.fill("source", &csv.rows),
+        None => duck.execute(&format!("CREATE VIEW source AS SELECT * FROM read_parquet({})", text(&path.to_string_lossy()))),
+    }
+    .map_err(failed)?;
     let names: Vec<String> =
         duck.rows("SELECT * FROM source LIMIT 0").map_err(failed)?.schema().fields().iter().map(|f| f.name().clone()).collect();
     for column in wanted.types.keys() {
@@ -154,7 +208,7 @@ fn converted(path: &Path, format: Format, wanted: &Wanted) -> Result<RecordBatch
     let rows = duck.rows(&format!("SELECT {} FROM source", items.join(", ")));
     match rows {
         Ok(rows) => Ok(crate::engine::table_types::canonical(&rows).map_err(TableFileError::from)?),
-        Err(error @ DuckError::Value { .. }) => Err(first_wrong(&duck, path, wanted)?.unwrap_or_else(|| failed(error))),
+        Err(error @ DuckError::Value { .. }) => Err(first_wrong(&duck, path, csv, wanted)?.unwrap_or_else(|| failed(error))),
         Err(error) => Err(failed(error)),
     }
 }
@@ -171,7 +225,7 @@ fn conversion(column: &str, to: &str) -> Result<String, ImportError> {
 }
 
 /// The first value that does not convert, in the order of the file.
-fn first_wrong(duck: &Duck, path: &Path, wanted: &Wanted) -> Result<Option<ImportError>, ImportError> {
+fn first_wrong(duck: &Duck, path: &Path, csv: Option<&Csv>, wanted: &Wanted) -> Result<Option<ImportError>, ImportError> {
     let failed = |source| ImportError::Read { path: path.to_owned(), source };
     for (column, to) in &wanted.types {
         let converted = conversion(column, to)?;
@@ -182,9 +236,11 @@ fn first_wrong(duck: &Duck, path: &Path, wanted: &Wanted) -> Result<Option<Impor
         );
         let rows = duck.rows(&sql).map_err(failed)?;
         if rows.num_rows() == 1 {
-            let row = cell(rows.column(0), 0).as_i64().unwrap_or_default();
+            let row = cell(rows.column(0), 0).as_u64().and_then(|row| usize::try_from(row).ok()).unwrap_or_default();
+            let line = csv.and_then(|csv| csv.lines.get(row.checked_sub(1)?)).copied();
+            let place = line.map_or(Place::Row(row), Place::Line);
             let value = cell(rows.column(1), 0);
-            return Ok(Some(ImportError::Value { path: path.to_owned(), row, column: column.clone(), value, wanted: to.clone() }));
+            return Ok(Some(ImportError::Value { path: path.to_owned(), place, column: column.clone(), value, wanted: to.clone() }));
         }
     }
     Ok(None)

@@ -24,7 +24,7 @@ const SLOT: &str = "source";
 /// Kind `table`.
 pub const KIND: Kind = Kind {
     name: "table",
-    version: 1,
+    version: 2,
     about: "A table of the warehouse, pinned: these columns, in canonical order.",
     keys: &[
         Key::optional("from", Want::TableName, "The warehouse table; the target's own name where it is not said."),
@@ -69,13 +69,14 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
     }
     let columns = columns(body)?;
     let types = types(body, &columns)?;
+    // Types are converted to by the functions that SQL has for it, and a check may be a query.
+    let engines: &[&str] = if types.is_empty() && body.value(checks::KEY.name).is_none() { &["parquet"] } else { &["duckdb", "parquet"] };
     let mut declared = Declared {
         params: json!({ "from": from, "columns": columns, "types": types, "key": body.value("key") }),
         inputs: BTreeMap::from([(SLOT.to_owned(), Source::WarehouseTable(from.to_owned()))]),
         places: BTreeMap::from([(SLOT.to_owned(), body.place("from"))]),
         outputs: BTreeSet::from([ARTIFACT.to_owned()]),
-        // A CSV, or types of a Parquet file's columns, are read by the engine.
-        engines: ["duckdb", "parquet"].map(str::to_owned).into(),
+        engines: engines.iter().map(|&engine| engine.to_owned()).collect(),
         ..Declared::default()
     };
     checks::declare(body, "warn", &columns, &mut declared)?;
@@ -134,9 +135,12 @@ fn table(request: &Request) -> Result<Response, RunError> {
     keep(request, &rows, &format!("the warehouse table '{from}'"))
 }
 
-fn failure(error: &ImportError) -> RunError {
+/// What a person is told of a warehouse file that gives no rows.
+#[must_use]
+pub fn failure(error: &ImportError) -> RunError {
     let failure = match error {
         ImportError::Missing { .. } | ImportError::Type { .. } => RunError::invalid(error),
+        error if error.is_the_files() => RunError::refused(error),
         _ => RunError::failed(error),
     };
     match error.hint() {

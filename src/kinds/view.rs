@@ -15,6 +15,7 @@ use crate::engine::table_view;
 use crate::engine::warehouse;
 use crate::io::fs;
 use crate::kinds::request::{Request, Response, RunError};
+use crate::kinds::table::failure;
 
 /// The artifact that holds the answer.
 pub const ARTIFACT: &str = "view";
@@ -68,7 +69,7 @@ fn table(folder: &Path, file: &str) -> Result<RecordBatch, RunError> {
         return table_file::read(&path).map_err(|error| RunError::failed(&error));
     }
     let (path, format) = warehouse::only_file(folder).map_err(|error| RunError::failed(&error))?;
-    table_import::import(&path, format, &Wanted::default()).map_err(|error| RunError::failed(&error))
+    table_import::import(&path, format, &Wanted::default()).map_err(|error| failure(&error))
 }
 
 fn answer<T: Serialize>(request: &Request, answer: &T) -> Result<Response, RunError> {
