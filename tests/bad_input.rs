@@ -175,6 +175,29 @@ fn a_table_without_rows_is_refused() {
     fails(&space, "m.prices", 8, &["no rows"]);
 }
 
+#[test]
+fn a_warehouse_file_that_is_no_table_is_refused_by_its_path_and_line() {
+    let space = with("[table.\"m.prices\"]\n");
+    let file = fs::canonicalize(space.path("warehouse/m.prices.csv")).unwrap();
+    for (bytes, words) in [
+        (&b"date,price\n2020-01-01,1\n2020-01-02,2,3\n"[..], ":3: the row has 3 fields, the header 2"),
+        (b"date,price\n2020-01-01\n", ":2: the row has 1 field, the header 2"),
+        (b"date,price\n2020-01-01,\"1\n", ":2: a quote opens here that nothing closes"),
+        (b"date,price\n2020-01-01,\xe9\n", ":2: this is not UTF-8"),
+    ] {
+        space.write("warehouse/m.prices.csv", bytes);
+        let said = format!("{}{words}", file.display());
+        let built = fails(&space, "m.prices", 8, &[&said]);
+        let failure = built.failure("m.prices");
+        assert!(failure["hint"].is_string(), "{failure}");
+        assert_eq!(failure["log_tail"], serde_json::json!([]), "nothing is said twice");
+        let looked = Built::of(&space.command(&["cat", "m.prices"]).output().unwrap());
+        assert_eq!((looked.code, looked.stderr.contains(&said)), (8, true), "{}", looked.stderr);
+    }
+    space.write("warehouse/m.prices.csv", "date,price\r\n2020-01-01,1\n2020-01-02,2\r\n");
+    space.build(&["m.prices"]).ran(&["m.prices"]);
+}
+
 /// Prices of two hundred days, from one of these expressions over `n`, and a frame on them.
 fn frame(price: &str, feature: &str, train: &str) -> TestSpace {
     let recipes = format!(

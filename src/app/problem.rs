@@ -2,7 +2,7 @@
 
 use crate::app::texts::Texts;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
-use crate::exec::runner::Failure;
+use crate::exec::failure::Failure;
 use crate::graph::error::GraphError;
 use crate::kinds::context::KindError;
 use crate::registry::journal::JournalError;

@@ -11,7 +11,7 @@ use crate::app::workspace::Workspace;
 use crate::base::diagnostic::ExitCode;
 use crate::engine::native;
 use crate::exec::environment::PROGRAM_PATH;
-use crate::exec::runner::Failure;
+use crate::exec::failure::Failure;
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::io::fs;
 use crate::io::process::find_program;

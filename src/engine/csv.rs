@@ -80,7 +80,8 @@ impl CsvError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self.fault {
-            CsvFault::Empty | CsvFault::Rows(_) => None,
+            CsvFault::Rows(_) => None,
+            CsvFault::Empty => Some("the first line of a CSV names its columns"),
             CsvFault::Large => Some("store the table as Parquet"),
             CsvFault::Utf8 => Some("save the file as UTF-8: iconv -f LATIN1 -t UTF-8 OLD > NEW"),
             CsvFault::Separator { .. } => Some("save the file with commas between the fields"),

@@ -5,7 +5,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use crate::base::diagnostic::ExitCode;
-use crate::exec::runner::{Failure, Job, Ran, Runner, Workplace};
+use crate::exec::failure::Failure;
+use crate::exec::runner::{Job, Ran, Runner, Workplace};
 use crate::io::fs;
 use crate::io::process::Children;
 use crate::store::action_cache::Session;

@@ -4,7 +4,7 @@
 use chrono::NaiveDate;
 
 use crate::base::diagnostic::ExitCode;
-use crate::exec::runner::Failure;
+use crate::exec::failure::Failure;
 use crate::model::check::{CHECKS, CHECKS_FILE, Verdict};
 use crate::model::manifest::FileEntry;
 use crate::model::result::ActionResult;

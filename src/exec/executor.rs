@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::base::clock;
 use crate::base::diagnostic::ExitCode;
+use crate::exec::failure::Failure;
 use crate::exec::lanes::{Ended, Lanes, Message, Order, Shop, Work};
 use crate::exec::outcome::{Outcome, bug, store_failure, warned};
 use crate::exec::pool::{Budget, Need, Pool};
-use crate::exec::runner::{Failure, Job};
+use crate::exec::runner::Job;
 use crate::exec::scheduler::Scheduler;
 use crate::graph::build::{Node, NodeId};
 use crate::io::process::Children;

@@ -7,9 +7,10 @@ use std::thread::Scope;
 use std::time::Duration;
 
 use crate::base::digest::ActionKey;
+use crate::exec::failure::Failure;
 use crate::exec::outcome::{stopped, store_failure};
 use crate::exec::pool::Need;
-use crate::exec::runner::{Failure, Job, Ran, Runner, Workplace};
+use crate::exec::runner::{Job, Ran, Runner, Workplace};
 use crate::graph::build::NodeId;
 use crate::io::lock::Claim;
 use crate::io::process::Children;

@@ -4,6 +4,7 @@ pub mod alone;
 pub mod checked;
 pub mod environment;
 pub mod executor;
+pub mod failure;
 pub mod lanes;
 pub mod outcome;
 pub mod pool;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::base::diagnostic::ExitCode;
 use crate::base::digest::ManifestId;
 use crate::exec::checked::Checked;
-use crate::exec::runner::Failure;
+use crate::exec::failure::Failure;
 use crate::model::build::{BuiltTarget, Counts};
 use crate::model::event::Event;
 use crate::model::manifest::Manifest;

@@ -12,10 +12,11 @@ use crate::base::clock;
 use crate::base::diagnostic::ExitCode;
 use crate::base::digest::ActionKey;
 use crate::exec::environment::{PROGRAM_PATH, SYSTEM, action_program, base_env};
-use crate::exec::sandbox::{OutputError, REQUEST, RESPONSE, Sandbox, blobs};
-use crate::io::fs::{self, FsError};
+use crate::exec::failure::{self, Failure, RunError};
+use crate::exec::sandbox::{REQUEST, RESPONSE, Sandbox, blobs};
+use crate::io::fs;
 use crate::io::jail::{Cell, Jail};
-use crate::io::process::{Children, Ended, ProcessError, Spawn, find_program};
+use crate::io::process::{Children, Spawn, find_program};
 use crate::model::action::{Action, Input};
 use crate::model::check::Verdict;
 use crate::model::manifest::Manifest;
@@ -25,8 +26,6 @@ use crate::store::error::StoreError;
 use crate::store::local::LocalStore;
 use crate::store::materialize;
 use crate::store::root::Root;
-
-const LOG_TAIL: usize = 20;
 
 /// An action with what is needed to run it.
 #[derive(Debug, Clone)]
@@ -52,44 +51,6 @@ pub struct Ran {
     pub result: ActionResult,
     /// Its blobs, on their way into the store.
     pub batch: Batch,
-}
-
-/// Why an action has no result, as a person is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// What went wrong.
-    pub error: String,
-    /// The way out, where one is known.
-    pub hint: Option<String>,
-    /// The last lines it printed.
-    pub log_tail: Vec<String>,
-    /// The exit code that stands for it.
-    pub code: ExitCode,
-}
-
-/// What can go wrong around an action.
-#[derive(Debug, thiserror::Error)]
-enum RunError {
-    #[error(transparent)]
-    Fs(#[from] FsError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Process(#[from] ProcessError),
-    #[error(transparent)]
-    Output(#[from] OutputError),
-    #[error("its input {slot} changed while the build ran")]
-    InputChanged { slot: String },
-    #[error("two of its inputs would be the file '{path}'")]
-    InputTwice { path: String },
-    #[error("it changed its own input {slot}")]
-    InputWritten { slot: String },
-    #[error("the program '{program}' is not on this machine")]
-    NoProgram { program: String },
-    #[error("the program that runs actions, '{path}', is not there")]
-    NoActionProgram { path: PathBuf },
-    #[error("{message}")]
-    Ended { message: String, hint: Option<String>, code: ExitCode },
 }
 
 /// What an engine reports beside its outputs.
@@ -131,7 +92,7 @@ impl Runner<'_> {
             Err(error) => {
                 // What stays behind is removed with the work area.
                 batch.waiting().for_each(|(_, waiting)| _ = fs::remove_file(&waiting.path));
-                Err(describe(&error, &log))
+                Err(failure::describe(&error, &log))
             }
         }
     }
@@ -159,7 +120,8 @@ impl Runner<'_> {
         let (spawn, placed) = if command { self.command(job, sandbox)? } else { self.engine(job, sandbox)? };
         let (ended, usage) = self.children.run(&spawn, cell)?;
         *log = fs::read_if_any(&spawn.log)?.unwrap_or_default();
-        judge(ended, job, log)?;
+        let names = (!command).then(|| names(job, sandbox));
+        failure::judge(ended, job.timeout, names.as_deref(), log)?;
         let outputs = if command {
             let paths = texts(&job.action.params["outputs"]);
             let out = sandbox.capture_files(self.store, &paths, &placed, batch)?;
@@ -303,6 +265,19 @@ impl Runner<'_> {
     }
 }
 
+/// What an engine calls its inputs, folder by folder, and what the user calls them.
+fn names(job: &Job, sandbox: &Sandbox) -> Vec<(String, String)> {
+    let name = |(index, slot): (usize, &String)| {
+        let here = sandbox.inputs().join(index.to_string());
+        let known = match job.files.get(slot).and_then(|path| path.parent()) {
+            Some(folder) => format!("{}/", folder.display()),
+            None => String::new(),
+        };
+        (format!("{}/", here.display()), known)
+    };
+    job.action.inputs.keys().enumerate().map(name).collect()
+}
+
 /// What an engine reported; nothing where it had nothing to say.
 fn response(sandbox: &Sandbox) -> Result<Response, RunError> {
     let Some(bytes) = fs::read_if_any(&sandbox.file(RESPONSE))? else { return Ok(Response::default()) };
@@ -311,69 +286,6 @@ fn response(sandbox: &Sandbox) -> Result<Response, RunError> {
         hint: None,
         code: ExitCode::Bug,
     })
-}
-
-fn judge(ended: Ended, job: &Job, log: &[u8]) -> Result<(), RunError> {
-    let (message, code, hint) = match ended {
-        Ended::Exited(0) => return Ok(()),
-        Ended::Exited(code) if job.action.kind != "command" => {
-            let text = String::from_utf8_lossy(log);
-            let said = |prefix: &str| text.lines().rev().find_map(|l| l.strip_prefix(prefix)).map(str::to_owned);
-            let message = said("error: ").unwrap_or_else(|| format!("it ended with exit code {code}"));
-            (message, ExitCode::from_number(code).unwrap_or(ExitCode::ActionFailed), said("hint: "))
-        }
-        Ended::Exited(127) => ("a program it calls was not found (exit code 127)".to_owned(), ExitCode::ActionFailed, None),
-        Ended::Exited(code) => (format!("it ended with exit code {code}"), ExitCode::ActionFailed, None),
-        Ended::Signalled(9) => (
-            "it was killed by signal 9 (KILL)".to_owned(),
-            ExitCode::ActionFailed,
-            Some("if the machine ran out of memory, lower --jobs or give the target a 'memory' it needs".to_owned()),
-        ),
-        Ended::Signalled(signal) => (format!("it was killed by signal {signal}"), ExitCode::ActionFailed, None),
-        Ended::TimedOut => {
-            let limit = job.timeout.map(crate::base::units::duration).unwrap_or_default();
-            (
-                format!("it took longer than its timeout of {limit}"),
-                ExitCode::ActionFailed,
-                Some("raise 'timeout' in its recipe".to_owned()),
-            )
-        }
-        Ended::Cancelled => ("it was stopped".to_owned(), ExitCode::Interrupted, None),
-    };
-    Err(RunError::Ended { message, hint, code })
-}
-
-fn describe(error: &RunError, log: &[u8]) -> Failure {
-    let (code, hint) = match error {
-        RunError::Ended { hint, code, .. } => (*code, hint.clone()),
-        RunError::NoProgram { program } => (ExitCode::ActionFailed, Some(format!("install {program}; it is looked for in {PROGRAM_PATH}"))),
-        RunError::NoActionProgram { .. } => (ExitCode::ActionFailed, Some("build it: cargo build --bins".into())),
-        RunError::Output(OutputError::Missing { .. }) => {
-            (ExitCode::ActionFailed, Some("write it, or correct 'outputs' in the recipe".into()))
-        }
-        RunError::Output(OutputError::Undeclared { .. }) => {
-            (ExitCode::ActionFailed, Some("add it to 'outputs' in the recipe, or write scratch files under $TMPDIR".into()))
-        }
-        RunError::InputChanged { .. } => (ExitCode::ActionFailed, Some("run the build again".into())),
-        RunError::InputWritten { .. } => {
-            (ExitCode::ActionFailed, Some("copy an input before changing it; the next build makes it again".into()))
-        }
-        RunError::Store(StoreError::Missing { .. }) => (ExitCode::Damaged, Some("cbi fsck --repair".into())),
-        _ => (ExitCode::ActionFailed, None),
-    };
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !message.ends_with(&text) {
-            message = format!("{message}: {text}");
-        }
-        source = cause.source();
-    }
-    let text = String::from_utf8_lossy(log);
-    let mut log_tail: Vec<String> = text.lines().rev().take(LOG_TAIL).map(str::to_owned).collect();
-    log_tail.reverse();
-    Failure { error: message, hint, log_tail, code }
 }
 
 fn texts(list: &Value) -> BTreeSet<String> {
