@@ -238,6 +238,54 @@ fn two_builds_of_which_one_is_stopped_each_come_to_a_clear_end() {
     assert_eq!((third.targets.len(), third.counts), (0, Some((0, 1, 0))), "{}", third.stdout);
 }
 
+/// What a build that stopped itself at `step`, holding a lock, does to another command: how it ends, what it complains of, how long it waited.
+#[cfg(target_os = "linux")]
+fn beside_one_stopped(step: &str, arguments: &[&str]) -> (Built, u32) {
+    let space = with(&[
+        command("one", "shell = \"echo 1 > one\"\noutputs = [\"one\"]"),
+        command("other", "shell = \"echo 2 > other\"\noutputs = [\"other\"]"),
+    ]);
+    space.build(&["other"]).ran(&["other"]);
+    space.edit("recipes/a.toml", "echo 2", "echo 3");
+    let mut stopped = space.command(&["build", "--json", "one"]);
+    let stopped = stopped.env("CBI_FAILPOINT", format!("at={step}:stop")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let stopped = Going(stopped.spawn().unwrap());
+    let pid = stopped.0.id();
+    let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    wait_until("it has stopped", || state().contains(") T "));
+    let began = Instant::now();
+    let beside = Built::of(&space.command(arguments).output().unwrap());
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+    stopped.signal("CONT");
+    stopped.end().ran(&["one"]);
+    space.build(&["one", "other"]).ok();
+    (beside, pid)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_build_stopped_at_a_moment_when_it_holds_a_lock_is_named_to_whoever_needs_it() {
+    std::thread::scope(|scope| {
+        let index = [&["build", "other"][..], &["status", "other"]].map(|arguments| {
+            scope.spawn(move || {
+                let (beside, pid) = beside_one_stopped("index.flushed", arguments);
+                assert_eq!(beside.code, 7, "{arguments:?}: {}{}", beside.stdout, beside.stderr);
+                for said in [format!("the index of results is in use by process {pid}; waited 10s"), format!("kill -CONT {pid}")] {
+                    assert!(beside.stderr.contains(&said), "{arguments:?}: {}", beside.stderr);
+                }
+            })
+        });
+        let log = scope.spawn(|| {
+            let (beside, pid) = beside_one_stopped("records.before", &["build", "--json", "other"]);
+            let failure = beside.failure("other");
+            assert_eq!((beside.code, &failure["code"]), (7, &7.into()), "{}", beside.stdout);
+            assert_eq!(failure["error"], format!("the journal is in use by process {pid}; waited 10s"));
+            assert!(failure["hint"].as_str().unwrap().contains(&format!("kill -CONT {pid}")), "{failure}");
+        });
+        index.into_iter().chain([log]).for_each(|thread| thread.join().unwrap());
+    });
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_build_killed_while_it_is_stopped_frees_what_it_held() {

@@ -89,8 +89,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     // Held to the end, so that nothing is collected or repaired under the build.
     let _building = session.root().building().map_err(problem::stores)?;
     let last = latest::targets(&session).map_err(problem::journal)?;
-    let (identities, engine_files) =
-        sources::identities(&session, &graph, &selection.closure).map_err(|f| vec![problem::failure("engines", &f)])?;
+    let (identities, engine_files) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;
     let sources = Sources::new(&session, &workspace);
     let mut planner = Planner::new(&graph, &selection.roots);
     let judge = workspace.judge(ask.allow_stale)?;

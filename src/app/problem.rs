@@ -50,18 +50,8 @@ pub fn graph(error: &GraphError, texts: &Texts) -> Diagnostic {
 /// A store that cannot be used.
 #[must_use]
 pub fn store(error: &StoreError) -> Diagnostic {
-    let (code, hint) = match error {
-        StoreError::NewerFormat { .. } => (ExitCode::Damaged, Some("use the newer cbi, or another folder with its own cache")),
-        StoreError::BadFormat { .. } | StoreError::Index { .. } | StoreError::Missing { .. } => {
-            (ExitCode::Damaged, Some("cbi fsck --repair"))
-        }
-        StoreError::Foreign { .. } => (ExitCode::Usage, Some("move what is in it elsewhere")),
-        StoreError::ReadOnly { .. } => (ExitCode::ActionFailed, Some("make the folder writable: chmod -R u+w .cbi-cache")),
-        StoreError::Busy { .. } => (ExitCode::Busy, Some("wait for the other cbi, or stop it")),
-        _ => (ExitCode::ActionFailed, None),
-    };
-    let mut diagnostic = Diagnostic::of(code, error);
-    diagnostic.hint = hint.map(str::to_owned);
+    let mut diagnostic = Diagnostic::of(error.code(), error);
+    diagnostic.hint = error.hint();
     diagnostic
 }
 
@@ -84,6 +74,15 @@ pub fn journal(error: JournalError) -> Problems {
         }
         JournalError::TargetsLost { .. } => vec![Diagnostic::of(ExitCode::Damaged, &error).hint("cbi build makes what is missing again")],
     }
+}
+
+/// Engines or programs that cannot be told apart from others, as the end of a use-case.
+#[must_use]
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+pub fn engines(failure: Failure) -> Problems {
+    let mut diagnostic = Diagnostic::new(failure.code, failure.error);
+    diagnostic.hint = failure.hint;
+    vec![diagnostic]
 }
 
 /// A failed step, told after the build's own output.

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::app::index::Watch;
@@ -52,10 +53,10 @@ impl<'a> Sources<'a> {
             }
             Source::Target { name, .. } => return Err(refuse(format!("'{name}' is a target, not a source"))),
         };
-        let blob = self.session.hash_file(&path).map_err(|e| from_store(&e))?;
+        let blob = self.session.hash_file(&path).map_err(|e| Failure::of_store(&e))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let executable =
-            matches!(source, Source::File(_)) && fs::stat(&path).map_err(|e| from_store(&e.into()))?.is_some_and(|s| s.executable());
+            matches!(source, Source::File(_)) && fs::stat(&path).map_err(|e| Failure::of_store(&e.into()))?.is_some_and(|s| s.executable());
         let pinned = (Input::File { blob, name, executable }, path);
         self.pinned.borrow_mut().insert(source.clone(), pinned.clone());
         Ok(pinned)
@@ -85,7 +86,10 @@ pub fn identities(session: &Session, graph: &TargetGraph, wanted: &[NodeId]) -> 
     for name in names {
         let identity = match native::library(name) {
             Some(path) => {
-                let digest = digest(session, &path).map_err(|_| missing_engine(name, &path))?;
+                let digest = digest(session, &path).map_err(|error| match error.io_kind() {
+                    Some(ErrorKind::NotFound) => missing_engine(name, &path),
+                    _ => Failure::of_store(&error),
+                })?;
                 files.insert(path);
                 digest
             }
@@ -101,9 +105,9 @@ pub fn identities(session: &Session, graph: &TargetGraph, wanted: &[NodeId]) -> 
         let places = PROGRAM_PATH.split(':').map(|folder| Path::new(folder).join(program));
         files.extend(places.take_while(|place| Some(place) != found.as_ref()));
         files.extend(found.clone());
-        let identity = match found.map(|path| fs::real_path(&path)).transpose().map_err(|e| from_store(&e.into()))? {
+        let identity = match found.map(|path| fs::real_path(&path)).transpose().map_err(|e| Failure::of_store(&e.into()))? {
             Some(path) => {
-                let digest = digest(session, &path).map_err(|e| from_store(&e))?;
+                let digest = digest(session, &path).map_err(|e| Failure::of_store(&e))?;
                 files.insert(path);
                 digest
             }
@@ -142,8 +146,4 @@ fn missing_engine(name: &str, path: &Path) -> Failure {
 
 fn refuse(error: String) -> Failure {
     Failure { error, hint: None, log_tail: Vec::new(), code: ExitCode::Invalid }
-}
-
-fn from_store(error: &StoreError) -> Failure {
-    Failure { error: error.to_string(), hint: None, log_tail: Vec::new(), code: ExitCode::ActionFailed }
 }

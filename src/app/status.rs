@@ -51,8 +51,7 @@ impl Survey {
         let selection = workspace.select(&graph, targets)?;
         let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
         let last = latest::targets(&session).map_err(problem::journal)?;
-        let (identities, _) =
-            sources::identities(&session, &graph, &selection.closure).map_err(|f| vec![problem::failure("engines", &f)])?;
+        let (identities, _) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;
         let sources = Sources::new(&session, &workspace);
         let mut planner = Planner::new(&graph, &selection.roots);
         let observe = |source: &_| sources.pin(source).map(|(input, _)| input).map_err(|f| f.error);

@@ -10,7 +10,7 @@ use crate::base::clock;
 use crate::base::diagnostic::ExitCode;
 use crate::exec::failure::Failure;
 use crate::exec::lanes::{Ended, Lanes, Message, Order, Shop, Work};
-use crate::exec::outcome::{Outcome, bug, store_failure, warned};
+use crate::exec::outcome::{Outcome, bug, warned};
 use crate::exec::pool::{Budget, Need, Pool};
 use crate::exec::runner::Job;
 use crate::exec::scheduler::Scheduler;
@@ -215,16 +215,20 @@ impl Run<'_, '_, '_> {
             _ => None,
         });
         let ran: Vec<_> = ran.collect();
-        let together = ran.is_empty() || self.executor.session.record_all(&ran).is_ok();
+        let together = if ran.is_empty() { Ok(()) } else { self.executor.session.record_all(&ran) };
         for Ended { id, work, .. } in ended {
             match work {
                 Ok(Work::Shared(result)) => self.reuse(id, &result),
                 Ok(Work::Ran(ran, claim)) => {
-                    // One that cannot be recorded is no reason to lose the others.
-                    let alone = || self.executor.session.record(&ran.result, &ran.batch);
-                    match if together { Ok(()) } else { alone() } {
+                    let recorded = match &together {
+                        // Whoever is in the way has been waited for.
+                        Ok(()) | Err(StoreError::Busy { .. }) => together.as_ref().map_err(Failure::of_store).copied(),
+                        // One that cannot be recorded is no reason to lose the others.
+                        Err(_) => self.executor.session.record(&ran.result, &ran.batch).map_err(|e| Failure::of_store(&e)),
+                    };
+                    match recorded {
                         Ok(()) => self.ran(id, ran.result),
-                        Err(error) => self.fail(id, store_failure(&error)),
+                        Err(failure) => self.fail(id, failure),
                     }
                     drop(claim);
                 }

@@ -1,6 +1,7 @@
 //! Owns why an action has no result. Invariant: whatever ended it, a person is told in one sentence, with the way out where one is known, and no
 //! sentence twice.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +27,28 @@ pub struct Failure {
     pub log_tail: Vec<String>,
     /// The exit code that stands for it.
     pub code: ExitCode,
+}
+
+impl Failure {
+    /// A store that failed under a step.
+    #[must_use]
+    pub fn of_store(error: &StoreError) -> Self {
+        Self { error: sentence(error), hint: error.hint(), log_tail: Vec::new(), code: error.code() }
+    }
+}
+
+/// An error with its causes.
+fn sentence(error: &dyn Error) -> String {
+    let mut sentence = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !sentence.ends_with(&text) {
+            sentence = format!("{sentence}: {text}");
+        }
+        source = cause.source();
+    }
+    sentence
 }
 
 /// What can go wrong around an action.
@@ -124,22 +147,13 @@ pub(super) fn describe(error: &RunError, log: &[u8]) -> Failure {
         RunError::InputWritten { .. } => {
             (ExitCode::ActionFailed, Some("copy an input before changing it; the next build makes it again".into()))
         }
-        RunError::Store(StoreError::Missing { .. }) => (ExitCode::Damaged, Some("cbi fsck --repair".into())),
+        RunError::Store(error) => (error.code(), error.hint()),
         _ => (ExitCode::ActionFailed, None),
     };
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !message.ends_with(&text) {
-            message = format!("{message}: {text}");
-        }
-        source = cause.source();
-    }
     let text = String::from_utf8_lossy(log);
     let mut log_tail: Vec<String> = text.lines().rev().take(LOG_TAIL).map(str::to_owned).collect();
     log_tail.reverse();
-    Failure { error: message, hint, log_tail, code }
+    Failure { error: sentence(error), hint, log_tail, code }
 }
 
 #[cfg(test)]

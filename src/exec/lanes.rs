@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::digest::ActionKey;
 use crate::exec::failure::Failure;
-use crate::exec::outcome::{stopped, store_failure};
+use crate::exec::outcome::stopped;
 use crate::exec::pool::Need;
 use crate::exec::runner::{Job, Ran, Runner, Workplace};
 use crate::graph::build::NodeId;
@@ -124,7 +124,7 @@ impl Shop<'_> {
     fn perform(&self, id: NodeId, job: &Job, place: &mut Workplace, tell: &Sender<Message>) -> Result<Work, Failure> {
         let claim = self.only_one(id, &job.key, tell)?;
         // Another build may have run it since it was planned.
-        if let Some(result) = self.session.lookup(&job.key).map_err(|e| store_failure(&e))? {
+        if let Some(result) = self.session.lookup(&job.key).map_err(|e| Failure::of_store(&e))? {
             return Ok(Work::Shared(Box::new(result)));
         }
         let runner = Runner { root: self.session.root(), store: self.session.content(), children: self.children };
@@ -135,7 +135,7 @@ impl Shop<'_> {
     fn only_one(&self, id: NodeId, key: &ActionKey, tell: &Sender<Message>) -> Result<Claim, Failure> {
         let mut told = false;
         loop {
-            if let Some(claim) = self.session.claim(key).map_err(|e| store_failure(&e))? {
+            if let Some(claim) = self.session.claim(key).map_err(|e| Failure::of_store(&e))? {
                 return Ok(claim);
             }
             if self.cancel.load(Ordering::Relaxed) {

@@ -12,7 +12,6 @@ use crate::model::manifest::Manifest;
 use crate::model::result::ActionResult;
 use crate::plan::judge::Judge;
 use crate::plan::planner::{Planner, State};
-use crate::store::error::StoreError;
 
 /// How a build went.
 #[derive(Debug, Default)]
@@ -57,17 +56,6 @@ impl Outcome {
 pub(super) fn warned(checked: &Checked, reused: bool) -> Option<Event> {
     let warnings = checked.warnings();
     (!warnings.is_empty()).then(|| Event::Warned { target: checked.target.clone(), warnings, reused })
-}
-
-/// A store that failed under a step.
-pub(super) fn store_failure(error: &StoreError) -> Failure {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    Failure { error: text, hint: None, log_tail: Vec::new(), code: ExitCode::ActionFailed }
 }
 
 /// A step that cannot be, through no fault of the user's.

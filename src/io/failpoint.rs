@@ -2,7 +2,7 @@
 //!
 //! `CBI_FAILPOINT` holds one rule, `WHEN:WHAT`. WHEN is `nth=17` (the 17th file operation), `from=17` (that one and all after it) or
 //! `at=blob.renamed` (the step of that name; `at=blob.renamed#3` its third time). WHAT is `eio`, `enospc`, `kill` (SIGKILL to
-//! ourselves) or `tear` (half of a write, then SIGKILL).
+//! ourselves), `tear` (half of a write, then SIGKILL) or `stop` (SIGSTOP to ourselves, then on as if nothing had been).
 
 use std::env;
 use std::io;
@@ -53,6 +53,8 @@ pub enum Fault {
     Kill,
     /// Half of a write reaches the file, then the process dies.
     Tear,
+    /// The process stands still until it is continued.
+    Stop,
 }
 
 impl Rule {
@@ -68,6 +70,7 @@ impl Rule {
             "enospc" => Fault::Enospc,
             "kill" => Fault::Kill,
             "tear" => Fault::Tear,
+            "stop" => Fault::Stop,
             _ => return None,
         };
         let (word, value) = when.split_once('=')?;
@@ -136,6 +139,7 @@ pub fn strike(fault: Option<Fault>) -> io::Result<()> {
         None => Ok(()),
         Some(Fault::Eio) => Err(rustix::io::Errno::IO.into()),
         Some(Fault::Enospc) => Err(rustix::io::Errno::NOSPC.into()),
+        Some(Fault::Stop) => Ok(kill_process(getpid(), Signal::STOP)?),
         Some(Fault::Kill | Fault::Tear) => {
             let _ = kill_process(getpid(), Signal::KILL);
             std::process::abort()
@@ -197,6 +201,7 @@ mod tests {
         assert_eq!(Rule::parse("nth=17:eio"), Some(Rule { when: When::Nth(17), what: Fault::Eio }));
         assert_eq!(Rule::parse("from=2:enospc"), Some(Rule { when: When::From(2), what: Fault::Enospc }));
         assert_eq!(Rule::parse("at=blob.renamed#3:kill"), Some(Rule { when: When::At("blob.renamed".into(), 3), what: Fault::Kill }));
+        assert_eq!(Rule::parse("nth=1:stop"), Some(Rule { when: When::Nth(1), what: Fault::Stop }));
         for nonsense in ["", "nth=17", "nth=x:eio", "nth=1:explode", "when=1:eio"] {
             assert_eq!(Rule::parse(nonsense), None, "{nonsense}");
         }

@@ -77,7 +77,7 @@ impl Lock {
                 return Ok(lock);
             }
             if start.elapsed() >= patience {
-                return Err(LockError::Held { path: path.to_owned(), pid: holder(path), waited: patience });
+                return Err(LockError::Held { path: path.to_owned(), pid: user_of(path).or_else(|| holder(path)), waited: patience });
             }
             thread::sleep(PAUSE);
         }
@@ -172,7 +172,7 @@ pub fn lock_file(file: &File, mode: Mode, patience: Duration) -> Result<(), Lock
     let start = clock::start();
     while !try_lock(file, mode)? {
         if start.elapsed() >= patience {
-            return Err(LockError::Held { path: file.path().to_owned(), pid: None, waited: patience });
+            return Err(LockError::Held { path: file.path().to_owned(), pid: user_of(file.path()), waited: patience });
         }
         thread::sleep(PAUSE);
     }
@@ -183,6 +183,19 @@ pub fn lock_file(file: &File, mode: Mode, patience: Duration) -> Result<(), Lock
 pub fn unlock(file: &File) {
     // Cannot fail for a file that is open; and closing it unlocks in any case.
     let _ = file.std().unlock();
+}
+
+/// A process that has a lock on the file now, where the system tells.
+fn user_of(path: &Path) -> Option<u32> {
+    let inode = fs::stat(path).ok()??.inode.to_string();
+    // `1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF`: the process, then device and inode.
+    let locks = fs::read_text(Path::new("/proc/locks")).ok()?;
+    let mut held = locks.lines().filter_map(|line| {
+        let mut words = line.split_whitespace().skip_while(|word| !matches!(*word, "READ" | "WRITE")).skip(1);
+        let (pid, place) = (words.next()?, words.next()?);
+        (place.rsplit(':').next()? == inode).then(|| pid.parse().ok())?
+    });
+    held.next()
 }
 
 fn try_lock(file: &File, mode: Mode) -> FsResult<bool> {
@@ -215,6 +228,12 @@ mod tests {
         assert!(Lock::try_take(&path, Mode::Shared).unwrap().is_none());
         let refused = Lock::take(&path, Mode::Exclusive, Duration::from_millis(20)).unwrap_err();
         assert!(matches!(refused, LockError::Held { pid: Some(pid), .. } if pid == std::process::id()));
+        // Who took it last need not be who has it: of several sharers, the last may be gone.
+        #[cfg(target_os = "linux")]
+        {
+            std::fs::write(&path, "1\n").unwrap();
+            assert_eq!((holder(&path), user_of(&path)), (Some(1), Some(std::process::id())));
+        }
         drop(exclusive);
         let _one = Lock::try_take(&path, Mode::Shared).unwrap().unwrap();
         let _two = Lock::try_take(&path, Mode::Shared).unwrap().unwrap();

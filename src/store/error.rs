@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::base::diagnostic::ExitCode;
 use crate::base::digest::BlobId;
 use crate::io::fs::FsError;
 use crate::io::lock::LockError;
@@ -117,6 +118,31 @@ impl StoreError {
             LockError::Fs(error) => Self::Fs(error),
             LockError::Held { pid, waited, .. } => Self::Busy { what, pid, seconds: waited.as_secs() },
         }
+    }
+
+    /// How the program ends because of it.
+    #[must_use]
+    pub fn code(&self) -> ExitCode {
+        match self {
+            Self::NewerFormat { .. } | Self::BadFormat { .. } | Self::Index { .. } | Self::Missing { .. } => ExitCode::Damaged,
+            Self::Foreign { .. } => ExitCode::Usage,
+            Self::Busy { .. } => ExitCode::Busy,
+            _ => ExitCode::ActionFailed,
+        }
+    }
+
+    /// The way out, where one is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NewerFormat { .. } => "use the newer cbi, or another folder with its own cache".to_owned(),
+            Self::BadFormat { .. } | Self::Index { .. } | Self::Missing { .. } => "cbi fsck --repair".to_owned(),
+            Self::Foreign { .. } => "move what is in it elsewhere".to_owned(),
+            Self::ReadOnly { .. } => "make the folder writable: chmod -R u+w .cbi-cache".to_owned(),
+            Self::Busy { pid: Some(pid), .. } => format!("wait for it; if it was stopped (Ctrl-Z), this lets it go on: kill -CONT {pid}"),
+            Self::Busy { .. } => "wait for the other cbi, or stop it".to_owned(),
+            _ => return None,
+        })
     }
 
     /// The system's answer, where there is one.

@@ -172,7 +172,7 @@ impl Log {
                 }
             }
             let Some(file) = &self.file else { continue };
-            lock::lock_file(file, Mode::Exclusive, PATIENCE).map_err(|e| StoreError::lock("the log", e))?;
+            lock::lock_file(file, Mode::Exclusive, PATIENCE).map_err(|e| StoreError::lock("the journal", e))?;
             if !self.reopen()? && self.file.is_some() {
                 return Ok(());
             }
