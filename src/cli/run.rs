@@ -21,7 +21,7 @@ use crate::model::event::EventSink;
 use crate::ui::fancy::Fancy;
 use crate::ui::graph::Drawing;
 use crate::ui::json::JsonLines;
-use crate::ui::output::{self, Output};
+use crate::ui::output::{self, Colour, Output};
 use crate::ui::plain::Plain;
 use crate::ui::sink::Verbosity;
 use crate::ui::{graph_svg, graph_text};
@@ -36,20 +36,30 @@ pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
+            let printed = error.print();
+            if error.use_stderr() {
+                return ExitCode::Usage;
+            }
             // Help and version go to standard output and are no failure.
-            _ = error.print();
-            return if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
+            _ = printed.map_err(|error| output::lose(&error));
+            return arrived(ExitCode::Ok, Colour::Auto);
         }
     };
-    match dispatch(&args) {
-        Ok(code) => code,
-        Err(problems) => tell(&problems, &args.global),
-    }
+    let code = dispatch(&args).unwrap_or_else(|problems| tell(&problems, args.global.colour()));
+    arrived(code, args.global.colour())
 }
 
-fn tell(problems: &[Diagnostic], global: &Global) -> ExitCode {
-    let (mut err, palette) = Output::stderr(global.colour());
+fn tell(problems: &[Diagnostic], colour: Colour) -> ExitCode {
+    let (mut err, palette) = Output::stderr(colour);
     report::report(problems, &mut err, &palette, output::width().unwrap_or(WIDE))
+}
+
+/// How the program ends: what was shown may not have arrived, and whoever reads it must not take the part for the whole.
+fn arrived(code: ExitCode, colour: Colour) -> ExitCode {
+    let Some(why) = output::lost() else { return code };
+    let lost = Diagnostic::new(ExitCode::ActionFailed, "what was to be printed could not be written to standard output").cause(why);
+    let failed = tell(&[lost], colour);
+    if code == ExitCode::Ok { failed } else { code }
 }
 
 fn dispatch(args: &Args) -> Outcome<ExitCode> {

@@ -1,20 +1,26 @@
-//! Owns where shown text goes. Invariant: a reader that went away (`cbi log | head`) silences the output and nothing else.
+//! Owns where shown text goes. Invariant: a reader that went away (`cbi log | head`) silences the output and nothing else; text that is lost for
+//! another reason is known to [`lost`].
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
+
+/// Why text for standard output was lost.
+static LOST: OnceLock<String> = OnceLock::new();
 
 /// A writer that goes quiet at the first failed write.
 pub struct Output {
     to: Box<dyn Write + Send>,
-    broken: Option<io::ErrorKind>,
+    quiet: bool,
+    standard: bool,
 }
 
 impl Output {
     /// Writes to `to`.
     #[must_use]
     pub fn new(to: impl Write + Send + 'static) -> Self {
-        Self { to: Box::new(to), broken: None }
+        Self { to: Box::new(to), quiet: false, standard: false }
     }
 
     /// Writes to standard output; with the colours to use there.
@@ -22,7 +28,7 @@ impl Output {
     pub fn stdout(colour: Colour) -> (Self, Palette) {
         let stream = io::stdout();
         let palette = palette(&stream, colour);
-        (Self::new(stream), palette)
+        (Self { standard: true, ..Self::new(stream) }, palette)
     }
 
     /// Writes to standard error; with the colours to use there.
@@ -35,10 +41,10 @@ impl Output {
 
     /// Writes `text` as it is.
     pub fn text(&mut self, text: &str) {
-        if self.broken.is_none()
+        if !self.quiet
             && let Err(error) = self.to.write_all(text.as_bytes())
         {
-            self.broken = Some(error.kind());
+            self.fail(&error);
         }
     }
 
@@ -50,18 +56,32 @@ impl Output {
 
     /// Hands everything written to the reader.
     pub fn flush(&mut self) {
-        if self.broken.is_none()
+        if !self.quiet
             && let Err(error) = self.to.flush()
         {
-            self.broken = Some(error.kind());
+            self.fail(&error);
         }
     }
 
-    /// Why text was lost, where it was: a full disk is worth an error, a closed pipe (`BrokenPipe`) is not.
-    #[must_use]
-    pub fn broken(&self) -> Option<io::ErrorKind> {
-        self.broken
+    fn fail(&mut self, error: &io::Error) {
+        self.quiet = true;
+        if self.standard {
+            lose(error);
+        }
     }
+}
+
+/// Takes note that text for standard output was lost, unless its reader went away.
+pub fn lose(error: &io::Error) {
+    if error.kind() != io::ErrorKind::BrokenPipe {
+        _ = LOST.set(error.to_string());
+    }
+}
+
+/// Why text for standard output was lost in this process, where it was: a full disk, for one.
+#[must_use]
+pub fn lost() -> Option<&'static str> {
+    LOST.get().map(String::as_str)
 }
 
 /// The colours in use; all plain where colour is off.
@@ -170,27 +190,36 @@ pub fn cut(text: &str, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
-    struct Closed;
+    /// A writer that fails, and counts how often it was asked.
+    #[derive(Clone, Default)]
+    struct Failing(Arc<AtomicU32>);
 
-    impl Write for Closed {
+    impl Write for Failing {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(io::ErrorKind::StorageFull.into())
         }
 
         fn flush(&mut self) -> io::Result<()> {
-            Err(io::ErrorKind::BrokenPipe.into())
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(io::ErrorKind::StorageFull.into())
         }
     }
 
     #[test]
-    fn a_closed_pipe_is_remembered_and_nothing_else_happens() {
-        let mut output = Output::new(Closed);
+    fn after_a_failed_write_nothing_more_is_written() {
+        let failing = Failing::default();
+        let mut output = Output::new(failing.clone());
         output.line("a");
         output.line("b");
         output.flush();
-        assert_eq!(output.broken(), Some(io::ErrorKind::BrokenPipe));
+        assert_eq!(failing.0.load(Ordering::Relaxed), 1);
+        assert_eq!(lost(), None, "it was not standard output");
     }
 
     #[test]
