@@ -77,7 +77,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     };
     let cache = Root::at(&folder.join(CACHE_FOLDER));
     if let Some(last) = (!ask.verdicts).then(|| LastBuild::still_true(&folder, &cache, invocation)).flatten() {
-        sink.event(&Event::Planned { total: last.total, reused: last.total });
+        sink.event(&Event::Planned { total: last.total, reused: last.total, expected_ms: None });
         let counts = Counts { reused: last.total, ..Counts::default() };
         finish(sink, counts, "ok");
         return Ok(Done { counts, summary: last.summary, checked: Vec::new(), failures: Vec::new(), code: ExitCode::Ok });

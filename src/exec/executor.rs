@@ -10,6 +10,7 @@ use crate::base::clock;
 use crate::base::diagnostic::ExitCode;
 use crate::exec::failure::Failure;
 use crate::exec::lanes::{Ended, Lanes, Message, Order, Shop, Work};
+use crate::exec::left::Left;
 use crate::exec::outcome::{Outcome, bug, warned};
 use crate::exec::pool::{Budget, Need, Pool};
 use crate::exec::runner::Job;
@@ -66,6 +67,7 @@ struct Run<'e, 'p, 'g> {
     scheduler: Scheduler,
     jobs: HashMap<NodeId, Job>,
     sink: &'p mut dyn EventSink,
+    left: Left,
     outcome: Outcome,
     /// Jobs that are over and not recorded yet, the oldest first.
     ended: Vec<Ended>,
@@ -82,12 +84,13 @@ impl Executor<'_> {
     /// When the store itself fails; failures of steps are in the outcome.
     pub fn run(&self, planner: &mut Planner, observe: Observe, sink: &mut dyn EventSink) -> Result<Outcome, StoreError> {
         let graph = planner.graph();
-        let scheduler = Scheduler::new(graph, |id| self.history(&graph[id]).map(|c| c.wall_ms));
+        let past_ms: Vec<Option<u64>> = graph.nodes.iter().map(|node| self.history(node).map(|c| c.wall_ms)).collect();
         let mut run = Run {
             executor: self,
             planner,
             observe,
-            scheduler,
+            scheduler: Scheduler::new(graph, &past_ms),
+            left: Left::new(past_ms, self.budget.cpus),
             jobs: HashMap::new(),
             sink,
             outcome: Outcome::default(),
@@ -100,7 +103,9 @@ impl Executor<'_> {
         run.sweep()?;
         // From here on the index is not held, however long the build: other builds need it too.
         self.session.release()?;
-        run.sink.event(&Event::Planned { total, reused: run.outcome.counts.reused });
+        let reused = run.outcome.counts.reused;
+        let expected_ms = run.left.estimate(run.planner).map(|left| left.ms).filter(|_| reused < total);
+        run.sink.event(&Event::Planned { total, reused, expected_ms });
         run.outcome.checked.iter().filter_map(|checked| warned(checked, true)).for_each(|event| run.sink.event(&event));
         run.started = true;
         let children = Children::new();
@@ -159,6 +164,7 @@ impl Run<'_, '_, '_> {
             if waited || running == 0 || self.scheduler.is_empty() {
                 self.record();
                 self.sweep()?;
+                self.tell_left();
             }
         }
     }
@@ -172,6 +178,7 @@ impl Run<'_, '_, '_> {
                 continue;
             };
             self.announce(id, &job);
+            self.left.started(id);
             started += 1;
             lanes.begin(Order { id, job, taken });
         }
@@ -184,6 +191,7 @@ impl Run<'_, '_, '_> {
         let messages = lanes.listen(patience);
         if messages.is_empty() {
             children.kill_overdue();
+            self.tell_left();
             self.sink.tick();
         }
         let before = self.ended.len();
@@ -217,6 +225,7 @@ impl Run<'_, '_, '_> {
         let ran: Vec<_> = ran.collect();
         let together = if ran.is_empty() { Ok(()) } else { self.executor.session.record_all(&ran) };
         for Ended { id, work, .. } in ended {
+            self.left.ended(id);
             match work {
                 Ok(Work::Shared(result)) => self.reuse(id, &result),
                 Ok(Work::Ran(ran, claim)) => {
@@ -348,6 +357,14 @@ impl Run<'_, '_, '_> {
             self.stopping = true;
             self.scheduler.clear();
             self.jobs.clear();
+        }
+    }
+
+    /// Says how long it will still take, now and then.
+    fn tell_left(&mut self) {
+        if self.left.is_due() {
+            let left = if self.stopping { None } else { self.left.estimate(self.planner) };
+            self.sink.left(left);
         }
     }
 

@@ -6,6 +6,7 @@ pub mod environment;
 pub mod executor;
 pub mod failure;
 pub mod lanes;
+pub mod left;
 pub mod outcome;
 pub mod pool;
 pub mod runner;

@@ -26,13 +26,14 @@ struct Ready {
 }
 
 impl Scheduler {
-    /// Ranks all steps of a graph by the work that waits for them; `expected_ms` tells a step's duration where history knows it.
-    pub fn new(graph: &TargetGraph, expected_ms: impl Fn(NodeId) -> Option<u64>) -> Self {
+    /// Ranks all steps of a graph by the work that waits for them; `past_ms` tells how long each took last, milliseconds.
+    #[must_use]
+    pub fn new(graph: &TargetGraph, past_ms: &[Option<u64>]) -> Self {
         let mut path_ms = vec![0; graph.nodes.len()];
         // Dependencies stand first, so from the end everything above a step is ranked before it.
         for id in graph.ids().rev() {
             let above = graph[id].dependants.iter().map(|a| path_ms[a.index()]).max().unwrap_or(0);
-            path_ms[id.index()] = above + expected_ms(id).unwrap_or(UNKNOWN_MS);
+            path_ms[id.index()] = above + past_ms[id.index()].unwrap_or(UNKNOWN_MS);
         }
         Self { path_ms, ready: BinaryHeap::new() }
     }

@@ -13,18 +13,33 @@ pub trait EventSink {
 
     /// Called several times a second, so that what moves with time can be redrawn.
     fn tick(&mut self);
+
+    /// Takes how long the build will still take, as far as that is known; asked for again about once a second.
+    fn left(&mut self, _left: Option<TimeLeft>) {}
+}
+
+/// How long a build will still take, by what its steps took before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeLeft {
+    /// Milliseconds.
+    pub ms: u64,
+    /// Whether all that is left will run; else some of it may turn out to be fresh, and the time to be shorter.
+    pub sure: bool,
 }
 
 /// One thing that happened in a build, in the order it happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// The plan is made; `stale` steps are known to run, up to `total` may.
+    /// The plan is made; up to `total` steps may run.
     Planned {
         /// Steps in the part of the graph asked for.
         total: u64,
         /// Steps whose recorded result is taken at once.
         reused: u64,
+        /// How long the others will take if all of them run, milliseconds; only where each of them ran before.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expected_ms: Option<u64>,
     },
     /// A step began.
     Started {

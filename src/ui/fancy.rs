@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use crate::base::clock;
-use crate::model::event::{Event, EventSink};
+use crate::model::event::{Event, EventSink, TimeLeft};
 use crate::ui::live::{self, Drawn};
 use crate::ui::output::{self, Output, Palette};
 use crate::ui::sink::Verbosity;
@@ -131,6 +131,11 @@ impl EventSink for Fancy {
         let now = self.now_ms();
         self.draw_if_due(now);
     }
+
+    fn left(&mut self, left: Option<TimeLeft>) {
+        let now = self.now_ms();
+        self.tally.left(left, now);
+    }
 }
 
 impl Drop for Fancy {
@@ -192,7 +197,7 @@ mod tests {
             fancy.take(event, at as u64 * 150);
         }
         insta::assert_snapshot!(screen(&shared.text()).join("\n"), @r#"
-        4 steps to build or check, 19 fresh
+        4 steps to build or check, 19 fresh; up to 40 s
         [20/23] ran     fred.dcoilwtico in 230ms
                 8,322 rows, 290 without a value
         [21/23] ran     wti.daily in 340ms, same result as before
@@ -249,7 +254,7 @@ mod tests {
     fn it_draws_at_most_ten_times_a_second_and_loses_no_line() {
         let shared = Shared::default();
         let mut fancy = sink(&shared, Verbosity::Normal);
-        fancy.take(&Event::Planned { total: 2_000, reused: 0 }, 0);
+        fancy.take(&Event::Planned { total: 2_000, reused: 0, expected_ms: None }, 0);
         for step in 0..1_000 {
             let target = format!("t/{step}");
             fancy.take(&samples::started(&target, "command", "new", None), step);

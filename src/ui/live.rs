@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::ui::output::{Palette, cut, paint};
 use crate::ui::tally::{Running, Tally};
-use crate::ui::words::elapsed;
+use crate::ui::words::{elapsed, left};
 
 /// A line with colour codes and its length without them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,9 @@ fn bar(tally: &Tally, running: &[(&str, &Running)], now_ms: u64, columns: usize,
         }
     }
     let _ = write!(totals, "  {}", elapsed(seconds(now_ms)));
+    if let Some(time) = tally.left_at(now_ms) {
+        let _ = write!(totals, ", {}", left(time));
+    }
     let room = columns.saturating_sub(totals.len() + 4).min(40);
     if room < 8 {
         return Drawn::new(&totals, columns, palette.strong);
@@ -98,13 +101,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::event::Event;
+    use crate::model::event::{Event, TimeLeft};
     use crate::ui::samples::{ran, started};
 
     fn training() -> Tally {
         let mut tally = Tally::default();
         let events = [
-            (0, Event::Planned { total: 23, reused: 11 }),
+            (0, Event::Planned { total: 23, reused: 11, expected_ms: None }),
             (10, started("wti.features", "sql", "", Some(300))),
             (350, ran("wti.features", 340, false, &[])),
             (400, started("model/wti/lightgbm/1m", "lightgbm", "", Some(40_000))),
@@ -151,10 +154,26 @@ mod tests {
         "#);
     }
 
+    #[test]
+    fn the_time_left_counts_down_and_is_not_shown_once_it_is_over() {
+        let mut tally = training();
+        let last = |tally: &Tally, now| frame(tally, now, 100, 24, &Palette::plain()).pop().unwrap().text;
+        tally.left(Some(TimeLeft { ms: 200_000, sure: false }), 12_700);
+        assert!(last(&tally, 12_700).ends_with("12.7s, up to 4 min left"), "{}", last(&tally, 12_700));
+        tally.left(Some(TimeLeft { ms: 38_000, sure: true }), 20_000);
+        assert!(last(&tally, 20_000).ends_with("20.0s, about 40 s left"));
+        assert!(last(&tally, 49_000).ends_with("49.0s, about 10 s left"));
+        assert!(last(&tally, 58_000).ends_with("3 running  58.0s"));
+        tally.left(None, 20_000);
+        assert!(last(&tally, 20_000).ends_with("3 running  20.0s"));
+    }
+
     proptest! {
         #[test]
         fn a_frame_fits_the_terminal_it_is_drawn_for(columns in 0usize..140, rows in 0usize..12, now in 0u64..10_000_000) {
-            let lines = frame(&training(), now, columns, rows, &Palette::coloured());
+            let mut tally = training();
+            tally.left(Some(TimeLeft { ms: 400_000, sure: false }), now / 2);
+            let lines = frame(&tally, now, columns, rows, &Palette::coloured());
             prop_assert!(lines.len() <= rows);
             for line in lines {
                 let plain = anstream::adapter::strip_str(&line.text).to_string();

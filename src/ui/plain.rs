@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_build_that_succeeds_is_one_line_for_each_start_and_end_and_a_summary() {
         insta::assert_snapshot!(shown(&samples::succeeds(), Palette::plain(), Verbosity::Normal), @r#"
-        4 steps to build or check, 19 fresh
+        4 steps to build or check, 19 fresh; up to 40 s
         [19/23] start   fred.dcoilwtico (table): fred.dcoilwtico.csv changed
         [20/23] ran     fred.dcoilwtico in 230ms
                 8,322 rows, 290 without a value
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_build_that_is_stopped_says_how_much_is_left() {
         let events = [
-            Event::Planned { total: 9, reused: 4 },
+            Event::Planned { total: 9, reused: 4, expected_ms: None },
             samples::started("wti.daily", "sql", "never built", None),
             Event::Finished { counts: Counts { ran: 0, reused: 4, failed: 0 }, outcome: "interrupted".into(), wall_ms: 900 },
         ];

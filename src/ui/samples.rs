@@ -48,7 +48,7 @@ pub fn ran(target: &str, wall_ms: u64, unchanged: bool, notes: &[&str]) -> Event
 /// New rows arrived after the fit split's end: tables and the forecast run, training does not.
 pub fn succeeds() -> Vec<Event> {
     vec![
-        Event::Planned { total: 23, reused: 19 },
+        Event::Planned { total: 23, reused: 19, expected_ms: Some(32_460) },
         started("fred.dcoilwtico", "table", "fred.dcoilwtico.csv changed", Some(210)),
         ran("fred.dcoilwtico", 230, false, &["8,322 rows, 290 without a value"]),
         started("wti.daily", "sql", "input table:fred.dcoilwtico changed", Some(350)),
@@ -66,7 +66,7 @@ pub fn succeeds() -> Vec<Event> {
 pub fn fails() -> Vec<Event> {
     let log: Vec<String> = (1..=23).map(|i| format!("[LightGBM] [Info] line {i}")).chain(["\u{1b}[31mbad\u{1b}[0m\r".into()]).collect();
     vec![
-        Event::Planned { total: 6, reused: 1 },
+        Event::Planned { total: 6, reused: 1, expected_ms: None },
         started("model/wti/lightgbm/1m", "lightgbm", "params.learning_rate changed: 0.05 -> 0.1", None),
         started("model/wti/xgboost/1m", "xgboost", "never built", Some(4_000)),
         ran("model/wti/naive/1m", 40, false, &[]),
@@ -93,7 +93,7 @@ pub fn fails() -> Vec<Event> {
 /// Everything is fresh.
 pub fn nothing() -> Vec<Event> {
     vec![
-        Event::Planned { total: 23, reused: 23 },
+        Event::Planned { total: 23, reused: 23, expected_ms: None },
         Event::Finished { counts: Counts { ran: 0, reused: 23, failed: 0 }, outcome: "ok".into(), wall_ms: 18 },
     ]
 }

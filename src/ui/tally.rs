@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::event::Event;
+use crate::model::event::{Event, TimeLeft};
 
 /// What is known of a build so far.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,8 @@ pub struct Tally {
     pub blocked: Vec<(String, String)>,
     /// Steps begun and not ended, by target.
     pub running: BTreeMap<String, Running>,
+    /// How long it would still take, and when that was said.
+    left: Option<(TimeLeft, u64)>,
     /// How many steps have started, to keep `running` in the order they began.
     started: u64,
 }
@@ -44,7 +46,8 @@ impl Tally {
     /// Takes one event, `now_ms` after the reporter was made.
     pub fn take(&mut self, event: &Event, now_ms: u64) {
         match event {
-            Event::Planned { total, reused } => {
+            Event::Planned { total, reused, expected_ms } => {
+                self.left(expected_ms.map(|ms| TimeLeft { ms, sure: false }), now_ms);
                 self.total = *total;
                 self.reused = *reused;
                 // A step that was refused before the plan was made is done, too.
@@ -80,6 +83,19 @@ impl Tally {
             }
             Event::Finished { .. } => self.running.clear(),
         }
+    }
+
+    /// Takes how long the build will still take, said `now_ms` after the reporter was made.
+    pub fn left(&mut self, left: Option<TimeLeft>, now_ms: u64) {
+        self.left = left.map(|left| (left, now_ms));
+    }
+
+    /// How long the build will still take, `now_ms` after the reporter was made; `None` where nobody knows, or it takes longer than was thought.
+    #[must_use]
+    pub fn left_at(&self, now_ms: u64) -> Option<TimeLeft> {
+        let (left, said_ms) = self.left?;
+        let ms = left.ms.saturating_sub(now_ms.saturating_sub(said_ms));
+        (ms > 0).then_some(TimeLeft { ms, ..left })
     }
 
     /// The running steps in the order they began.

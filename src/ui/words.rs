@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base::units;
 use crate::model::build::Counts;
-use crate::model::event::Event;
+use crate::model::event::{Event, TimeLeft};
 use crate::model::result::Cost;
 use crate::ui::output::{Palette, paint, tame};
 use crate::ui::sink::Verbosity;
@@ -21,6 +21,23 @@ pub fn elapsed(ms: u64) -> String {
     units::duration(Duration::from_millis(ms))
 }
 
+/// Milliseconds to come, no finer than they can be known.
+#[must_use]
+pub fn rough(ms: u64) -> String {
+    let seconds = ms.div_ceil(1000);
+    match seconds {
+        0..=90 => format!("{} s", seconds.div_ceil(10).max(1) * 10),
+        91..=5400 => format!("{} min", seconds.div_ceil(60)),
+        _ => format!("{}.{} h", seconds / 3600, seconds % 3600 / 360),
+    }
+}
+
+/// How long it will still take: `about` where all that is left will run, `up to` where some of it may turn out to be fresh.
+#[must_use]
+pub fn left(left: TimeLeft) -> String {
+    format!("{} {} left", if left.sure { "about" } else { "up to" }, rough(left.ms))
+}
+
 /// The lines about `event`, its first one behind the position in the build; none where `verbosity` leaves it out.
 #[must_use]
 pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosity) -> Vec<String> {
@@ -30,9 +47,10 @@ pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosi
     match event {
         Event::Failed { target, error, hint, log_tail, .. } => failure(target, error, hint.as_deref(), log_tail, palette),
         _ if verbosity == Verbosity::Quiet => Vec::new(),
-        Event::Planned { total, reused } => {
+        Event::Planned { total, reused, expected_ms } => {
             let left = total.saturating_sub(*reused);
-            if left == 0 { Vec::new() } else { vec![format!("{} to build or check, {reused} fresh", steps(left))] }
+            let time = expected_ms.map_or_else(String::new, |ms| format!("; up to {}", rough(ms)));
+            if left == 0 { Vec::new() } else { vec![format!("{} to build or check, {reused} fresh{time}", steps(left))] }
         }
         Event::Started { target, kind, key, why, .. } => {
             let key = if verbose { format!(" {}", paint(palette.dim, &key.0.short())) } else { String::new() };
