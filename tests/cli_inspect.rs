@@ -199,6 +199,16 @@ fn get_copies_out_and_never_over_anything() {
     fs::write(&file, "mine").unwrap();
     assert_eq!(look(&["reproduce", "model/wti/naive/1m"]).code, 0);
 
+    let got = look(&["get", "-q", "frame/wti/1m#fit", "-o", &to("b"), "--json"]).json();
+    assert_eq!((got["target"].as_str(), got["folder"].as_str()), (Some("frame/wti/1m"), Some(to("b").as_str())), "{got}");
+    let size: u64 = got["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| fs::metadata(folder.path().join("b").join(f.as_str().unwrap())).unwrap().len())
+        .sum();
+    assert!(size > 0 && got["size"] == size, "{got}");
+
     let again = look(&["get", "model/wti/naive/1m", "-o", &to("a/model")]);
     assert!(again.code == 2 && again.err.contains("is not empty"), "{}", again.err);
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
@@ -287,4 +297,17 @@ fn reproduce_names_the_files_that_came_out_otherwise() {
     let done = cbi(folder.path(), &["reproduce", "noise", "--json"]);
     let said: Value = serde_json::from_str(&done.out).unwrap();
     assert_eq!((done.code, &said["outcome"], &said["files"]), (4, &Value::from("differs"), &serde_json::json!(["out/when.txt"])));
+}
+
+#[test]
+fn reproduce_ends_what_takes_longer_than_it_was_given() {
+    let folder = workspace();
+    let slow = "[command.\"slow\"]\nshell = \"sleep 1; echo 1 > o\"\noutputs = [\"o\"]\n";
+    fs::write(folder.path().join("recipes/slow.toml"), slow).unwrap();
+    assert_eq!(cbi(folder.path(), &["build", "slow"]).code, 0);
+    let done = cbi(folder.path(), &["reproduce", "slow", "--timeout", "100ms"]);
+    assert_eq!(done.code, 4, "{}", done.err);
+    assert!(done.out.contains("running 'slow' again failed: it took longer than its timeout of 100ms"), "{}", done.out);
+    assert_eq!(cbi(folder.path(), &["reproduce", "slow", "--timeout", "10m"]).code, 0);
+    assert_eq!(cbi(folder.path(), &["reproduce", "slow", "--timeout", "soon"]).code, 2);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -66,6 +67,7 @@ enum Stop {
 /// One attempt, with what it has brought back so far.
 struct Attempt<'a> {
     records: &'a Records,
+    timeout: Option<Duration>,
     cancel: &'a AtomicBool,
     also: Vec<String>,
 }
@@ -81,11 +83,11 @@ impl Reproduction {
     }
 }
 
-/// Makes what `text` stands for again and compares bits.
+/// Makes what `text` stands for again and compares bits; an action that takes longer than `timeout` is ended.
 ///
 /// # Errors
 /// When it stands for nothing that an action made, or the store cannot be used.
-pub fn reproduce(options: &Options, text: &str, cancel: &AtomicBool) -> Outcome<Reproduction> {
+pub fn reproduce(options: &Options, text: &str, timeout: Option<Duration>, cancel: &AtomicBool) -> Outcome<Reproduction> {
     let records = Records::open(options, text)?;
     let (made, only) = match records.find(text)? {
         Thing::Target { made, .. } | Thing::Action(made) => (*made, None),
@@ -96,7 +98,7 @@ pub fn reproduce(options: &Options, text: &str, cancel: &AtomicBool) -> Outcome<
     };
     // What it reads must not be collected meanwhile.
     let _reading = records.session.root().building().map_err(problem::stores)?;
-    let mut attempt = Attempt { records: &records, cancel, also: Vec::new() };
+    let mut attempt = Attempt { records: &records, timeout, cancel, also: Vec::new() };
     let wanted: BTreeMap<String, Manifest> =
         made.outputs.iter().filter(|(name, _)| only.as_ref().is_none_or(|o| o == *name)).map(own).collect();
     let (verdict, cost) = match attempt.run(&made) {
@@ -139,7 +141,7 @@ impl Attempt<'_> {
             action: made.action.clone(),
             artifacts: BTreeMap::new(),
             files: BTreeMap::new(),
-            timeout: None,
+            timeout: self.timeout,
         };
         for (slot, input) in &made.action.inputs {
             match input {

@@ -1,6 +1,7 @@
 //! Owns the command line: every command, option and its help. Invariant: only what a person can type; what it does stands elsewhere.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::builder::styling::{AnsiColor, Styles};
@@ -257,6 +258,9 @@ pub struct Get {
     /// The folder to copy into; it is made, and must be empty or not exist
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub output: PathBuf,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
 }
 
 /// `cbi log`.
@@ -291,6 +295,9 @@ pub struct Reproduce {
     /// Four or more digits of an artifact's hash, or a target for its latest
     #[arg(value_name = "HASH|TARGET")]
     pub what: String,
+    /// End an action that takes longer than this, such as 30m or 90s [default: never]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub timeout: Option<Duration>,
     /// How to print.
     #[command(flatten)]
     pub format: Format,
@@ -392,6 +399,10 @@ fn date(text: &str) -> Result<NaiveDate, String> {
 
 fn size(text: &str) -> Result<u64, String> {
     units::parse_bytes(text).filter(|bytes| *bytes > 0).ok_or_else(|| "not a size such as 8GiB or 512MiB".to_owned())
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    units::parse_duration(text).filter(|time| !time.is_zero()).ok_or_else(|| "not a time such as 30m or 90s".to_owned())
 }
 
 #[cfg(test)]

@@ -70,10 +70,10 @@ fn cell(value: &Value) -> Cell {
 /// When there is no such artifact, or it cannot be copied.
 pub fn get(ask: &args::Get, options: &Options, global: &Global) -> Outcome<ExitCode> {
     let got = get::get(options, &ask.target, &ask.output)?;
-    if global.quiet {
+    if global.quiet && !ask.format.json {
         return Ok(ExitCode::Ok);
     }
-    Ok(tell(global, false, &got, |palette| {
+    Ok(tell(global, ask.format.json, &got, |palette| {
         let mut lines: Vec<String> = got.files.iter().map(|file| format!("  {}", tame(file))).collect();
         let (count, size) = (got.files.len(), units::bytes(got.size));
         let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
@@ -147,7 +147,7 @@ fn values(row: &[Value]) -> String {
 /// # Errors
 /// When there is nothing to reproduce, or the store cannot be used.
 pub fn reproduce(ask: &args::Reproduce, options: &Options, global: &Global, cancel: &AtomicBool) -> Outcome<ExitCode> {
-    let done = reproduce::reproduce(options, &ask.what, cancel)?;
+    let done = reproduce::reproduce(options, &ask.what, ask.timeout, cancel)?;
     tell(global, ask.format.json, &done, |palette| reproduction_lines(&done, palette));
     Ok(done.code())
 }
