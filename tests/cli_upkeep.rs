@@ -68,6 +68,15 @@ impl Space {
         fs::read_to_string(self.cache("out/b/b.txt")).or_else(|_| fs::read_to_string(self.cache("out/b/out/b.txt"))).unwrap()
     }
 
+    /// The one blob that is a build's list of targets.
+    fn list(&self) -> PathBuf {
+        let blobs = fs::read_dir(self.cache("blobs")).unwrap().flat_map(|d| fs::read_dir(d.unwrap().path()).unwrap());
+        let mut lists = blobs.map(|e| e.unwrap().path()).filter(|p| fs::read(p).unwrap().starts_with(b"{\"a\":"));
+        let list = lists.next().unwrap();
+        assert_eq!(lists.next(), None);
+        list
+    }
+
     /// The blob that holds exactly these bytes.
     fn blob(&self, bytes: &[u8]) -> PathBuf {
         let name = blake3_of(bytes);
@@ -145,9 +154,7 @@ fn gc_without_the_last_list_of_targets_deletes_nothing_and_says_the_way_out() {
     let space = Space::new();
     space.build();
     let blobs = || fs::read_dir(space.cache("blobs")).unwrap().flat_map(|d| fs::read_dir(d.unwrap().path()).unwrap()).count();
-    let list = fs::read_dir(space.cache("blobs")).unwrap().flat_map(|d| fs::read_dir(d.unwrap().path()).unwrap());
-    let list = list.map(|e| e.unwrap().path()).find(|p| fs::read(p).unwrap().starts_with(b"{\"a\":")).unwrap();
-    fs::remove_file(list).unwrap();
+    fs::remove_file(space.list()).unwrap();
     let left = blobs();
     let refused = space.cbi(&["gc", "--keep-builds", "1", "--keep-days", "0"]);
     assert_eq!((refused.code, blobs()), (5, left), "{}", refused.err);
@@ -186,7 +193,8 @@ fn fsck_names_each_damage_and_after_repair_the_next_build_heals_it() {
         assert!(words.contains(&what), "{name}: {found}");
         let told = space.cbi(&["fsck"]);
         assert_eq!(told.code, 5, "{name}: {}", told.out);
-        assert!(told.out.contains("damaged: ") && told.out.contains("cbi fsck --repair"), "{name}: {}", told.out);
+        let way = if what == "missing_blob" { "hint: cbi build" } else { "hint: cbi fsck --repair" };
+        assert!(told.out.contains("damaged: ") && told.out.contains(way), "{name}: {}", told.out);
         let repaired = space.cbi(&["fsck", "--repair"]);
         assert_eq!(repaired.code, 0, "{name}: {}{}", repaired.out, repaired.err);
         assert_eq!(space.build(), runs, "{name}");
@@ -194,6 +202,53 @@ fn fsck_names_each_damage_and_after_repair_the_next_build_heals_it() {
         let after = space.cbi(&["fsck"]);
         assert_eq!(after.code, 0, "{name}: {}", after.out);
     }
+}
+
+#[test]
+fn fsck_says_who_needs_what_is_missing_and_repair_forgets_what_nobody_does() {
+    let space = Space::new();
+    space.build();
+    space.write("src.txt", "two");
+    space.build();
+    let needed = |found: &Value| found["findings"].as_array().unwrap().iter().map(|f| f["needed"].clone()).collect::<Vec<_>>();
+
+    fs::remove_file(space.blob(b"onec\n")).unwrap();
+    let told = space.cbi(&["fsck"]);
+    assert!(told.out.contains("of target 'b' is missing") && told.out.contains("it is of an older result"), "{}", told.out);
+    assert!(told.out.contains("hint: cbi fsck --repair\n"), "{}", told.out);
+    assert_eq!(needed(&space.json(&["fsck", "--json"])), [false]);
+    assert_eq!((space.build(), space.cbi(&["fsck"]).code), (0, 5), "no build needs it, so none makes it again");
+    let repaired = space.cbi(&["fsck", "--repair"]);
+    assert!(repaired.code == 0 && repaired.out.contains("forgot 1 older record"), "{}", repaired.out);
+    assert_eq!((space.cbi(&["fsck"]).code, space.build()), (0, 0));
+    space.write("src.txt", "one");
+    assert_eq!(space.build(), 1, "what was whole is still known");
+
+    fs::remove_file(space.blob(b"onec\n")).unwrap();
+    let told = space.cbi(&["fsck"]);
+    assert!(told.out.contains("the last build left it") && told.out.contains("hint: cbi build b\n"), "{}", told.out);
+    assert_eq!(needed(&space.json(&["fsck", "--json"])), [true]);
+    let repaired = space.json(&["fsck", "--repair", "--json"]);
+    assert_eq!((&repaired["forgotten"], &repaired["made_again"]), (&0.into(), &serde_json::json!(["b"])), "{repaired}");
+    assert_eq!((space.cbi(&["fsck"]).code, space.build()), (5, 1));
+    assert_eq!((space.cbi(&["fsck"]).code, space.built()), (0, "onec\n".to_owned()));
+}
+
+#[test]
+fn a_lost_list_of_the_last_build_is_written_anew_and_an_older_one_forgotten() {
+    let space = Space::new();
+    space.build();
+    let older = space.list();
+    space.write("src.txt", "two");
+    space.build();
+    fs::remove_file(&older).unwrap();
+    assert_eq!((space.cbi(&["fsck"]).code, space.cbi(&["fsck", "--repair"]).code, space.cbi(&["fsck"]).code), (5, 0, 0));
+    assert_eq!(space.cbi(&["log"]).out.lines().count(), 2, "one build is left");
+    fs::remove_file(space.list()).unwrap();
+    let told = space.cbi(&["fsck"]);
+    assert!(told.code == 5 && told.out.contains("hint: cbi build\n"), "{}", told.out);
+    assert_eq!(space.cbi(&["fsck", "--repair"]).code, 0);
+    assert_eq!((space.build(), space.cbi(&["fsck"]).code), (0, 0));
 }
 
 #[test]

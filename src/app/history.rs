@@ -85,7 +85,7 @@ pub fn results(options: &Options, target: &str, limit: usize) -> Outcome<Vec<Pas
             action: result.key,
             ended: clock::rfc3339(result.ended_ms),
             artifacts: result.outputs.iter().map(|(name, files)| (name.clone(), files.id())).collect(),
-            why: explain::reason(before, &result.action),
+            why: explain::reason(before, before.is_some(), &result.action),
             cost: result.cost,
             metrics: result.metrics.clone(),
             current: Some(result.key) == current,

@@ -89,7 +89,8 @@ impl Survey {
             }
             Freshness::Stale(action) => {
                 let before = self.before(self.name(id))?;
-                ("stale", explain::reason(before.as_ref().map(|r| &r.action), action))
+                let was_built = self.last.contains_key(self.name(id));
+                ("stale", explain::reason(before.as_ref().map(|r| &r.action), was_built, action))
             }
         })
     }

@@ -1,13 +1,14 @@
 //! Owns `cbi gc` and `cbi fsck`. Invariant: what the last build left stays whatever is asked, and after anything was taken away the next build looks
 //! at everything again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::app::problem::{self, Outcome};
 use crate::app::workspace;
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
+use crate::base::digest::{ActionKey, BlobId};
 use crate::io::fs;
 use crate::model::action::Input;
 use crate::registry::journal::{Journal, JournalError};
@@ -15,6 +16,7 @@ use crate::store::action_cache::Session;
 use crate::store::error::StoreError;
 use crate::store::fsck::{self, Finding, Report, Seen};
 use crate::store::gc::{self, GcPlan, Keep};
+use crate::store::local::LocalStore;
 use crate::store::root::Root;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -100,13 +102,53 @@ fn keep(session: &Session, span: Span) -> Outcome<(Keep, u64)> {
 pub struct Checked {
     /// What was looked at and found.
     pub report: Report,
-    /// Whether what was found was put right.
+    /// Whether what a repair puts right was put right.
     pub repaired: bool,
-    /// Targets that the next build makes again, if it needs them.
-    pub again: BTreeSet<String>,
+    /// Older results and builds that were forgotten, for what they name is gone.
+    pub forgotten: u64,
+    last: Last,
+}
+
+/// What puts a finding right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cure {
+    /// A repair.
+    Repair,
+    /// A build: what is missing is of what the last build left, and is made again.
+    Build,
+}
+
+/// What the last build left.
+#[derive(Debug, Default)]
+struct Last {
+    list: Option<BlobId>,
+    /// The results; `None` where their list is lost, and any may be among them.
+    results: Option<HashSet<ActionKey>>,
 }
 
 impl Checked {
+    /// What puts a finding right.
+    #[must_use]
+    pub fn cure(&self, finding: &Finding) -> Cure {
+        let of_the_last = match finding {
+            Finding::Hole { key, .. } => self.last.results.as_ref().is_none_or(|results| results.contains(key)),
+            Finding::Targets { blob, .. } => self.last.list == Some(*blob),
+            _ => false,
+        };
+        if of_the_last { Cure::Build } else { Cure::Repair }
+    }
+
+    /// Targets that the next build makes again, if it needs them.
+    #[must_use]
+    pub fn again(&self) -> BTreeSet<&str> {
+        let cured = self.report.findings.iter().filter(|finding| self.cure(finding) == Cure::Build);
+        let targets = cured.filter_map(|finding| match finding {
+            Finding::Hole { target, .. } => Some(target.as_str()),
+            _ => None,
+        });
+        targets.collect()
+    }
+
     /// How the program ends.
     #[must_use]
     pub fn code(&self) -> ExitCode {
@@ -114,7 +156,7 @@ impl Checked {
     }
 }
 
-/// Reads the whole store; with `repair` takes out of use what is damaged.
+/// Reads the whole store; with `repair` takes out of use what is damaged, and forgets older results and builds that lack something.
 ///
 /// # Errors
 /// When there is no workspace, the store cannot be read, or, to repair, a build is at work.
@@ -123,20 +165,34 @@ pub fn fsck(directory: &Path, repair: bool, seen: Seen) -> Outcome<Checked> {
     let root = Root::at(&cache);
     let alone = if repair { Some(root.alone().map_err(problem::stores)?) } else { None };
     let report = fsck::check_showing(&root, seen).map_err(problem::stores)?;
-    let again = report.findings.iter().filter_map(|finding| match finding {
-        Finding::Hole { target, .. } => Some(target.clone()),
-        _ => None,
-    });
-    let again = again.collect();
-    let repaired = match &alone {
-        Some(alone) if !report.findings.is_empty() => {
-            look_again(&root)?;
-            fsck::repair(&root, &report, alone).map_err(problem::stores)?;
-            true
+    let last = last(&root, &report)?;
+    let mut checked = Checked { report, last, ..Checked::default() };
+    if let Some(alone) = alone.filter(|_| !checked.report.findings.is_empty()) {
+        look_again(&root)?;
+        fsck::repair(&root, &checked.report, &alone).map_err(problem::stores)?;
+        if let Some(needed) = &checked.last.results {
+            checked.forgotten = gc::forget(&root, needed, &alone).map_err(problem::stores)?;
         }
-        _ => false,
+        checked.repaired = true;
+    }
+    Ok(checked)
+}
+
+/// What the last build left, read without a touch on what is damaged.
+fn last(root: &Root, report: &Report) -> Outcome<Last> {
+    let Some((id, build)) = Journal::open(root).and_then(|mut journal| journal.last()).map_err(problem::journal)? else {
+        return Ok(Last { list: None, results: Some(HashSet::new()) });
     };
-    Ok(Checked { report, repaired, again })
+    let damaged = report.findings.iter().any(|f| matches!(f, Finding::Blob { blob, .. } if *blob == build.targets));
+    let results = match damaged {
+        true => None,
+        false => match Journal::targets(&LocalStore::new(root.clone()), id, &build) {
+            Ok(targets) => Some(targets.values().map(|target| target.key).collect()),
+            Err(JournalError::TargetsLost { .. }) => None,
+            Err(error) => return Err(problem::journal(error)),
+        },
+    };
+    Ok(Last { list: Some(build.targets), results })
 }
 
 /// The cache folder, where there is one.

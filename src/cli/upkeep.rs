@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use crate::app::doctor::{self, Check, State};
 use crate::app::init;
 use crate::app::problem::Outcome;
-use crate::app::upkeep::{self, Checked, Collected, Span};
+use crate::app::upkeep::{self, Checked, Collected, Cure, Span};
 use crate::app::workspace::Options;
 use crate::base::diagnostic::ExitCode;
 use crate::base::units;
 use crate::cli::args::{self, Global};
 use crate::kinds::schema;
+use crate::store::fsck::Finding;
 use crate::ui::output::{self, Output, Palette, paint, tame};
 
 /// Findings and targets listed before the rest is only counted; programs get all.
@@ -101,7 +102,9 @@ fn fsck_lines(checked: &Checked, palette: &Palette, global: &Global) -> Vec<Stri
         .findings
         .iter()
         .take(most)
-        .map(|finding| format!("{} {}", paint(palette.bad, "damaged:"), tame(&finding.to_string())))
+        .map(|finding| {
+            format!("{} {}{}", paint(palette.bad, "damaged:"), tame(&finding.to_string()), whose(finding, checked.cure(finding)))
+        })
         .collect();
     if report.findings.len() > most {
         lines.push(format!("  and {} more; -v lists all", report.findings.len() - most));
@@ -118,36 +121,51 @@ fn fsck_lines(checked: &Checked, palette: &Palette, global: &Global) -> Vec<Stri
         (0, _) => lines.push(format!("{}: {read}", paint(palette.good, "whole"))),
         (found, true) => {
             lines.push(format!("{}: {}; {read}", paint(palette.good, "repaired"), many(found, "finding")));
-            lines.extend(again(checked, most));
+            if checked.forgotten > 0 {
+                lines.push(format!("forgot {}, for what it named is gone", many(checked.forgotten, "older record")));
+            }
+            lines.extend(build(checked).map(|command| format!("what is missing is made again by: {}", paint(palette.strong, &command))));
         }
         (found, false) => {
             lines.push(format!("{}; {read}", many(found, "finding")));
-            lines.push(format!("{} cbi fsck --repair", paint(palette.warn, "hint:")));
+            let repair = report.findings.iter().any(|finding| checked.cure(finding) == Cure::Repair);
+            let commands = repair.then(|| "cbi fsck --repair".to_owned()).into_iter().chain(build(checked));
+            lines.push(format!("{} {}", paint(palette.warn, "hint:"), commands.collect::<Vec<_>>().join(" && ")));
         }
     }
     lines
 }
 
-/// What the next build makes again.
-fn again(checked: &Checked, most: usize) -> Vec<String> {
-    if checked.again.is_empty() {
-        return vec!["the next build makes again what it cannot find".to_owned()];
+/// Who needs what is missing.
+fn whose(finding: &Finding, cure: Cure) -> &'static str {
+    match (finding, cure) {
+        (Finding::Hole { .. } | Finding::Targets { .. }, Cure::Build) => "; the last build left it",
+        (Finding::Hole { .. }, Cure::Repair) => "; it is of an older result, and the last build does not need it",
+        _ => "",
     }
-    let mut lines = vec!["the next build makes again, where it needs them:".to_owned()];
-    lines.extend(checked.again.iter().take(most).map(|target| format!("  {}", tame(target))));
-    if checked.again.len() > most {
-        lines.push(format!("  and {} more", checked.again.len() - most));
-    }
-    lines
+}
+
+/// The build that makes again what the last one left and is gone, where something is.
+fn build(checked: &Checked) -> Option<String> {
+    const NAMED: usize = 8;
+    checked.report.findings.iter().find(|finding| checked.cure(finding) == Cure::Build)?;
+    let again: Vec<String> = checked.again().into_iter().map(tame).collect();
+    Some(if again.len() > NAMED { "cbi build '**'".to_owned() } else { format!("cbi build {}", again.join(" ")).trim_end().to_owned() })
 }
 
 fn fsck_json(checked: &Checked) -> Value {
     let report = &checked.report;
-    let findings: Vec<Value> =
-        report.findings.iter().map(|finding| json!({ "what": upkeep::word(finding), "said": finding.to_string() })).collect();
+    let one = |finding: &Finding| {
+        let mut one = json!({ "what": upkeep::word(finding), "said": finding.to_string() });
+        if matches!(finding, Finding::Hole { .. }) {
+            one["needed"] = json!(checked.cure(finding) == Cure::Build);
+        }
+        one
+    };
+    let findings: Vec<Value> = report.findings.iter().map(one).collect();
     json!({
         "read": { "blobs": report.blobs, "bytes": report.bytes, "results": report.results, "builds": report.builds },
-        "findings": findings, "repaired": checked.repaired, "made_again": checked.again,
+        "findings": findings, "repaired": checked.repaired, "forgotten": checked.forgotten, "made_again": checked.again(),
     })
 }
 

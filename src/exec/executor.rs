@@ -283,9 +283,10 @@ impl Run<'_, '_, '_> {
     fn announce(&mut self, id: NodeId, job: &Job) {
         let node = &self.planner.graph()[id];
         // A result that cannot be read only makes the reason shorter.
-        let before = self.executor.last.get(&job.target).and_then(|b| self.executor.session.lookup(&b.key).ok().flatten());
+        let last = self.executor.last.get(&job.target);
+        let before = last.and_then(|b| self.executor.session.lookup(&b.key).ok().flatten());
         let expected_ms = self.executor.history(node).map(|c| c.wall_ms);
-        let why = explain::reason(before.as_ref().map(|r| &r.action), &job.action);
+        let why = explain::reason(before.as_ref().map(|r| &r.action), last.is_some(), &job.action);
         let kind = node.stanza.kind.clone();
         self.sink.event(&Event::Started { target: job.target.clone(), kind, key: job.key, why, expected_ms });
     }

@@ -69,10 +69,13 @@ impl Difference {
     }
 }
 
-/// The reason in words for running an action whose target last had `before`: at most three differences.
+/// The reason in words for running an action whose target last had `before`: at most three differences. Where nobody knows that one, it matters
+/// whether the target `was_built`.
 #[must_use]
-pub fn reason(before: Option<&Action>, after: &Action) -> String {
-    let Some(before) = before else { return "never built".to_owned() };
+pub fn reason(before: Option<&Action>, was_built: bool, after: &Action) -> String {
+    let Some(before) = before else {
+        return if was_built { "its last result is not in the store" } else { "never built" }.to_owned();
+    };
     let all = differences(before, after);
     if all.is_empty() {
         return "its result is not in the store".to_owned();
@@ -149,9 +152,10 @@ mod tests {
     fn the_reason_names_the_parameter_the_token_and_the_input() {
         let before = action(json!({"sql": "SELECT a FROM t", "rate": 0.05}), "1");
         let after = action(json!({"sql": "SELECT b FROM t", "rate": 0.03}), "2");
-        assert_eq!(reason(Some(&before), &after), "input source changed; rate: 0.05 → 0.03; SQL token 2: a → b");
-        assert_eq!(reason(None, &after), "never built");
-        assert_eq!(reason(Some(&after), &after), "its result is not in the store");
+        assert_eq!(reason(Some(&before), true, &after), "input source changed; rate: 0.05 → 0.03; SQL token 2: a → b");
+        assert_eq!(reason(None, false, &after), "never built");
+        assert_eq!(reason(None, true, &after), "its last result is not in the store");
+        assert_eq!(reason(Some(&after), true, &after), "its result is not in the store");
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //! deleted while a build runs.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use crate::base::digest::{ActionKey, BlobId, ManifestId};
 use crate::io::fs::{self, What};
 use crate::io::lock::Lock;
 use crate::model::build::Build;
 use crate::model::result::ActionResult;
+use crate::store::content::ContentStore;
 use crate::store::error::StoreResult;
 use crate::store::index::Index;
 use crate::store::local::LocalStore;
@@ -97,7 +99,39 @@ impl GcPlan {
     }
 }
 
-fn each_payload(path: &std::path::Path, mut each: impl FnMut(&[u8])) -> StoreResult<()> {
+/// Forgets the results that lack a blob, save those in `needed`, and the builds whose list of targets is gone, save the newest; says how many that
+/// are. `alone` is the lock of [`Root::alone`].
+///
+/// # Errors
+/// When the store cannot be read, or the disk refuses.
+pub fn forget(root: &Root, needed: &HashSet<ActionKey>, _alone: &Lock) -> StoreResult<u64> {
+    let store = LocalStore::new(root.clone());
+    // What cannot be asked after is not forgotten.
+    let gone = |blob: &BlobId, size: Option<u64>| store.size_of(blob).is_ok_and(|found| found.is_none() || size.is_some() && found != size);
+    let lacks = |payload: &[u8]| {
+        serde_json::from_slice::<ActionResult>(payload).is_ok_and(|result| {
+            let mut files = result.outputs.values().flat_map(|m| m.files.values());
+            !needed.contains(&result.key) && (files.any(|f| gone(&f.blob, Some(f.size))) || result.log.is_some_and(|log| gone(&log, None)))
+        })
+    };
+    let mut newest = Vec::new();
+    each_payload(&root.builds_log(), |payload| newest = payload.to_vec())?;
+    let listless =
+        |payload: &[u8]| payload != newest && serde_json::from_slice::<Build>(payload).is_ok_and(|build| gone(&build.targets, None));
+    Ok(drop_from(root, &root.actions_log(), lacks)? + drop_from(root, &root.builds_log(), listless)?)
+}
+
+/// Takes records out of a log, where there are such; says how many.
+fn drop_from(root: &Root, log: &Path, goes: impl Fn(&[u8]) -> bool) -> StoreResult<u64> {
+    let mut count = 0;
+    each_payload(log, |payload| count += u64::from(goes(payload)))?;
+    if count > 0 {
+        log::filter(log, |payload| !goes(payload), &root.scratch()?)?;
+    }
+    Ok(count)
+}
+
+fn each_payload(path: &Path, mut each: impl FnMut(&[u8])) -> StoreResult<()> {
     for item in Log::open(path)?.read_from(0) {
         if let Item::Record { payload, .. } = item? {
             each(&payload);
