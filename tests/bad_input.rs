@@ -123,13 +123,16 @@ fn a_link_out_of_the_workspace_is_not_followed() {
     let space = with("[sql.\"m.a\"]\nfile = \"sql/a.sql\"\n");
     fs::create_dir(space.path("sql")).unwrap();
     std::os::unix::fs::symlink(outside.path().join("secret.sql"), space.path("sql/a.sql")).unwrap();
-    refused(&space, &["m.a"], 3, &["sql/a.sql", "a link out of the workspace", "recipes/a.toml:2:"]);
+    refused(&space, &["m.a"], 3, &["sql/a.sql", "a link out of the workspace", "(a copy would do)", "recipes/a.toml:2:"]);
+    assert!(!space.build(&["m.a"]).stderr.contains("did you mean 'sql/a.sql'"));
 
     let space = with("[command.\"a\"]\nshell = \"cat in/secret.sql > o\"\nfiles = [\"in/secret.sql\"]\noutputs = [\"o\"]\n");
     std::os::unix::fs::symlink(outside.path(), space.path("in")).unwrap();
     let built = space.build(&["a"]);
     assert_eq!(built.code, 3, "{}\n{}", built.stdout, built.stderr);
-    assert!(format!("{}{}", built.stdout, built.stderr).contains("a link out of the workspace"));
+    let failure = built.failure("a");
+    assert!(failure["error"].as_str().unwrap().contains("a link out of the workspace"), "{failure}");
+    assert_eq!((&built.events[0]["event"], &failure["place"]), (&"planned".into(), &"recipes/a.toml:3:11".into()), "the plan comes first");
     nothing_is_left(&space);
 }
 
@@ -151,6 +154,12 @@ fn a_mistake_in_one_query_does_not_keep_others_from_being_built() {
 
 #[test]
 fn what_is_wrong_with_the_place_is_said() {
+    let space = with("[command.a]\nshell = \"true\"\noutputs = [\"o\"]\n");
+    space.write(".cbi-cache", "mine");
+    let built = space.build(&["a"]);
+    assert_eq!(built.code, 2, "{}", built.stderr);
+    assert!(built.stderr.contains(".cbi-cache' is not a folder") && built.stderr.contains("hint: move it elsewhere"), "{}", built.stderr);
+    assert_eq!(space.read(".cbi-cache"), "mine");
     let space = TestSpace::empty();
     fs::remove_file(space.path("cbi.toml")).unwrap();
     refused(&space, &[], 2, &["not in a workspace", "hint: cbi init"]);
@@ -163,7 +172,31 @@ fn what_is_wrong_with_the_place_is_said() {
 #[test]
 fn an_unknown_column_is_named() {
     let space = with("[sql.\"m.a\"]\nquery = \"SELECT date, prise FROM m.prices\"\n");
-    fails(&space, "m.a", 3, &["prise", "price"]);
+    let built = fails(&space, "m.a", 3, &["prise", "did you mean 'price'?"]);
+    assert_eq!(built.failure("m.a")["place"], "recipes/a.toml:2:23");
+    let space = with("[sql.\"m.a\"]\nfile = \"sql/a.sql\"\n");
+    space.write("sql/a.sql", "-- no prise here\nSELECT date,\n  prise\nFROM m.prices\n");
+    assert_eq!(fails(&space, "m.a", 3, &["prise"]).failure("m.a")["place"], "sql/a.sql:3:3");
+    assert!(space.build_plainly(&["m.a"]).stdout.contains("--> sql/a.sql:3:3"));
+}
+
+#[test]
+fn values_of_types_that_do_not_go_together_are_named_as_bigquery_names_them() {
+    let space = with("[sql.\"m.a\"]\nfile = \"sql/a.sql\"\n");
+    for sql in ["SELECT date, price + 1 AS x FROM m.prices", "SELECT ABS(price) AS x FROM m.prices"] {
+        space.write("sql/a.sql", sql);
+        let built = fails(&space, "m.a", 3, &["STRING", "CAST(x AS FLOAT64)"]);
+        let said = built.failure("m.a")["error"].to_string();
+        assert!(!said.contains("VARCHAR") && !said.contains("explicit"), "{said}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_stanza_of_many_targets_is_told_once() {
+    let space = with("[sql.\"m.a{n}\"]\nfor = { n = [1, 2, 3] }\nquerry = \"SELECT 1 AS x\"\n");
+    let built = space.build(&["**"]);
+    assert_eq!(built.stderr.matches("error:").count(), 1, "{}", built.stderr);
+    assert!(built.stderr.contains("unknown key 'querry' in sql 'm.a1', and in 2 more targets of its stanza"), "{}", built.stderr);
 }
 
 #[test]
@@ -217,6 +250,10 @@ fn a_frame_that_cannot_teach_is_refused() {
     let good = frame(rising, "CAST(n AS FLOAT64)", TRAIN);
     good.build(&["frame/x"]).ran(&["m.p", "frame/x"]);
     fails(&frame(rising, "CAST(NULL AS FLOAT64)", TRAIN), "frame/x", 8, &["no value at all", "'f'", "leave them out"]);
-    fails(&frame("IF(n < 150, 7.0, 10.0 + n)", "CAST(n AS FLOAT64)", TRAIN), "frame/x", 8, &["7"]);
-    fails(&frame(rising, "CAST(n AS FLOAT64)", "[2010-01-01, 2010-12-31]"), "frame/x", 8, &["no train rows", "2010-01-01"]);
+    fails(&frame("IF(n < 150, 7.0, 10.0 + n)", "CAST(n AS FLOAT64)", TRAIN), "frame/x", 8, &["stays at 7", "leave those days out"]);
+    let words = ["no train rows", "2010-01-01", "move the ranges of 'split' to where prices are, 2020-01-01 to 2020-07-19"];
+    fails(&frame(rising, "CAST(n AS FLOAT64)", "[2010-01-01, 2010-12-31]"), "frame/x", 8, &words);
+    let space = frame(rising, "CAST(n AS FLOAT64)", TRAIN);
+    space.edit("recipes/a.toml", "columns = [\"f\"]", "columns = [\"g\"]");
+    assert_eq!(fails(&space, "frame/x", 3, &["no column 'g'"]).failure("frame/x")["place"], "recipes/a.toml:5:13");
 }

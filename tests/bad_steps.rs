@@ -44,8 +44,11 @@ fn fails(space: &TestSpace, target: &str, words: &[&str]) -> Built {
 fn a_program_that_is_not_on_this_machine_is_named_with_where_it_was_looked_for() {
     let space = with(&[command("a", "run = [\"python3-of-nowhere\", \"x.py\"]\noutputs = [\"o\"]")]);
     fails(&space, "a", &["'python3-of-nowhere' is not on this machine", "install python3-of-nowhere", "/usr/bin"]);
+    let space = with(&[command("a", "shell = \"cat undeclared > o\"\noutputs = [\"o\"]")]);
+    space.write("undeclared", "1");
+    fails(&space, "a", &["exit code 1", "it sees only what its recipe declares"]);
     let space = with(&[command("a", "shell = \"python3-of-nowhere > o\"\noutputs = [\"o\"]")]);
-    let built = fails(&space, "a", &["was not found"]);
+    let built = fails(&space, "a", &["was not found", "install it"]);
     assert!(built.failure("a")["log_tail"].to_string().contains("python3-of-nowhere"));
 }
 
@@ -69,7 +72,11 @@ fn a_failing_program_shows_its_code_and_its_last_lines() {
 
 #[test]
 fn a_program_that_a_signal_ends_is_a_failure_that_names_it() {
-    fails(&with(&[command("a", "shell = \"echo 1 > o; kill -SEGV $$\"\noutputs = [\"o\"]")]), "a", &["signal 11"]);
+    fails(
+        &with(&[command("a", "shell = \"echo 1 > o; kill -SEGV $$\"\noutputs = [\"o\"]")]),
+        "a",
+        &["signal 11 (SEGV)", "the program crashed"],
+    );
     fails(&with(&[command("a", "shell = \"echo 1 > o; kill -KILL $$\"\noutputs = [\"o\"]")]), "a", &["signal 9", "memory"]);
 }
 

@@ -8,7 +8,7 @@ use crate::app::index::{self, LastBuild, Watch};
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{self, CACHE_FOLDER, Options, Workspace};
-use crate::app::{latest, outputs};
+use crate::app::{latest, locate, outputs};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{BlobId, Digest};
@@ -101,6 +101,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         keep_going: ask.keep_going,
         cancel,
         last: &last,
+        locate: &|node, failure| locate::place(&workspace.texts, node, failure),
     };
     let built = executor.run(&mut planner, &|source| sources.pin(source), sink).map_err(problem::stores)?;
     let made = Built::built(&planner);

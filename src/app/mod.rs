@@ -10,6 +10,7 @@ pub mod history;
 pub mod index;
 pub mod init;
 pub mod latest;
+pub mod locate;
 pub mod looks;
 pub mod outputs;
 pub mod problem;

@@ -74,7 +74,11 @@ impl Texts {
             _ => return Err("no such file".to_owned()),
         }
         let real = fs::real_path(&full).map_err(|e| e.to_string())?;
-        if real.starts_with(&self.root) { Ok(real) } else { Err(format!("a link out of the workspace, to '{}'", real.display())) }
+        if real.starts_with(&self.root) {
+            Ok(real)
+        } else {
+            Err(format!("a link out of the workspace, to '{}' (a copy would do)", real.display()))
+        }
     }
 
     /// The workspace files that a glob matches, sorted; `*` stays within a folder, `**` crosses folders.

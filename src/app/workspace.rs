@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use crate::app::index;
@@ -167,10 +168,32 @@ impl Workspace {
         let selection = select::select(graph, patterns)
             .map_err(|errors| errors.iter().map(|e| problem::graph(e, &self.texts)).collect::<Problems>())?;
         let refused = self.refused.borrow();
-        let problems = selection.closure.iter().filter(|id| graph[**id].refused).filter_map(|id| refused.get(graph[*id].name().as_str()));
-        let problems: Problems = problems.flatten().cloned().collect();
+        let names = selection.closure.iter().filter(|id| graph[**id].refused).map(|id| graph[*id].name().as_str());
+        let problems = names.flat_map(|name| refused.get(name).into_iter().flatten().map(move |problem| (name, problem)));
+        let problems = once_for_all(problems);
         if problems.is_empty() { Ok(selection) } else { Err(problems) }
     }
+}
+
+/// What is wrong with several targets of one stanza in the same way is told of the first.
+fn once_for_all<'a>(problems: impl Iterator<Item = (&'a str, &'a Diagnostic)>) -> Problems {
+    let mut told: Problems = Vec::new();
+    let mut first: BTreeMap<(String, Option<(String, usize)>), (usize, usize)> = BTreeMap::new();
+    for (name, problem) in problems {
+        let place = problem.snippets.first().map(|snippet| (snippet.file.clone(), snippet.span.start));
+        match first.entry((problem.message.replace(name, "*"), place)) {
+            Entry::Occupied(mut known) => known.get_mut().1 += 1,
+            Entry::Vacant(free) => {
+                free.insert((told.len(), 0));
+                told.push(problem.clone());
+            }
+        }
+    }
+    for (at, more) in first.into_values().filter(|(_, more)| *more > 0) {
+        let targets = if more == 1 { "target" } else { "targets" };
+        told[at].message.push_str(&format!(", and in {more} more {targets} of its stanza"));
+    }
+    told
 }
 
 /// The cache folder of the workspace that `directory` is in, whatever state its recipes are in.

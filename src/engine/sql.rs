@@ -26,6 +26,12 @@ pub enum SqlRunError {
         /// The column that may have been meant.
         nearest: Option<String>,
     },
+    /// Values of types that do not go together.
+    #[error("{message}")]
+    Types {
+        /// The engine's words, with BigQuery's names of types.
+        message: String,
+    },
     /// Two columns of the result have one name.
     #[error("two columns of the result are called '{column}'")]
     SameName {
@@ -80,6 +86,10 @@ impl SqlRunError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownColumn { nearest: Some(near), .. } => Some(format!("did you mean '{near}'?")),
+            Self::Types { message } if message.contains("STRING") => Some(
+                "CAST(x AS FLOAT64) makes a number of a text; columns of a CSV are STRING unless 'types' of their table says otherwise"
+                    .into(),
+            ),
             Self::SameName { .. } => Some("give each its own name with AS, or leave one out with * EXCEPT (…)".into()),
             Self::Duck(DuckError::Value { message }) if message.starts_with("division by zero") => {
                 Some("SAFE_DIVIDE(a, b) gives NULL where b is 0".into())
@@ -170,9 +180,30 @@ fn sums_as_int64(rows: &RecordBatch) -> Result<RecordBatch, SqlRunError> {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|source| SqlRunError::Duck(DuckError::Rows(source)))
 }
 
+/// DuckDB's words about types that do not go together, with BigQuery's names of them; `None` where it speaks of something else.
+fn types(message: &str) -> Option<String> {
+    const NAMES: [(&str, &str); 8] = [
+        ("VARCHAR", "STRING"),
+        ("STRING_LITERAL", "STRING"),
+        ("INTEGER_LITERAL", "INT64"),
+        ("BIGINT", "INT64"),
+        ("INTEGER", "INT64"),
+        ("DOUBLE", "FLOAT64"),
+        ("BOOLEAN", "BOOL"),
+        ("BLOB", "BYTES"),
+    ];
+    let (said, _) = [". You might need to add explicit type casts", " - an explicit cast is required"]
+        .iter()
+        .find_map(|end| message.split_once(end))?;
+    Some(NAMES.iter().fold(said.to_owned(), |said, (duck, bigquery)| said.replace(duck, bigquery)))
+}
+
 /// DuckDB's error, with the column's name and the nearest one where a name is at fault.
 fn explained(error: DuckError, columns: &[String]) -> SqlRunError {
     let DuckError::Query { message } = &error else { return error.into() };
+    if let Some(message) = types(message) {
+        return SqlRunError::Types { message };
+    }
     let after = |text: &str| message.split_once(text).and_then(|(_, rest)| rest.split_once('"')).map(|(name, _)| name.to_owned());
     let missing = message.contains("not found in FROM clause").then(|| after("Referenced column \"")).flatten();
     let early = message.contains("referenced that exists in the SELECT clause").then(|| after("Column \"")).flatten();

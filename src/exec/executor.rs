@@ -54,6 +54,8 @@ pub struct Executor<'a> {
     pub last: &'a BTreeMap<String, BuiltTarget>,
     /// How verdicts of checks are taken.
     pub judge: &'a Judge,
+    /// Tells the place in a recipe or query that a failure is about.
+    pub locate: &'a dyn Fn(&Node, &Failure) -> Option<String>,
 }
 
 /// Pins a file or a warehouse table: its content's identity, and where it is.
@@ -73,6 +75,8 @@ struct Run<'e, 'p, 'g> {
     ended: Vec<Ended>,
     /// When the oldest of them was over.
     waits_since: Option<Instant>,
+    /// Steps that failed before the plan was told.
+    early: Vec<(NodeId, Failure)>,
     started: bool,
     stopping: bool,
 }
@@ -96,6 +100,7 @@ impl Executor<'_> {
             outcome: Outcome::default(),
             ended: Vec::new(),
             waits_since: None,
+            early: Vec::new(),
             started: false,
             stopping: false,
         };
@@ -104,10 +109,13 @@ impl Executor<'_> {
         // From here on the index is not held, however long the build: other builds need it too.
         self.session.release()?;
         let reused = run.outcome.counts.reused;
-        let expected_ms = run.left.estimate(run.planner).map(|left| left.ms).filter(|_| reused < total);
+        let expected_ms = run.left.estimate(run.planner).map(|left| left.ms).filter(|ms| *ms > 0);
         run.sink.event(&Event::Planned { total, reused, expected_ms });
         run.outcome.checked.iter().filter_map(|checked| warned(checked, true)).for_each(|event| run.sink.event(&event));
         run.started = true;
+        for (id, failure) in std::mem::take(&mut run.early) {
+            run.fail(id, failure);
+        }
         let children = Children::new();
         let shop = Shop { session: self.session, children: &children, cancel: self.cancel };
         std::thread::scope(|scope| run.work(Lanes::new(scope, &shop), &children))?;
@@ -330,6 +338,9 @@ impl Run<'_, '_, '_> {
     }
 
     fn fail(&mut self, id: NodeId, failure: Failure) {
+        if !self.started {
+            return self.early.push((id, failure));
+        }
         let target = self.name(id);
         if failure.code == ExitCode::Interrupted {
             self.outcome.interrupted = true;
@@ -340,6 +351,7 @@ impl Run<'_, '_, '_> {
         self.sink.event(&Event::Failed {
             target: target.clone(),
             error: failure.error.clone(),
+            place: (self.executor.locate)(&self.planner.graph()[id], &failure),
             hint: failure.hint.clone(),
             log_tail: failure.log_tail.clone(),
             code: i32::from(failure.code.number()),

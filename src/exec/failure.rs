@@ -97,14 +97,13 @@ pub(super) fn judge(
             let (error, hint) = said.unwrap_or_else(|| (format!("it ended with exit code {number}"), None));
             (error, ExitCode::from_number(number).unwrap_or(ExitCode::ActionFailed), hint)
         }
-        Ended::Exited(127) => ("a program it calls was not found (exit code 127)".to_owned(), ExitCode::ActionFailed, None),
-        Ended::Exited(code) => (format!("it ended with exit code {code}"), ExitCode::ActionFailed, None),
-        Ended::Signalled(9) => (
-            "it was killed by signal 9 (KILL)".to_owned(),
+        Ended::Exited(127) => (
+            "a program it calls was not found (exit code 127)".to_owned(),
             ExitCode::ActionFailed,
-            Some("if the machine ran out of memory, lower --jobs or give the target a 'memory' it needs".to_owned()),
+            Some("install it; one of the workspace's own is an input: name it in 'files'".to_owned()),
         ),
-        Ended::Signalled(signal) => (format!("it was killed by signal {signal}"), ExitCode::ActionFailed, None),
+        Ended::Exited(code) => (format!("it ended with exit code {code}"), ExitCode::ActionFailed, undeclared(log)),
+        Ended::Signalled(signal) => (format!("it was killed by {}", named(signal)), ExitCode::ActionFailed, after_signal(signal)),
         Ended::TimedOut => {
             let limit = timeout.map(units::duration).unwrap_or_default();
             (
@@ -116,6 +115,31 @@ pub(super) fn judge(
         Ended::Cancelled => ("it was stopped".to_owned(), ExitCode::Interrupted, None),
     };
     Err(RunError::Ended { message, hint, code })
+}
+
+/// What may be wrong with a program that did not find or was not let at a file.
+fn undeclared(log: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(log);
+    let last = text.lines().rev().take(LOG_TAIL);
+    let missed = last.into_iter().any(|line| line.contains("No such file or directory") || line.contains("Permission denied"));
+    missed.then(|| "it sees only what its recipe declares: name what it reads in 'files' or 'needs'".to_owned())
+}
+
+/// A signal by number and name.
+fn named(signal: i32) -> String {
+    let names = [(4, "ILL"), (6, "ABRT"), (7, "BUS"), (8, "FPE"), (9, "KILL"), (11, "SEGV"), (13, "PIPE"), (15, "TERM")];
+    match names.iter().find(|(number, _)| *number == signal) {
+        Some((_, name)) => format!("signal {signal} ({name})"),
+        None => format!("signal {signal}"),
+    }
+}
+
+fn after_signal(signal: i32) -> Option<String> {
+    match signal {
+        9 => Some("if the machine ran out of memory, lower --jobs or give the target a 'memory' it needs".to_owned()),
+        4 | 6..=8 | 11 => Some("the program crashed: that is its own fault, or its library's; run it alone to see where".to_owned()),
+        _ => None,
+    }
 }
 
 /// A log without the error and hint that it ends in, and these.

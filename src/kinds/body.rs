@@ -112,14 +112,15 @@ impl<'a> Body<'a> {
     pub fn file(self, key: &str, context: &DeclareContext) -> Result<(&'a str, Arc<str>), KindError> {
         let path = self.required_text(key)?;
         if !stays_inside(path) {
-            return Err(self.error(key, format!("'{path}' is not a path inside the workspace")));
+            let error = self.error(key, format!("'{path}' is not a path inside the workspace"));
+            return Err(error.hint("copy the file into the workspace"));
         }
         let read = (context.text)(path);
         read.map(|text| (path, text)).map_err(|why| {
             let error = self.error(key, format!("the file '{path}' cannot be read: {why}"));
             let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
             let beside = (context.files)(&if folder.is_empty() { "*".to_owned() } else { format!("{folder}/*") });
-            match nearest(path, beside.iter().map(String::as_str)) {
+            match nearest(path, beside.iter().map(String::as_str).filter(|near| *near != path)) {
                 Some(near) => error.hint(format!("did you mean '{near}'?")),
                 None => error,
             }

@@ -106,9 +106,10 @@ fn program(body: Body) -> Result<(&'static str, Value, Option<String>), KindErro
 fn outputs(body: Body<'_>) -> Result<BTreeSet<&str>, KindError> {
     let mut all = BTreeSet::new();
     for (index, path) in body.texts("outputs").into_iter().enumerate() {
-        let refuse = |why: &str| Err(body.error(&format!("outputs.{index}"), format!("the output '{path}' {why}")));
+        let refuse = |why: &str| Err::<BTreeSet<&str>, _>(body.error(&format!("outputs.{index}"), format!("the output '{path}' {why}")));
         if !stays_inside(path) {
-            return refuse("is not a path inside the program's folder");
+            let file = path.rsplit('/').find(|part| stays_inside(part)).unwrap_or("result.txt");
+            return refuse("is not a path inside the program's folder").map_err(|error| error.hint(format!("write it there: '{file}'")));
         }
         if !all.insert(path) {
             return refuse("is listed twice");
@@ -134,7 +135,8 @@ fn files(body: Body, context: &DeclareContext) -> Result<BTreeSet<String>, KindE
     for (index, pattern) in body.texts("files").into_iter().enumerate() {
         let at = format!("files.{index}");
         if !stays_inside(pattern) {
-            return Err(body.error(&at, format!("'{pattern}' is not a path inside the workspace")));
+            let error = body.error(&at, format!("'{pattern}' is not a path inside the workspace"));
+            return Err(error.hint("copy the files into the workspace"));
         }
         let found = (context.files)(pattern);
         if found.is_empty() {

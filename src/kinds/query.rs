@@ -71,6 +71,7 @@ pub fn declare(body: Body, text: &str, at: &dyn Fn(Range<usize>) -> Place, conte
     translate(&query.query, &params).map_err(|error| refused(&error))?;
     let mut declared = Declared {
         params: json!({ "query": query.canonical, "params": params, "key": body.value("key") }),
+        text: Some(at(0..text.len())),
         outputs: [ARTIFACT.to_owned()].into(),
         engines: ["duckdb", "parquet"].map(str::to_owned).into(),
         ..Declared::default()
@@ -171,7 +172,7 @@ pub fn keep(request: &Request, rows: &RecordBatch, what: &str) -> Result<Respons
         let read = request.inputs.keys().find_map(|slot| slot.strip_prefix(SLOT));
         return Err(RunError::refused(&empty).hint(match read {
             Some(table) => format!("look at what it reads: cbi cat {table}"),
-            None => "look at the table's file in the warehouse".to_owned(),
+            None => "look at what it reads".to_owned(),
         }));
     }
     let path = request.output(ARTIFACT)?.join(table_file::FILE_NAME);

@@ -13,7 +13,7 @@ use crate::kinds::body::Body;
 use crate::kinds::checks;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
-use crate::kinds::query::{self, ARTIFACT, keep};
+use crate::kinds::query::{self, ARTIFACT, TableError, keep};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::model::recipe::{Declared, Source, Stanza};
 use crate::syntax::shape::{Key, Want};
@@ -132,7 +132,11 @@ fn table(request: &Request) -> Result<Response, RunError> {
     let (path, format) = warehouse::only_file(request.input(SLOT)?).map_err(|error| RunError::failed(&error))?;
     let rows =
         table_import::import(&path, format, &Wanted { columns: spec.columns, types: spec.types }).map_err(|error| failure(&error))?;
-    keep(request, &rows, &format!("the warehouse table '{from}'"))
+    if rows.num_rows() == 0 {
+        let empty = TableError::Empty { what: format!("the warehouse table '{from}'") };
+        return Err(RunError::refused(&empty).hint(format!("see {}", path.display())));
+    }
+    keep(request, &rows, "the table")
 }
 
 /// What a person is told of a warehouse file that gives no rows.

@@ -91,6 +91,9 @@ pub enum Event {
         target: String,
         /// What went wrong.
         error: String,
+        /// The place in a recipe or query that it is about, `sql/a.sql:2:14`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        place: Option<String>,
         /// The way out, a command where there is one.
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<String>,

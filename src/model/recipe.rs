@@ -109,6 +109,8 @@ pub struct Declared {
     pub inputs: BTreeMap<String, Source>,
     /// Where a slot's source is named, if that is not the stanza's key of the same name: SQL text, for one.
     pub places: BTreeMap<String, Place>,
+    /// Where the text stands that it runs, if it runs one: a query.
+    pub text: Option<Place>,
     /// Names of the artifacts it makes.
     pub outputs: BTreeSet<String>,
     /// Engines whose identity is part of the key: `duckdb`, `lightgbm`, `xgboost`, `parquet`.

@@ -41,6 +41,12 @@ pub enum StoreError {
         /// A name in it that no cache has.
         stranger: String,
     },
+    /// Something else has the cache folder's name.
+    #[error("'{}' is not a folder, so no cache can be there", path.display())]
+    NotFolder {
+        /// What it is about.
+        path: PathBuf,
+    },
     /// The cache folder cannot be written to.
     #[error("the cache '{}' cannot be written to", path.display())]
     ReadOnly {
@@ -125,7 +131,7 @@ impl StoreError {
     pub fn code(&self) -> ExitCode {
         match self {
             Self::NewerFormat { .. } | Self::BadFormat { .. } | Self::Index { .. } | Self::Missing { .. } => ExitCode::Damaged,
-            Self::Foreign { .. } => ExitCode::Usage,
+            Self::Foreign { .. } | Self::NotFolder { .. } => ExitCode::Usage,
             Self::Busy { .. } => ExitCode::Busy,
             _ => ExitCode::ActionFailed,
         }
@@ -138,6 +144,7 @@ impl StoreError {
             Self::NewerFormat { .. } => "use the newer cbi, or another folder with its own cache".to_owned(),
             Self::BadFormat { .. } | Self::Index { .. } | Self::Missing { .. } => "cbi fsck --repair".to_owned(),
             Self::Foreign { .. } => "move what is in it elsewhere".to_owned(),
+            Self::NotFolder { path } => format!("move it elsewhere: mv '{0}' '{0}.old'", path.display()),
             Self::ReadOnly { .. } => "make the folder writable: chmod -R u+w .cbi-cache".to_owned(),
             Self::Busy { pid: Some(pid), .. } => format!("wait for it; if it was stopped (Ctrl-Z), this lets it go on: kill -CONT {pid}"),
             Self::Busy { .. } => "wait for the other cbi, or stop it".to_owned(),

@@ -217,6 +217,9 @@ impl Root {
     }
 
     fn refuse_strangers(&self) -> StoreResult<()> {
+        if fs::stat(self.path())?.is_some_and(|stat| stat.what != What::Folder) {
+            return Err(StoreError::NotFolder { path: self.path().to_owned() });
+        }
         for entry in fs::list_if_any(self.path())? {
             let name = entry.name.to_string_lossy();
             if !FOLDERS.contains(&&*name) && !FILES.contains(&&*name) {

@@ -172,6 +172,7 @@ impl Fault {
             Self::Braces { .. } => Some("a literal brace is written twice: '{{' or '}}'".into()),
             Self::UnknownProfile { nearest: Some(name), .. } => Some(meant(name)),
             Self::UnknownProfile { known, .. } if !known.is_empty() => Some(format!("the profiles are: {}", known.join(", "))),
+            Self::UnknownProfile { name, .. } => Some(format!("add to cbi.toml: [profile.{name}]")),
             Self::UnknownField { known, .. } if !known.is_empty() => Some(format!("it has: {}", known.join(", "))),
             Self::NotText { .. } => Some("name one of its fields, or let the placeholder be the whole string".into()),
             Self::Hides { .. } => Some("rename one of the two".into()),

@@ -64,6 +64,9 @@ pub struct Settings {
 pub fn parse(path: &str, text: &str, profile: Option<&str>) -> Result<Settings, Vec<SyntaxError>> {
     let source = SourceText { path: path.into(), text };
     let (mut root, mut errors) = document(&source);
+    if !errors.is_empty() {
+        return Err(errors); // What was recovered may not be what was meant.
+    }
     let profile_lets = profile.map(|name| profile_lets(&mut root, name)).unwrap_or_default();
     let (lets, body, spots) = resolve(&source, &root, &profile_lets, &mut errors);
     let spot = |path: &str| {
@@ -198,6 +201,12 @@ let = { market = "zl" }
                 ": there is no profile 'x'",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_not_toml_is_told_once() {
+        let errors = parse("cbi.toml", "[workspace\nname = \"x\"\n", None).unwrap_err();
+        assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), ["not valid TOML: unclosed table, expected `]`"]);
     }
 
     #[test]

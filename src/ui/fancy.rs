@@ -220,6 +220,7 @@ mod tests {
         FAILED model/wti/lightgbm/1m
           error: the label is constant: all 6,012 rows are 17.45
             the frame is frame/wti/1m
+            --> recipes/wti/models.toml:4:1
           hint: cbi cat 'frame/wti/1m#fit'
           its log ended: (4 more lines above)
           | [LightGBM] [Info] line 5

@@ -73,6 +73,7 @@ pub fn fails() -> Vec<Event> {
         Event::Failed {
             target: "model/wti/lightgbm/1m".into(),
             error: "the label is constant: all 6,012 rows are 17.45\nthe frame is frame/wti/1m".into(),
+            place: Some("recipes/wti/models.toml:4:1".into()),
             hint: Some("cbi cat 'frame/wti/1m#fit'".into()),
             log_tail: log,
             code: 8,
@@ -80,6 +81,7 @@ pub fn fails() -> Vec<Event> {
         Event::Failed {
             target: "model/wti/xgboost/1m".into(),
             error: "killed by signal 9".into(),
+            place: None,
             hint: None,
             log_tail: Vec::new(),
             code: 1,

@@ -45,7 +45,9 @@ pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosi
     let verbose = verbosity == Verbosity::Verbose;
     let name = |target: &str| paint(palette.name, target);
     match event {
-        Event::Failed { target, error, hint, log_tail, .. } => failure(target, error, hint.as_deref(), log_tail, palette),
+        Event::Failed { target, error, place, hint, log_tail, .. } => {
+            failure(target, error, (place.as_deref(), hint.as_deref()), log_tail, palette)
+        }
         _ if verbosity == Verbosity::Quiet => Vec::new(),
         Event::Planned { total, reused, expected_ms } => {
             let left = total.saturating_sub(*reused);
@@ -85,11 +87,12 @@ fn spent(cost: &Cost, verbose: bool) -> String {
     format!("{wall} (cpu {}, peak {})", elapsed(cost.cpu_ms), units::bytes(cost.peak_bytes))
 }
 
-fn failure(target: &str, error: &str, hint: Option<&str>, log_tail: &[String], palette: &Palette) -> Vec<String> {
+fn failure(target: &str, error: &str, (place, hint): (Option<&str>, Option<&str>), log_tail: &[String], palette: &Palette) -> Vec<String> {
     let mut lines = vec![format!("{} {}", paint(palette.bad, "FAILED"), paint(palette.name, target))];
     let mut said = error.lines().map(tame);
     lines.push(format!("  {} {}", paint(palette.bad, "error:"), said.next().unwrap_or_default()));
     lines.extend(said.map(|line| format!("    {line}")));
+    lines.extend(place.map(|place| format!("    {} {}", paint(palette.dim, "-->"), tame(place))));
     if let Some(hint) = hint {
         lines.push(format!("  {} {}", paint(palette.warn, "hint:"), tame(hint)));
     }

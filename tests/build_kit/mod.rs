@@ -60,8 +60,15 @@ impl Workspace {
 
     /// `cbi -C HERE build --json` with more words, not yet started.
     pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.cbi(&["build", "--json"]);
+        command.args(words);
+        command
+    }
+
+    /// `cbi -C HERE` with these words, not yet started.
+    pub fn cbi(&self, words: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cbi"));
-        command.arg("-C").arg(self.root()).args(["build", "--json"]).args(words).env_remove("CBI_FAILPOINT");
+        command.arg("-C").arg(self.root()).args(words).env_remove("CBI_FAILPOINT");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -210,6 +210,19 @@ impl FrameError {
             Self::MissingFeatures { missing, .. } => missing
                 .last()
                 .map(|last| format!("extend the feature table, or start 'train' after {last} if only its beginning is missing")),
+            Self::NoDate { .. } => Some("leave them out in the SQL that makes the table: WHERE date IS NOT NULL".into()),
+            Self::Infinite { column, .. } => {
+                Some(format!("in the SQL that makes it, divide with SAFE_DIVIDE, or leave '{column}' out of 'columns'"))
+            }
+            Self::NoPrices { .. } => Some("name the column that holds prices: price = { table = …, column = … }".into()),
+            Self::Frozen { .. } => {
+                Some("leave those days out of the price table, in SQL: its source stood still, or the market was closed".into())
+            }
+            Self::NoRows { first, last, .. } => {
+                Some(format!("move the ranges of 'split' to where prices are, {first} to {last}; each must be longer than the horizon"))
+            }
+            Self::ConstantLabel { .. } => Some("choose a range for 'train' in which the price moves".into()),
+            Self::BadWeight { column, .. } => Some(format!("give every day a weight of zero or more, in the SQL that makes '{column}'")),
             Self::AllMissing { .. } => Some("leave them out of 'columns', or start 'train' where they have values".into()),
             _ => None,
         }
