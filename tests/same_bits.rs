@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod build_kit;
+mod common;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,9 +23,9 @@ const WAYS: [Way; 2] = [
 ];
 
 /// Builds with a umask, jobs and environment, and reads from the journal what came of every target.
-fn build(workspace: &Workspace, way: usize) -> BuiltTargets {
+fn build(workspace: &Workspace, way: usize, words: &[&str]) -> BuiltTargets {
     let (umask, jobs, env) = WAYS[way];
-    let plain = workspace.command(&[jobs]);
+    let plain = workspace.command(&[&[jobs], words].concat());
     let mut command = Command::new("sh");
     command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]).arg(plain.get_program()).args(plain.get_args());
     let said = Said::of(command.envs(env).env_remove("CBI_FAILPOINT").output().unwrap());
@@ -33,11 +34,17 @@ fn build(workspace: &Workspace, way: usize) -> BuiltTargets {
     latest::targets(&session).unwrap()
 }
 
-fn assert_same(one: &BuiltTargets, other: &BuiltTargets, at_least: usize) {
+/// Builds both ways, in folders on different disks where there are two.
+fn assert_same_bits(fill: impl Fn(&Workspace), words: &[&str], at_least: usize) {
+    let [one, other] = [0, 1].map(|way| {
+        let workspace = Workspace::inside(if way == 0 { temporary() } else { tempfile::tempdir().unwrap() });
+        fill(&workspace);
+        build(&workspace, way, words)
+    });
     let hashes =
         |built: &BuiltTargets| -> BTreeMap<String, _> { built.iter().map(|(n, b)| (n.clone(), (b.key, b.artifacts.clone()))).collect() };
     assert!(one.len() >= at_least, "{} targets", one.len());
-    assert_eq!(hashes(one), hashes(other));
+    assert_eq!(hashes(&one), hashes(&other));
 }
 
 #[test]
@@ -57,31 +64,31 @@ shell = "cat o/env o/said | sort > o/all"
 needs = ["t/env", "t/modes"]
 outputs = ["o/all"]
 "#;
-    let built = [0, 1].map(|way| {
-        let workspace = Workspace::inside(if way == 0 { temporary() } else { tempfile::tempdir().unwrap() });
+    let fill = |workspace: &Workspace| {
         workspace.write("recipes/all.toml", recipe);
         for name in ["run.sh", "Zeta", "alpha", "ärger", "I", "i"] {
             workspace.write(&format!("src/{name}"), "echo said\n");
         }
-        build(&workspace, way)
-    });
-    assert_same(&built[0], &built[1], 3);
+    };
+    assert_same_bits(fill, &[], 3);
 }
 
 /// The repository's own demo: SQL, frames, trained models, evaluations and forecasts.
 #[test]
 fn the_crude_oil_forecasts_are_the_same_bits_however_they_are_built() {
-    let built = [0, 1].map(|way| {
-        let workspace = Workspace::inside(if way == 0 { temporary() } else { tempfile::tempdir().unwrap() });
-        for part in ["cbi.toml", "recipes", "sql", "warehouse"] {
-            copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(part), &workspace.path(part));
-        }
-        build(&workspace, way)
-    });
-    assert_same(&built[0], &built[1], 20);
+    assert_same_bits(fill_with_the_repository, &[], 20);
 }
 
-fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp").arg("-RT").args([from, to]).status().unwrap();
+/// The same on the platform's own tables, with their regimes, weights and five horizons.
+#[test]
+fn the_soybean_oil_forecasts_are_the_same_bits_however_they_are_built() {
+    let Some(shared) = common::shared() else { return };
+    let warehouse = shared.join("warehouse");
+    assert_same_bits(fill_with_the_repository, &["--profile", "zl", "--warehouse", warehouse.to_str().unwrap()], 50);
+}
+
+fn fill_with_the_repository(workspace: &Workspace) {
+    let parts = ["cbi.toml", "recipes", "sql", "warehouse"].map(|part| Path::new(env!("CARGO_MANIFEST_DIR")).join(part));
+    let status = Command::new("cp").arg("-R").args(parts).arg(workspace.root()).status().unwrap();
     assert!(status.success());
 }
