@@ -6,10 +6,14 @@ mod common;
 #[path = "common/space.rs"]
 mod space;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 use std::sync::LazyLock;
 
+use cbi::engine::table_file;
+use cbi::kinds::query;
+use serde_json::Map;
 use space::{Built, TestSpace};
 
 const WANTED: [&str; 2] = ["forecast/wti/1w", "evaluate/wti/1w"];
@@ -266,4 +270,29 @@ split = { train = [2021-01-04, 2023-12-29], valid = [2024-01-01, 2024-06-28], te
     space.build(&["**"]).ok();
     change(&space);
     space.build(&["**"]).ran(&["m.training", "m.days", "frame/1w"]);
+}
+
+/// The shipped recipes on the platform's own tables, of which the one that says on which days soybean oil traded grows.
+#[test]
+fn new_days_of_soybean_oil_make_a_new_forecast_and_train_nothing() {
+    const SPINE: &str = "yahoo_finance_comprehensive.biofuel_components_canonical";
+    let Some(shared) = common::shared() else { return };
+    let space = TestSpace::wti();
+    fs::create_dir(space.path("platform")).unwrap();
+    for table in cbi::engine::warehouse::tables(&shared.join("warehouse")).unwrap().values() {
+        fs::copy(table, space.path("platform").join(table.file_name().unwrap())).unwrap();
+    }
+    let whole = BTreeMap::from([(SPINE.to_owned(), shared.join(format!("warehouse/{SPINE}.parquet")))]);
+    let until = |day: &str| {
+        let rows = query::rows(&format!("SELECT * FROM {SPINE} WHERE date <= DATE '{day}'"), &Map::new(), &whole).unwrap();
+        let file = space.path(&format!("platform/{SPINE}.parquet"));
+        fs::remove_file(&file).unwrap();
+        table_file::write(&file, &rows, &["date".to_owned()]).unwrap();
+    };
+    let build_at = |day: &str| {
+        until(day);
+        space.build(&["--profile", "zl", "--warehouse", "platform", "--as-of", day, "forecast/zl/1w", "evaluate/zl/1w"])
+    };
+    assert!(build_at("2025-09-30").ok().targets.contains("model/zl/lightgbm/1w"));
+    build_at("2025-10-31").ran(&[SPINE, "zl.markets", "zl.features", "frame/zl/1w", "evaluate/zl/1w", "forecast/zl/1w"]);
 }
