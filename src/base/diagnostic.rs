@@ -137,9 +137,9 @@ impl Diagnostic {
     /// The error's own sentence, and those of its sources as causes.
     #[must_use]
     pub fn of(code: ExitCode, error: &dyn Error) -> Self {
-        let mut diagnostic = Self::new(code, error.to_string());
-        diagnostic.add_sources(error);
-        diagnostic
+        let mut said = sentences(error);
+        let message = said.remove(0);
+        Self { causes: said, ..Self::new(code, message) }
     }
 
     /// Adds a cause beneath those there are.
@@ -152,8 +152,7 @@ impl Diagnostic {
     /// Adds `error` and its sources as causes.
     #[must_use]
     pub fn because(mut self, error: &dyn Error) -> Self {
-        self.causes.push(error.to_string());
-        self.add_sources(error);
+        self.causes.extend(sentences(error));
         self
     }
 
@@ -170,17 +169,26 @@ impl Diagnostic {
         self.snippets.push(snippet);
         self
     }
+}
 
-    fn add_sources(&mut self, error: &dyn Error) {
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let text = cause.to_string();
-            if !self.message.ends_with(&text) && self.causes.last().is_none_or(|last| !last.ends_with(&text)) {
-                self.causes.push(text);
-            }
-            source = cause.source();
+/// The error's own sentence, then those of its sources that it does not end with already.
+fn sentences(error: &dyn Error) -> Vec<String> {
+    let mut said = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !said.iter().any(|above| above.ends_with(&text)) {
+            said.push(text);
         }
+        source = cause.source();
     }
+    said
+}
+
+/// The error with all that lies beneath it, in one line.
+#[must_use]
+pub fn in_one_line(error: &dyn Error) -> String {
+    sentences(error).join(": ")
 }
 
 #[cfg(test)]
@@ -214,5 +222,6 @@ mod tests {
         assert!(Diagnostic::of(ExitCode::Damaged, &inner()).causes.is_empty());
         let whole = Diagnostic::new(ExitCode::Damaged, "the store is unreadable").because(&inner());
         assert_eq!(whole.causes, ["cannot read 'x': disk on fire"]);
+        assert_eq!(in_one_line(&inner()), "cannot read 'x': disk on fire");
     }
 }

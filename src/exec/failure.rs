@@ -1,11 +1,10 @@
 //! Owns why an action has no result. Invariant: whatever ended it, a person is told in one sentence, with the way out where one is known, and no
 //! sentence twice.
 
-use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::diagnostic::ExitCode;
+use crate::base::diagnostic::{ExitCode, in_one_line};
 use crate::base::units;
 use crate::exec::environment::PROGRAM_PATH;
 use crate::exec::sandbox::OutputError;
@@ -33,22 +32,8 @@ impl Failure {
     /// A store that failed under a step.
     #[must_use]
     pub fn of_store(error: &StoreError) -> Self {
-        Self { error: sentence(error), hint: error.hint(), log_tail: Vec::new(), code: error.code() }
+        Self { error: in_one_line(error), hint: error.hint(), log_tail: Vec::new(), code: error.code() }
     }
-}
-
-/// An error with its causes.
-fn sentence(error: &dyn Error) -> String {
-    let mut sentence = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !sentence.ends_with(&text) {
-            sentence = format!("{sentence}: {text}");
-        }
-        source = cause.source();
-    }
-    sentence
 }
 
 /// What can go wrong around an action.
@@ -177,7 +162,7 @@ pub(super) fn describe(error: &RunError, log: &[u8]) -> Failure {
     let text = String::from_utf8_lossy(log);
     let mut log_tail: Vec<String> = text.lines().rev().take(LOG_TAIL).map(str::to_owned).collect();
     log_tail.reverse();
-    Failure { error: sentence(error), hint, log_tail, code }
+    Failure { error: in_one_line(error), hint, log_tail, code }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::base::diagnostic::ExitCode;
+use crate::base::diagnostic::{ExitCode, in_one_line};
 use crate::io::fs;
 use crate::model::check::Verdict;
 
@@ -85,16 +85,7 @@ impl RunError {
 
     /// The error with all that lies beneath it, in one line.
     fn new(code: ExitCode, error: &(dyn Error + 'static)) -> Self {
-        let mut message = error.to_string();
-        let mut beneath = error.source();
-        while let Some(cause) = beneath {
-            let text = cause.to_string();
-            if !message.ends_with(&text) {
-                message = format!("{message}: {text}");
-            }
-            beneath = cause.source();
-        }
-        Self { code, message, hint: None }
+        Self { code, message: in_one_line(error), hint: None }
     }
 }
 
