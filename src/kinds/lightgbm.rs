@@ -1,7 +1,7 @@
 //! Kind `lightgbm`: gradient boosting with the vendor's own library. Invariant: `params` holds the vendor's primary names with the values the
 //! library is given, the defaults that we set included, so the key and the record say all that determined the model.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,6 @@ use crate::engine::gbdt::lightgbm;
 use crate::engine::gbdt::stopping::EarlyStopping;
 use crate::engine::gbdt::vocabulary::lightgbm::LIGHTGBM;
 use crate::engine::parameters::ParameterError;
-use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
 use crate::kinds::learner::{self, Fitted, LearnError, Learner, Settings, library, training_data};
@@ -37,13 +36,7 @@ pub const KIND: Kind = Kind {
 };
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
-    let body = Body(stanza);
-    let empty = Map::new();
-    let params = parameters(body.table("params").unwrap_or(&empty));
-    let params = params.map_err(|error| training_stanza::refused(body, &error))?;
-    let mut declared = training_stanza::declared(body, context, &Settings { params, threads: stanza.common.threads })?;
-    declared.engines = BTreeSet::from(["lightgbm".to_owned()]);
-    Ok(declared)
+    training_stanza::boosted(stanza, context, "lightgbm", parameters)
 }
 
 /// The recipe's parameters with the defaults that make a training repeatable.

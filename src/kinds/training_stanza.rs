@@ -9,7 +9,7 @@ use crate::engine::parameters::ParameterError;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::learner::{ARTIFACT, FRAME_SLOT, Settings};
-use crate::model::recipe::{Declared, Source};
+use crate::model::recipe::{Declared, Source, Stanza};
 use crate::syntax::shape::{Key, Want};
 
 /// The key that names the frame.
@@ -43,6 +43,22 @@ pub fn declared(body: Body, context: &DeclareContext, settings: &Settings) -> Re
         outputs: BTreeSet::from([ARTIFACT.to_owned()]),
         ..Declared::default()
     })
+}
+
+/// What a stanza asks for whose learner is a library of that name, with `params` as `complete` makes them whole.
+///
+/// # Errors
+/// When a parameter is refused, or the stanza names no frame.
+pub fn boosted(
+    stanza: &Stanza,
+    context: &DeclareContext,
+    library: &str,
+    complete: impl FnOnce(&Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError>,
+) -> Result<Declared, KindError> {
+    let body = Body(stanza);
+    let params = complete(body.table("params").unwrap_or(&Map::new())).map_err(|error| refused(body, &error))?;
+    let declared = declared(body, context, &Settings { params, threads: stanza.common.threads })?;
+    Ok(Declared { engines: BTreeSet::from([library.to_owned()]), ..declared })
 }
 
 /// The `fit` artifact of the frame that the stanza names.
