@@ -11,7 +11,7 @@ use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{ActionKey, BuildId, ManifestId};
 use crate::model::action::Action;
-use crate::model::build::Counts;
+use crate::model::build::{Build, Counts};
 use crate::model::result::Cost;
 use crate::plan::explain;
 use crate::registry::journal::Journal;
@@ -32,6 +32,21 @@ pub struct PastBuild {
     pub counts: Counts,
     /// What was asked for; empty for the workspace's defaults.
     pub requested: Vec<String>,
+}
+
+impl PastBuild {
+    /// What the journal says of it.
+    #[must_use]
+    pub fn of(build: BuildId, record: Build) -> Self {
+        Self {
+            build,
+            started: clock::rfc3339(record.started_ms),
+            wall_ms: record.ended_ms.saturating_sub(record.started_ms),
+            outcome: record.outcome,
+            counts: record.counts,
+            requested: record.requested,
+        }
+    }
 }
 
 /// One result of a target.
@@ -60,15 +75,7 @@ pub struct PastResult {
 pub fn builds(options: &Options, limit: usize) -> Outcome<Vec<PastBuild>> {
     let Some(records) = Records::open_if_any(options)? else { return Ok(Vec::new()) };
     let builds = Journal::open(records.session.root()).and_then(|mut j| j.newest_first()).map_err(problem::journal)?;
-    let told = builds.into_iter().map(|(build, record)| PastBuild {
-        build,
-        started: clock::rfc3339(record.started_ms),
-        wall_ms: record.ended_ms.saturating_sub(record.started_ms),
-        outcome: record.outcome,
-        counts: record.counts,
-        requested: record.requested,
-    });
-    Ok(told.take(most(limit)).collect())
+    Ok(builds.into_iter().take(most(limit)).map(|(build, record)| PastBuild::of(build, record)).collect())
 }
 
 /// One target's past results, newest first, at most `limit` (0: all).

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::app::history::PastBuild;
 use crate::app::looks;
 use crate::app::problem::{self, Outcome};
 use crate::app::resolve::{Records, Thing};
@@ -14,7 +15,7 @@ use crate::base::digest::{ActionKey, BlobId, BuildId, ManifestId};
 use crate::io::fs;
 use crate::kinds::{evaluate, evaluate_report};
 use crate::model::action::Input;
-use crate::model::build::{Build, Counts};
+use crate::model::build::Build;
 use crate::model::manifest::FileEntry;
 use crate::model::result::{ActionResult, Cost};
 use crate::registry::journal::{BuiltTargets, Journal, JournalError};
@@ -102,19 +103,9 @@ pub struct Fed {
 /// A build.
 #[derive(Debug, Serialize)]
 pub struct Told {
-    /// Its hash.
-    pub build: BuildId,
-    /// When it began.
-    pub started: String,
-    /// How long it took.
-    pub wall_ms: u64,
-    /// How it ended.
-    pub outcome: String,
-    /// Steps run, reused, failed.
+    /// As `cbi log` tells it.
     #[serde(flatten)]
-    pub counts: Counts,
-    /// What was asked for; empty for the workspace's defaults.
-    pub requested: Vec<String>,
+    pub past: PastBuild,
     /// The state it left of every target; `null` where that is no longer in the store.
     pub targets: Option<BuiltTargets>,
 }
@@ -215,15 +206,7 @@ fn told(records: &Records, build: BuildId, record: Build) -> Outcome<Told> {
         Err(JournalError::TargetsLost { .. }) => None,
         other => Some(other.map_err(problem::journal)?),
     };
-    Ok(Told {
-        build,
-        started: clock::rfc3339(record.started_ms),
-        wall_ms: record.ended_ms.saturating_sub(record.started_ms),
-        outcome: record.outcome,
-        counts: record.counts,
-        requested: record.requested,
-        targets,
-    })
+    Ok(Told { past: PastBuild::of(build, record), targets })
 }
 
 fn found_in(records: &Records, blob: &BlobId) -> Vec<String> {

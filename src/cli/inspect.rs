@@ -167,16 +167,13 @@ fn flatten(path: &str, value: &Value, all: &mut Vec<(String, String)>) {
 }
 
 fn build_lines(told: &Told, palette: &Palette) -> Vec<String> {
-    let asked = if told.requested.is_empty() { "the defaults".to_owned() } else { told.requested.join(" ") };
+    let PastBuild { build, started, wall_ms, outcome, counts, requested } = &told.past;
+    let asked = if requested.is_empty() { "the defaults".to_owned() } else { requested.join(" ") };
     let mut lines = vec![
-        format!("{} {}", heading(palette, "build"), told.build),
-        field(palette, "began", &format!("{}, took {}", told.started, words::elapsed(told.wall_ms))),
+        format!("{} {}", heading(palette, "build"), build),
+        field(palette, "began", &format!("{started}, took {}", words::elapsed(*wall_ms))),
         field(palette, "asked for", &asked),
-        field(
-            palette,
-            "ended",
-            &format!("{}: {} ran, {} reused, {} failed", told.outcome, told.counts.ran, told.counts.reused, told.counts.failed),
-        ),
+        field(palette, "ended", &format!("{outcome}: {} ran, {} reused, {} failed", counts.ran, counts.reused, counts.failed)),
     ];
     match &told.targets {
         None => lines.push("what it left is no longer in the store".to_owned()),
