@@ -222,26 +222,8 @@ mod tests {
             the frame is frame/wti/1m
             --> recipes/wti/models.toml:4:1
           hint: cbi cat 'frame/wti/1m#fit'
-          its log ended: (4 more lines above)
-          | [LightGBM] [Info] line 5
-          | [LightGBM] [Info] line 6
-          | [LightGBM] [Info] line 7
-          | [LightGBM] [Info] line 8
-          | [LightGBM] [Info] line 9
-          | [LightGBM] [Info] line 10
-          | [LightGBM] [Info] line 11
-          | [LightGBM] [Info] line 12
-          | [LightGBM] [Info] line 13
-          | [LightGBM] [Info] line 14
-          | [LightGBM] [Info] line 15
-          | [LightGBM] [Info] line 16
-          | [LightGBM] [Info] line 17
-          | [LightGBM] [Info] line 18
-          | [LightGBM] [Info] line 19
-          | [LightGBM] [Info] line 20
-          | [LightGBM] [Info] line 21
-          | [LightGBM] [Info] line 22
-          | [LightGBM] [Info] line 23
+          its log ended:
+          | [LightGBM] [Info] 6,012 rows
           | bad
           rerun alone: cbi build model/wti/lightgbm/1m
           model/wti/xgboost/1m  xgboost    1.7s of about 4.0s

@@ -10,8 +10,6 @@ use crate::ui::output::{Palette, paint, tame};
 use crate::ui::sink::Verbosity;
 use crate::ui::tally::Tally;
 
-/// Lines of an action's log shown with its failure.
-const LOG_LINES: usize = 20;
 /// Names listed before the rest is only counted.
 const NAMES: usize = 10;
 
@@ -97,9 +95,8 @@ fn failure(target: &str, error: &str, (place, hint): (Option<&str>, Option<&str>
         lines.push(format!("  {} {}", paint(palette.warn, "hint:"), tame(hint)));
     }
     if !log_tail.is_empty() {
-        let skip = log_tail.len().saturating_sub(LOG_LINES);
-        lines.push(format!("  its log ended:{}", if skip > 0 { format!(" ({skip} more lines above)") } else { String::new() }));
-        lines.extend(log_tail[skip..].iter().map(|line| format!("  {} {}", paint(palette.dim, "|"), tame(line))));
+        lines.push("  its log ended:".to_owned());
+        lines.extend(log_tail.iter().map(|line| format!("  {} {}", paint(palette.dim, "|"), tame(line))));
     }
     lines.push(format!("  rerun alone: {}", paint(palette.strong, &format!("cbi build {target}"))));
     lines
