@@ -23,7 +23,7 @@ use crate::io::machine;
 use crate::model::build::{Build, Counts};
 use crate::model::event::{Event, EventSink};
 use crate::plan::planner::Planner;
-use crate::registry::journal::BuiltTargets;
+use crate::registry::journal::{BuiltTargets, Journal};
 use crate::store::action_cache::Session;
 use crate::store::root::Root;
 
@@ -88,7 +88,8 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
     // Held to the end, so that nothing is collected or repaired under the build.
     let _building = session.root().building().map_err(problem::stores)?;
-    let last = latest::targets(&session).map_err(problem::journal)?;
+    let mut journal = Journal::open(session.root()).map_err(problem::journal)?;
+    let last = latest::from(&mut journal, session.content()).map_err(problem::journal)?;
     let (identities, engine_files) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;
     let sources = Sources::new(&session, &workspace);
     let mut planner = Planner::new(&graph, &selection.roots);
@@ -124,7 +125,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
             outcome: outcome.to_owned(),
             targets,
         };
-        latest::record(&session, record, &state).map_err(problem::journal)?;
+        journal.append(session.content(), record, &state).map_err(problem::journal)?;
     }
     session.release().map_err(problem::stores)?;
     let mut summary = summary(&session, &graph, &selection.roots, &made).map_err(problem::stores)?;

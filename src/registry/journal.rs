@@ -76,13 +76,14 @@ impl Journal {
     pub fn newest_first(&mut self) -> Result<Vec<(BuildId, Build)>, JournalError> {
         self.log.reopen()?;
         let mut builds = Vec::new();
+        let mut whole_to = 0;
         for item in self.log.read_from(0) {
-            if let Item::Record { payload, .. } = item?
-                && let Ok(build) = serde_json::from_slice(&payload)
-            {
-                builds.push((id_of(&payload), build));
+            if let Item::Record { payload, end, .. } = item? {
+                whole_to = end;
+                builds.extend(serde_json::from_slice(&payload).map(|build| (id_of(&payload), build)));
             }
         }
+        self.log.known_whole(whole_to);
         builds.reverse();
         Ok(builds)
     }
