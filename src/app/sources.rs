@@ -51,7 +51,9 @@ impl<'a> Sources<'a> {
                 let found = self.tables.get(table).cloned();
                 found.ok_or_else(|| refuse(format!("the warehouse has no table '{table}'")))?
             }
-            Source::Target { name, .. } => return Err(refuse(format!("'{name}' is a target, not a source"))),
+            Source::Target { name, artifact } => {
+                return Err(Failure { code: ExitCode::Bug, ..refuse(format!("'{name}' has no artifact '{artifact}'")) });
+            }
         };
         let blob = self.session.hash_file(&path).map_err(|e| Failure::of_store(&e))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -11,7 +11,7 @@ use crate::base::diagnostic::ExitCode;
 use crate::exec::failure::Failure;
 use crate::exec::lanes::{Ended, Lanes, Message, Order, Shop, Work};
 use crate::exec::left::Left;
-use crate::exec::outcome::{Outcome, bug, warned};
+use crate::exec::outcome::{Outcome, warned};
 use crate::exec::pool::{Budget, Need, Pool};
 use crate::exec::runner::Job;
 use crate::exec::scheduler::Scheduler;
@@ -266,23 +266,17 @@ impl Run<'_, '_, '_> {
     /// The action of a ready step, with where its inputs are.
     fn job(&self, id: NodeId) -> Result<Job, Failure> {
         let node = &self.planner.graph()[id];
-        let mut inputs = BTreeMap::new();
-        let mut artifacts = BTreeMap::new();
         let mut files = BTreeMap::new();
-        for (slot, source) in &node.declared.inputs {
-            if let Source::Target { name, artifact } = source {
-                let made = self.planner.graph().find(name.as_str()).and_then(|dep| self.planner.made(dep));
-                let Some(hash) = made.and_then(|m| m.artifacts.get(artifact)) else {
-                    return Err(bug(format!("'{name}' has no artifact '{artifact}'")));
-                };
-                inputs.insert(slot.clone(), Input::Artifact(*hash));
-                artifacts.insert(slot.clone(), self.outcome.manifests.get(hash).cloned().unwrap_or_default());
-            } else {
-                let (input, path) = (self.observe)(source)?;
-                inputs.insert(slot.clone(), input);
-                files.insert(slot.clone(), path);
-            }
-        }
+        let inputs = self.planner.inputs(id, |slot, source| {
+            let (input, path) = (self.observe)(source)?;
+            files.insert(slot.to_owned(), path);
+            Ok(input)
+        })?;
+        let files_of = |input: &Input| match input {
+            Input::Artifact(hash) => Some(self.outcome.manifests.get(hash).cloned().unwrap_or_default()),
+            Input::File { .. } => None,
+        };
+        let artifacts = inputs.iter().filter_map(|(slot, input)| Some((slot.clone(), files_of(input)?))).collect();
         let action = key::action(node, inputs, self.executor.identities);
         let timeout = node.stanza.common.timeout_ms.map(Duration::from_millis);
         Ok(Job { target: node.stanza.name.to_string(), key: action.key(), action, artifacts, files, timeout })

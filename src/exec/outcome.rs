@@ -58,11 +58,6 @@ pub(super) fn warned(checked: &Checked, reused: bool) -> Option<Event> {
     (!warnings.is_empty()).then(|| Event::Warned { target: checked.target.clone(), warnings, reused })
 }
 
-/// A step that cannot be, through no fault of the user's.
-pub(super) fn bug(error: String) -> Failure {
-    Failure { error, hint: None, log_tail: Vec::new(), code: ExitCode::Bug }
-}
-
 /// A step that was stopped before it had begun.
 pub(super) fn stopped() -> Failure {
     Failure { error: "it was stopped".into(), hint: None, log_tail: Vec::new(), code: ExitCode::Interrupted }

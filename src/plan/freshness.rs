@@ -36,7 +36,7 @@ pub fn survey<E>(
 ) -> Result<BTreeMap<NodeId, Freshness>, E> {
     let mut found = BTreeMap::new();
     while let Some(id) = planner.next_ready() {
-        let freshness = match planner.inputs(id, &observe) {
+        let freshness = match planner.inputs(id, |_, source| observe(source)) {
             Err(why) => Freshness::Broken(why),
             Ok(inputs) => {
                 let action = key::action(&planner.graph()[id], inputs, identities);

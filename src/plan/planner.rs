@@ -108,23 +108,22 @@ impl<'g> Planner<'g> {
         self.ready.pop()
     }
 
-    /// The content of a ready step's inputs; `observe` pins what is not made by another step.
+    /// The content of a ready step's inputs; `observe`, told the slot, pins what no other step made.
     ///
     /// # Errors
     /// What `observe` fails with.
-    pub fn inputs<E>(&self, id: NodeId, observe: impl Fn(&Source) -> Result<Input, E>) -> Result<BTreeMap<String, Input>, E> {
-        let mut inputs = BTreeMap::new();
-        for (slot, source) in &self.graph[id].declared.inputs {
-            let made = |name: &str| self.graph.find(name).and_then(|dep| self.made(dep));
-            let input = match source {
-                Source::Target { name, artifact } => {
-                    made(name.as_str()).and_then(|m| m.artifacts.get(artifact)).copied().map(Input::Artifact)
-                }
-                other => Some(observe(other)?),
-            };
-            inputs.extend(input.map(|input| (slot.clone(), input)));
-        }
-        Ok(inputs)
+    pub fn inputs<E>(&self, id: NodeId, mut observe: impl FnMut(&str, &Source) -> Result<Input, E>) -> Result<BTreeMap<String, Input>, E> {
+        let input = |(slot, source): (&String, &Source)| {
+            let made = self.artifact(source).map(Input::Artifact);
+            Ok((slot.clone(), made.map_or_else(|| observe(slot, source), Ok)?))
+        };
+        self.graph[id].declared.inputs.iter().map(input).collect()
+    }
+
+    /// The artifact that a done step made.
+    fn artifact(&self, source: &Source) -> Option<ManifestId> {
+        let Source::Target { name, artifact } = source else { return None };
+        self.made(self.graph.find(name.as_str())?)?.artifacts.get(artifact).copied()
     }
 
     /// Takes note of what a step made; what waited for it alone becomes ready.
