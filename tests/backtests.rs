@@ -202,3 +202,33 @@ fn stacked_weights_need_forecasts_that_nobody_learnt_from() {
     let refused = crude_oil::declare("ensemble", 1, &model).unwrap_err();
     assert_eq!(refused[0].message, "weights are earned on 'model/a#backtest', not on its 'model'");
 }
+
+#[test]
+fn models_of_the_series_and_linear_ones_walk_forward_and_are_refitted() {
+    let work = Work::new();
+    let tables = [("features", "features"), ("price", "prices")];
+    work.run("frame", &frame(&walk_forward(None)), &tables, "frame").unwrap();
+    let purged = json!({"purged": {"from": "1987-01-05", "to": "2003-12-31", "count": 4}});
+    work.run("frame", &frame(&purged), &tables, "purged").unwrap();
+    let again = json!({"frame": "frame/x", "model": "model/x"});
+    for (kind, params) in [("ar", json!({"lags": 3})), ("garch", json!({})), ("ridge", json!({"alpha": 100}))] {
+        let of = |what: &str| format!("{kind}/{what}");
+        work.run(kind, &json!({"frame": "frame/x", "params": params}), &[("frame", "frame/fit")], &of("own")).unwrap();
+        let own = of("own/model");
+        let model = ("model:0", own.as_str());
+        work.run("backtest", &again, &[("frame", "frame/folds"), model], &of("backtest")).unwrap();
+        let forecasts = backtest_file::read(&work.path(&of("backtest/backtest"))).unwrap();
+        let naive = forecasts.price.iter().zip(&forecasts.actual).map(|(price, actual)| (price - actual).abs()).sum::<f64>();
+        let error = forecasts.predicted.iter().zip(&forecasts.actual).map(|(predicted, actual)| (predicted - actual).abs()).sum::<f64>();
+        assert!((0.5..1.5).contains(&(error / naive)), "{kind}: {error} and {naive}");
+
+        let holes = work.run("backtest", &again, &[("frame", "purged/folds"), model], &of("purged"));
+        assert_eq!(holes.is_ok(), kind == "ridge", "a series has no hole to forecast");
+
+        work.run("refit", &again, &[("frame", "frame/refit"), model], &of("refit")).unwrap();
+        let refitted = trained::read(&work.path(&of("refit/model"))).unwrap();
+        let newest = frame_file::read(&work.path("frame/score")).unwrap();
+        let levels = refitted.predict(&newest, &(0..newest.len()).collect::<Vec<_>>()).unwrap();
+        assert!(levels.iter().all(|level| (25.0..75.0).contains(level)), "{kind}: {levels:?}");
+    }
+}

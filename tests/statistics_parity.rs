@@ -91,7 +91,8 @@ fn exponential_smoothing_is_statsmodels_and_fits_no_worse() {
         json!({}),
         json!({"params": {"trend": "add"}}),
         json!({"params": {"trend": "add", "damped_trend": true}, "series": "price"}),
-        json!({"params": {"trend": "add", "damped_trend": true, "seasonal": "add", "seasonal_periods": 5}}),
+        json!({"params": {"trend": "add", "damped_trend": true, "seasonal": "add", "seasonal_periods": 5,
+                          "smoothing_trend": 0.01, "damping_trend": 0.9}}),
         json!({"params": {"trend": "add", "smoothing_level": 0.2}}),
     ] {
         let verdict = judged("exponential_smoothing", &stanza, LabelKind::LogReturn, false, 200);

@@ -83,7 +83,7 @@ impl Learner for ElasticNet {
             Ok(solution)
         })?;
         if let Some(how) = ended {
-            fitted.rounds = Some(how.rounds);
+            fitted.metrics.insert("rounds".to_owned(), how.rounds.into());
             if how.gap > how.wanted {
                 let Ended { rounds, gap, wanted } = how;
                 fitted.warnings.push(format!("not settled after {rounds} rounds: the gap is {gap:.3e}, asked for was {wanted:.3e}"));

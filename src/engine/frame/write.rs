@@ -33,7 +33,9 @@ pub fn write(frame: &Frame, spec: &FrameSpec, out: &Path) -> Result<(), FrameErr
     artifact(&out.join("test"), test(frame), &spec.test_record(names), &known(&frame.test))?;
     artifact(&out.join("score"), score(frame), &spec.score_record(names), &known(&frame.score))?;
     let whole = |name: &str, rows: &[Row], record: &FrameRecord| {
-        artifact(&out.join(name), learnable(frame, rows, &vec![Part::Train; rows.len()]), record, &known(rows))
+        let first = rows.iter().map(|row| row.date.to_epoch_days()).min().unwrap_or(i32::MAX);
+        let prices = frame.prices.between(first, last(rows));
+        artifact(&out.join(name), learnable(frame, rows, &vec![Part::Train; rows.len()]), record, &prices)
     };
     if spec.folds.is_some() {
         whole("folds", &frame.history, &spec.folds_record(names))?;
