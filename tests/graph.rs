@@ -201,6 +201,19 @@ fn globs_choose_within_a_segment_and_across_segments() {
 }
 
 #[test]
+fn a_word_chooses_every_target_that_has_it_as_a_segment_or_dataset() {
+    let targets = ["model/zl/1w", "model/wti/1w", "zl/all", "zlx/1w"].map(|name| command(name, &[])).concat();
+    let table = "[table.\"zl.daily\"]\n[table.\"wti.zl\"]\n";
+    let graph = graph(&[format!("{targets}{table}")], &["zl.daily", "wti.zl"]).unwrap();
+    let chosen = |word: &str| matches(&graph, word).map(|ids| ids.iter().map(|id| graph[*id].name().to_string()).collect::<Vec<_>>());
+    let mut zl = chosen("zl").unwrap();
+    zl.sort();
+    assert_eq!(zl, ["model/zl/1w", "zl.daily", "zl/all"]);
+    assert_eq!(chosen("1w").unwrap().len(), 3);
+    assert_eq!(chosen("zlz").unwrap_err().to_string(), "no target matches 'zlz'");
+}
+
+#[test]
 fn what_is_chosen_comes_with_what_it_needs_and_knows_what_needs_it() {
     let graph = one(&commands(&[("a", &[]), ("b", &["a"]), ("c", &["b"]), ("d", &["a"])])).unwrap();
     let names = |ids: &[_]| ids.iter().map(|id| graph[*id].name().to_string()).collect::<Vec<_>>().join(" ");

@@ -53,41 +53,48 @@ WITH
       ROW_NUMBER() OVER by_date AS day_number
     FROM base
     WINDOW by_date AS (ORDER BY date)
+  ),
+
+  -- All windows are here, before the first year is left out: behind a WHERE they would begin anew.
+  features AS (
+    SELECT
+      date,
+      day_number,
+      training_weight,
+      price,
+
+      -- Soybean oil itself
+      ret_1, ret_5, ret_20, ret_60, ret_120, ret_240,
+      price / AVG(price) OVER (ORDER BY date ROWS BETWEEN 19 PRECEDING AND CURRENT ROW) - 1 AS ma_20,
+      price / AVG(price) OVER (ORDER BY date ROWS BETWEEN 59 PRECEDING AND CURRENT ROW) - 1 AS ma_60,
+      price / AVG(price) OVER (ORDER BY date ROWS BETWEEN 239 PRECEDING AND CURRENT ROW) - 1 AS ma_240,
+      STDDEV(ret_1) OVER (ORDER BY date ROWS BETWEEN 19 PRECEDING AND CURRENT ROW) AS vol_20,
+      STDDEV(ret_1) OVER (ORDER BY date ROWS BETWEEN 59 PRECEDING AND CURRENT ROW) AS vol_60,
+
+      -- The complex around it: beans, meal, the crush, palm
+      beans_ret_5, beans_ret_20, beans_ret_60, meal_ret_20, corn_ret_20,
+      crush_margin,
+      crush_margin - AVG(crush_margin) OVER (ORDER BY date ROWS BETWEEN 59 PRECEDING AND CURRENT ROW) AS crush_margin_ma_60,
+      SAFE_DIVIDE(oil_value, oil_value + meal_value) AS crush_oil_share,
+      palm_ret_20, palm_spread,
+
+      -- Energy: biofuel ties soybean oil to it
+      crude, crude_change_5, crude_change_20, crude_change_60, heating_oil_ret_20,
+
+      -- Money and fear
+      dollar, dollar_ret_20, brl_ret_20, cny_ret_20, myr_ret_20,
+      vix, vix_change_5, ten_year, ten_year_change_20,
+
+      -- Positions, as published
+      cftc_share, cftc_change, cftc_interest_change,
+
+      -- The crop year
+      EXTRACT(MONTH FROM date) AS cal_month,
+      EXTRACT(DAYOFWEEK FROM date) AS cal_weekday
+    FROM returns
   )
 
-SELECT
-  date,
-  training_weight,
-  price,
-
-  -- Soybean oil itself
-  ret_1, ret_5, ret_20, ret_60, ret_120, ret_240,
-  price / AVG(price) OVER (ORDER BY date ROWS BETWEEN 19 PRECEDING AND CURRENT ROW) - 1 AS ma_20,
-  price / AVG(price) OVER (ORDER BY date ROWS BETWEEN 59 PRECEDING AND CURRENT ROW) - 1 AS ma_60,
-  price / AVG(price) OVER (ORDER BY date ROWS BETWEEN 239 PRECEDING AND CURRENT ROW) - 1 AS ma_240,
-  STDDEV(ret_1) OVER (ORDER BY date ROWS BETWEEN 19 PRECEDING AND CURRENT ROW) AS vol_20,
-  STDDEV(ret_1) OVER (ORDER BY date ROWS BETWEEN 59 PRECEDING AND CURRENT ROW) AS vol_60,
-
-  -- The complex around it: beans, meal, the crush, palm
-  beans_ret_5, beans_ret_20, beans_ret_60, meal_ret_20, corn_ret_20,
-  crush_margin,
-  crush_margin - AVG(crush_margin) OVER (ORDER BY date ROWS BETWEEN 59 PRECEDING AND CURRENT ROW) AS crush_margin_ma_60,
-  SAFE_DIVIDE(oil_value, oil_value + meal_value) AS crush_oil_share,
-  palm_ret_20, palm_spread,
-
-  -- Energy: biofuel ties soybean oil to it
-  crude, crude_change_5, crude_change_20, crude_change_60, heating_oil_ret_20,
-
-  -- Money and fear
-  dollar, dollar_ret_20, brl_ret_20, cny_ret_20, myr_ret_20,
-  vix, vix_change_5, ten_year, ten_year_change_20,
-
-  -- Positions, as published
-  cftc_share, cftc_change, cftc_interest_change,
-
-  -- The crop year
-  EXTRACT(MONTH FROM date) AS cal_month,
-  EXTRACT(DAYOFWEEK FROM date) AS cal_weekday
-FROM returns
+SELECT * EXCEPT (day_number)
+FROM features
 -- A year's windows need a year of prices.
 WHERE day_number > 240

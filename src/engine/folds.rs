@@ -90,10 +90,6 @@ fn walk_forward(walk: &WalkForward, history: &FrameData) -> Result<Vec<Fold>, Fo
     let ends = |start: NaiveDate| walk.test.after(start).filter(|end| *end <= after(walk.to));
     for (start, end) in starts.map_while(|start| Some((start, ends(start)?))) {
         let test = rows(history, |date, outcome| day(start) <= date && date < day(end) && outcome <= day(walk.to));
-        // Outcomes of the last stretch's rows may all lie beyond the end.
-        if test.is_empty() {
-            break;
-        }
         let learnt_before = walk.valid.and_then(|valid| valid.before(start)).unwrap_or(start);
         let valid = rows(history, |date, outcome| day(learnt_before) <= date && outcome < day(start));
         if walk.valid.is_some() && valid.len() < FEWEST {
@@ -106,6 +102,10 @@ fn walk_forward(walk: &WalkForward, history: &FrameData) -> Result<Vec<Fold>, Fo
             train.retain(|&row| history.dates[row] > first);
         }
         folds.push(Fold { train, valid, test });
+    }
+    // Of the last stretches the outcomes lie beyond the end.
+    while folds.last().is_some_and(|fold| fold.test.len() < FEWEST) {
+        folds.pop();
     }
     Ok(folds)
 }

@@ -14,7 +14,7 @@ pub struct Selection {
     pub closure: Vec<NodeId>,
 }
 
-/// Chooses by names and globs: `*` and `?` stay within a segment, `**` crosses segments, `{a,b}` and `[ab]` choose. Tables of the warehouse
+/// Chooses by names, words and globs: a name is one target, a word all that have it as a segment or dataset; `*` and `?` stay within a segment, `**` crosses segments, `{a,b}` and `[ab]` choose. Tables of the warehouse
 /// without a stanza are chosen only by their full name.
 ///
 /// # Errors
@@ -42,6 +42,10 @@ pub fn matches(graph: &TargetGraph, pattern: &str) -> Result<Vec<NodeId>, GraphE
         return Ok(vec![id]);
     }
     if !pattern.contains(['*', '?', '[', '{']) {
+        let part: Vec<NodeId> = graph.ids().filter(|id| !graph[*id].implicit && is_part_of(pattern, graph[*id].name().as_str())).collect();
+        if !part.is_empty() {
+            return Ok(part);
+        }
         return Err(GraphError::NoMatch { pattern: pattern.to_owned(), nearest: nearest(graph, pattern) });
     }
     let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(false).build();
@@ -50,6 +54,14 @@ pub fn matches(graph: &TargetGraph, pattern: &str) -> Result<Vec<NodeId>, GraphE
     let hits = graph.ids().filter(|id| !graph[*id].implicit && matcher.is_match(graph[*id].name().as_str()));
     let hits: Vec<NodeId> = hits.collect();
     if hits.is_empty() { Err(GraphError::NoMatch { pattern: pattern.to_owned(), nearest: nearest(graph, pattern) }) } else { Ok(hits) }
+}
+
+/// Whether a word is a whole segment of a name, or a table's dataset: `zl` is part of `model/zl/1w` and of `zl.daily`.
+fn is_part_of(word: &str, name: &str) -> bool {
+    match name.split_once('.') {
+        Some((dataset, _)) if !name.contains('/') => dataset == word,
+        _ => name.split('/').any(|segment| segment == word),
+    }
 }
 
 /// `roots` and all they need, dependencies first.
