@@ -69,7 +69,15 @@ impl Oil {
         inputs.extend(["regimes", "frame"].map(|slot| (slot.to_owned(), self.path(if slot == "frame" { "test" } else { slot }))));
         let out = self.path(out);
         let response = out.join("response.json");
-        cbi::kinds::dispatch::run(&Request { kind: "evaluate".into(), params: declared.params, threads: 1, inputs, out, response })
+        cbi::kinds::dispatch::run(&Request {
+            kind: "evaluate".into(),
+            params: declared.params,
+            threads: 1,
+            inputs,
+            digests: BTreeMap::new(),
+            out,
+            response,
+        })
     }
 }
 

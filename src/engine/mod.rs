@@ -3,6 +3,7 @@
 pub mod backtest_file;
 pub mod calendar;
 pub mod checks;
+pub mod conformal;
 pub mod csv;
 pub mod duck;
 pub mod evaluation;
@@ -17,6 +18,7 @@ pub mod metrics;
 pub mod native;
 pub mod numbers;
 pub mod parameters;
+pub mod past_forecasts;
 pub mod price_history;
 pub mod series;
 pub mod sql;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Schema};
 use arrow::error::ArrowError;
@@ -94,6 +94,8 @@ pub enum Values {
     Dates(Vec<Option<i32>>),
     /// A STRING column.
     Strings(Vec<Option<String>>),
+    /// A BOOL column.
+    Bools(Vec<Option<bool>>),
 }
 
 /// A table of these columns, in this order.
@@ -108,6 +110,7 @@ pub fn table(columns: impl IntoIterator<Item = (String, Values)>) -> Result<Reco
             Values::Ints(v) => Arc::new(Int64Array::from(v)),
             Values::Dates(v) => Arc::new(Date32Array::from(v)),
             Values::Strings(v) => Arc::new(StringArray::from(v)),
+            Values::Bools(v) => Arc::new(BooleanArray::from(v)),
         };
         fields.push(Field::new(name, array.data_type().clone(), true));
         arrays.push(array);

@@ -58,7 +58,11 @@ impl Checked {
         if refusals.len() > NAMED {
             lines.push(format!("and {} more checks", refusals.len() - NAMED));
         }
-        let hint = Some(format!("cbi check {}", self.target));
+        // Where there is no report of rows, it is age alone that refuses.
+        let hint = Some(match &self.report {
+            Some(_) => format!("cbi check {}", self.target),
+            None => format!("bring its sources up to date, or let it pass with a warning: cbi build --allow-stale {}", self.target),
+        });
         Some(Failure { error: lines.join("\n"), hint, log_tail: Vec::new(), code: ExitCode::Refused })
     }
 }

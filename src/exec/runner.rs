@@ -209,7 +209,7 @@ impl Runner<'_> {
         }
         let request = json!({
             "kind": job.action.kind, "params": job.action.params, "threads": job.action.threads,
-            "inputs": inputs, "out": sandbox.outputs(), "response": sandbox.file(RESPONSE),
+            "inputs": inputs, "digests": job.action.digests(), "out": sandbox.outputs(), "response": sandbox.file(RESPONSE),
         });
         let file = sandbox.file(REQUEST);
         fs::write(&file, request.to_string().as_bytes())?;

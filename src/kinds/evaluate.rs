@@ -40,6 +40,17 @@ pub const NAME: &str = "evaluate";
 /// The kinds whose models are made of trees.
 const TREES: [&str; 2] = ["lightgbm", "xgboost"];
 
+/// The key that says how intervals are made.
+pub const BOOTSTRAP_KEY: Key = Key::optional(
+    "bootstrap",
+    Want::Table(&[
+        Key::optional("resamples", Want::Int(1000), "How many resamples (default 2000)."),
+        Key::optional("block", Want::Int(1), "Rows in a block, no fewer than forecasts are open at once."),
+        Key::optional("seed", Want::Int(0), "The seed of its random numbers (default 42)."),
+    ]),
+    "How intervals are made.",
+);
+
 /// Kind `evaluate`.
 pub const KIND: Kind = Kind {
     name: NAME,
@@ -58,15 +69,7 @@ pub const KIND: Kind = Kind {
             ]),
             "Measure each regime by itself too. A test day without a regime is refused.",
         ),
-        Key::optional(
-            "bootstrap",
-            Want::Table(&[
-                Key::optional("resamples", Want::Int(1000), "How many resamples (default 2000)."),
-                Key::optional("block", Want::Int(1), "Rows in a block, no fewer than forecasts are open at once."),
-                Key::optional("seed", Want::Int(0), "The seed of its random numbers (default 42)."),
-            ]),
-            "How intervals are made.",
-        ),
+        BOOTSTRAP_KEY,
         Key::optional(
             "explain",
             Want::Table(&[Key::optional("rows", Want::Int(1), "The last so many test rows; all where it is not said.")]),
@@ -159,7 +162,9 @@ fn models(body: Body, context: &DeclareContext, declared: &mut Declared) -> Resu
     Ok(models)
 }
 
-fn bootstrap(body: Body) -> Bootstrap {
+/// How the stanza has its intervals made.
+#[must_use]
+pub fn bootstrap(body: Body) -> Bootstrap {
     let given = |name| body.table("bootstrap").and_then(|table| table.get(name)?.as_u64());
     let small = |name| given(name).and_then(|number| u32::try_from(number).ok());
     let usual = Bootstrap::default();

@@ -1,44 +1,39 @@
-//! Kind `forecast`: a model's dated forecasts from the newest rows. Invariant: every forecast says when it was made, when it comes due by a declared
-//! calendar, and what the naive forecast says.
+//! Kind `forecast`: a model's dated forecasts from the newest rows. Invariant: every forecast says when it was made, from what, when it comes due by a
+//! declared calendar, and what the naive forecast says; an interval comes from forecasts that the model has not seen, or there is none.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use arrow::array::RecordBatch;
-use arrow::error::ArrowError;
-use chrono::NaiveDate;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::engine::calendar::{Calendar, CalendarError};
-use crate::engine::frame_file::{self, FrameData, FrameFileError};
-use crate::engine::table_columns::{self, ColumnError, Values};
-use crate::engine::table_file::{self, TableFileError};
-use crate::io::fs::{self, FsError};
+use crate::engine::backtest_file;
+use crate::engine::calendar::Calendar;
+use crate::engine::frame::columns;
+use crate::engine::frame_file;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::forecast_error::ForecastError;
+use crate::kinds::forecast_rows::{self, CALENDAR_SLOT, Inputs, MODEL_SLOT, RESIDUALS_SLOT, SourceColumn, Spec, source_slot};
+use crate::kinds::forecast_table::{self, Told};
 use crate::kinds::frame::SCORE;
 use crate::kinds::kind::Kind;
 use crate::kinds::learner::{self, FRAME_SLOT};
 use crate::kinds::request::{Request, Response, RunError};
-use crate::kinds::trained::{self, TrainedError};
+use crate::kinds::trained;
 use crate::kinds::training_stanza::{frame_part, predictors};
-use crate::model::recipe::{Declared, Stanza};
-use crate::model::training::Horizon;
+use crate::model::recipe::{Declared, Source, Stanza};
 use crate::syntax::shape::{Key, Want};
 
 /// The artifact with the forecasts.
 pub const ARTIFACT: &str = "table";
-/// The slot of the model.
-pub const MODEL_SLOT: &str = "model";
-/// The slot of the table of trading days.
-pub const CALENDAR_SLOT: &str = "calendar";
+
+const MAX_AGE: &str = "The most calendar days that its newest date may lie before the build's date.";
 
 /// Kind `forecast`.
 pub const KIND: Kind = Kind {
     name: "forecast",
-    version: 1,
-    about: "Forecasts from a frame's newest rows, whose outcome nobody knows yet, each with the day it comes due and the naive forecast beside it.",
+    version: 2,
+    about: "Forecasts from a frame's newest rows, whose outcome nobody knows yet, each with the day it comes due, its intervals and the naive forecast.",
     keys: &[
         Key::required("frame", Want::Target, "The frame whose newest rows are used."),
         Key::required("model", Want::Target, "The model that forecasts."),
@@ -50,17 +45,36 @@ pub const KIND: Kind = Kind {
             ]),
             "The trading days of the market: they say when a forecast comes due.",
         ),
+        Key::optional(
+            "residuals",
+            Want::Target,
+            "The backtest whose errors say how far a forecast may be off; without it there are no intervals.",
+        ),
+        Key::optional(
+            "optional",
+            Want::List(&Want::Text, true),
+            "Features, by name or pattern, that a day may lack and still count as complete; all others it must have.",
+        ),
+        Key::optional(
+            "max_age_days",
+            Want::Int(0),
+            "The most calendar days that the newest complete day may lie before the build's date; an older forecast is refused.",
+        ),
+        Key::optional(
+            "sources",
+            Want::List(
+                &Want::Table(&[
+                    Key::required("table", Want::TableName, "The table."),
+                    Key::optional("column", Want::Text, "Its column of dates; `date` where it is not said."),
+                    Key::optional("max_age_days", Want::Int(0), MAX_AGE),
+                ]),
+                true,
+            ),
+            "Tables whose age and hash are told in every row.",
+        ),
     ],
     declare,
 };
-
-/// The params of a `forecast` action.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Spec {
-    /// The calendar's column of dates.
-    pub calendar_column: String,
-}
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
     let body = Body(stanza);
@@ -68,8 +82,7 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
     let mut engines: BTreeSet<String> = predictors(body, context, &model, "model")?.into_iter().collect();
     engines.insert("parquet".to_owned());
     let column = body.text_in("calendar", "column").ok_or_else(|| body.error("calendar", "'calendar' needs the key 'column'"))?;
-    Ok(Declared {
-        params: json!(Spec { calendar_column: column.to_owned() }),
+    let mut declared = Declared {
         inputs: BTreeMap::from([
             (FRAME_SLOT.to_owned(), frame_part(body, context, SCORE, "forecasts are made from")?),
             (MODEL_SLOT.to_owned(), model),
@@ -79,170 +92,133 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
         outputs: BTreeSet::from([ARTIFACT.to_owned()]),
         engines,
         ..Declared::default()
-    })
+    };
+    let spec = Spec {
+        calendar_column: column.to_owned(),
+        optional: optional(body)?,
+        max_age_days: body.int("max_age_days").and_then(|days| u32::try_from(days).ok()),
+        sources: sources(body, &mut declared)?,
+        residuals: residuals(body, context, &mut declared)?,
+    };
+    declared.params = json!(spec);
+    Ok(declared)
 }
 
-/// What a forecast is made from.
-#[derive(Debug, Clone)]
-pub struct Inputs {
-    /// The frame's `score` artifact.
-    pub score: PathBuf,
-    /// The model.
-    pub model: PathBuf,
-    /// The table of trading days.
-    pub calendar: PathBuf,
-}
-
-/// Why nothing was forecast.
-#[derive(Debug, thiserror::Error)]
-pub enum ForecastError {
-    /// The newest rows cannot be read.
-    #[error(transparent)]
-    Frame(#[from] FrameFileError),
-    /// The model cannot be read or cannot forecast these rows.
-    #[error("the model: {0}")]
-    Model(#[from] TrainedError),
-    /// The calendar does not say when a forecast comes due.
-    #[error("{0}")]
-    Calendar(#[from] CalendarError),
-    /// The calendar's column cannot be used.
-    #[error("the calendar: {0}")]
-    Column(#[from] ColumnError),
-    /// A row without a date of this calendar's.
-    #[error("day {0} after 1970-01-01 is no date")]
-    Date(i32),
-    /// The table cannot be made.
-    #[error(transparent)]
-    Columns(#[from] ArrowError),
-    /// A table cannot be read or written.
-    #[error(transparent)]
-    Table(#[from] TableFileError),
-    /// A file cannot be written.
-    #[error(transparent)]
-    Io(#[from] FsError),
-}
-
-/// One forecast.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Forecast {
-    date: NaiveDate,
-    target_date: NaiveDate,
-    price: f64,
-    predicted: f64,
-}
-
-impl ForecastError {
-    /// As the action's failure: a calendar that ends is a data check's refusal, a model of another horizon the recipe's mistake.
-    #[must_use]
-    pub fn as_failure(&self) -> RunError {
-        match self {
-            Self::Calendar(_) => RunError::refused(self).hint("extend the table of trading days"),
-            Self::Column(ColumnError::Missing { nearest: Some(name), .. }) => {
-                RunError::invalid(self).hint(format!("did you mean '{name}'?"))
-            }
-            Self::Column(_) | Self::Model(TrainedError::OtherQuestion { .. } | TrainedError::Frame(FrameFileError::Feature { .. })) => {
-                RunError::invalid(self)
-            }
-            _ => RunError::failed(self),
-        }
+fn optional(body: Body) -> Result<Vec<String>, KindError> {
+    let patterns = body.texts("optional");
+    for (index, pattern) in patterns.iter().enumerate() {
+        columns::compile(pattern).map_err(|error| body.error(&format!("optional.{index}"), error.to_string()))?;
     }
+    Ok(patterns.into_iter().map(ToOwned::to_owned).collect())
+}
+
+fn residuals(body: Body, context: &DeclareContext, declared: &mut Declared) -> Result<bool, KindError> {
+    if body.value("residuals").is_none() {
+        return Ok(false);
+    }
+    declared.inputs.insert(RESIDUALS_SLOT.to_owned(), backtest(body, context, "residuals")?);
+    Ok(true)
+}
+
+/// The `backtest` artifact of the target that a key names.
+///
+/// # Errors
+/// When the key names none, or an evaluation: the test rows are for judging alone.
+pub fn backtest(body: Body, context: &DeclareContext, key: &str) -> Result<Source, KindError> {
+    let source = body.target(key, backtest_file::ARTIFACT)?;
+    let Source::Target { name, .. } = &source else { return Ok(source) };
+    match (context.kind_of)(name.as_str()).as_deref() {
+        Some(kind @ ("evaluate" | "signal")) => {
+            let error = body
+                .error(key, format!("'{name}' is of kind {kind}, not a backtest; test rows are there to judge by, and for nothing else"));
+            Err(error.hint("name a target that forecasts rows it has not learnt from, before the test rows: a backtest"))
+        }
+        _ => Ok(source),
+    }
+}
+
+fn sources(body: Body, declared: &mut Declared) -> Result<Vec<SourceColumn>, KindError> {
+    let mut sources: Vec<SourceColumn> = Vec::new();
+    for (index, item) in body.value("sources").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        let path = format!("sources.{index}");
+        let text = |key: &str| item.get(key).and_then(Value::as_str);
+        let table = text("table").unwrap_or_default().to_owned();
+        if sources.iter().any(|source| source.table == table) {
+            return Err(body.error(&path, format!("'{table}' is listed twice")));
+        }
+        let name = table.parse().map_err(|error| body.error(&path, format!("{error}")))?;
+        declared.inputs.insert(source_slot(index), Source::Target { name, artifact: "table".to_owned() });
+        declared.places.insert(source_slot(index), body.place(&format!("{path}.table")));
+        let max_age_days = item.get("max_age_days").and_then(Value::as_u64).and_then(|days| u32::try_from(days).ok());
+        sources.push(SourceColumn { table, column: text("column").unwrap_or("date").to_owned(), max_age_days });
+    }
+    Ok(sources)
 }
 
 /// Runs the action.
 ///
 /// # Errors
-/// When the model cannot forecast these rows, the calendar ends too early, or a file cannot be read or written.
+/// When the model cannot forecast these rows, no day is complete, the calendar ends too early, or a file cannot be read or written.
 pub fn run(request: &Request) -> Result<Response, RunError> {
-    let folder = |slot| request.input(slot).map(Path::to_owned);
-    let inputs = Inputs { score: folder(FRAME_SLOT)?, model: folder(MODEL_SLOT)?, calendar: folder(CALENDAR_SLOT)? };
-    forecast(&request.params()?, &inputs, &request.output(ARTIFACT)?).map_err(|error| error.as_failure())
+    let spec: Spec = request.params()?;
+    let folder = |slot: &str| request.input(slot).map(Path::to_owned);
+    let inputs = Inputs {
+        score: folder(FRAME_SLOT)?,
+        model: folder(MODEL_SLOT)?,
+        calendar: folder(CALENDAR_SLOT)?,
+        residuals: spec.residuals.then(|| folder(RESIDUALS_SLOT)).transpose()?,
+        sources: (0..spec.sources.len()).map(|index| folder(&source_slot(index))).collect::<Result<_, _>>()?,
+        digests: request.digests.clone(),
+    };
+    forecast(&spec, &inputs, &request.output(ARTIFACT)?).map_err(|error| error.as_failure())
 }
 
 /// Forecasts from every row of `score` and writes the `table` artifact into `out`.
 ///
 /// # Errors
-/// When the model forecasts something else, the calendar ends too early, or a file cannot be read or written.
+/// When the model forecasts something else, no day is complete, the calendar ends too early, or a file cannot be read or written.
 pub fn forecast(spec: &Spec, inputs: &Inputs, out: &Path) -> Result<Response, ForecastError> {
     let frame = frame_file::read(&inputs.score)?;
-    let days = table_file::read(&inputs.calendar.join(table_file::FILE_NAME))?;
-    let days = table_columns::dates(&days, &spec.calendar_column)?;
-    let calendar = Calendar::new(days.into_iter().flatten().filter_map(NaiveDate::from_epoch_days))?;
+    let model = trained::read(&inputs.model)?;
+    let missing = forecast_rows::missing(&frame, &model.record.features, &spec.optional)?;
+    let calendar = Calendar::new(forecast_rows::dates_of(&inputs.calendar, &spec.calendar_column)?)?;
     let all: Vec<usize> = (0..frame.len()).collect();
-    let predicted = trained::read(&inputs.model)?.predict(&frame, &all)?;
-    let forecasts = dated(&frame, &predicted, &calendar)?;
-    fs::create_folders(out)?;
-    let table = table(&forecasts, frame.record.label.horizon)?;
-    table_file::write(&out.join(table_file::FILE_NAME), &table, &["date".to_owned()])?;
-    Ok(report(&forecasts))
-}
-
-fn dated(frame: &FrameData, predicted: &[f64], calendar: &Calendar) -> Result<Vec<Forecast>, ForecastError> {
-    let rows = frame.dates.iter().zip(&frame.price).zip(predicted);
-    let one = |((day, price), predicted): ((&i32, &f64), &f64)| {
-        let date = NaiveDate::from_epoch_days(*day).ok_or(ForecastError::Date(*day))?;
-        let target_date = calendar.target(date, frame.record.label.horizon)?;
-        Ok(Forecast { date, target_date, price: *price, predicted: *predicted })
+    let predicted = model.predict(&frame, &all)?;
+    let forecasts = forecast_rows::dated(&frame, &predicted, missing, &calendar)?;
+    let told = Told {
+        horizon: frame.record.label.horizon,
+        newest: forecast_rows::newest_complete(&forecasts)?,
+        calibration: forecast_rows::calibration(inputs.residuals.as_deref(), &forecasts)?,
+        sources: forecast_rows::sources(spec, inputs)?,
+        max_age_days: spec.max_age_days,
+        digests: &inputs.digests,
+        forecasts: &forecasts,
     };
-    rows.map(one).collect()
-}
-
-fn table(forecasts: &[Forecast], horizon: Horizon) -> Result<RecordBatch, ArrowError> {
-    let dates = |date: fn(&Forecast) -> NaiveDate| Values::Dates(forecasts.iter().map(|f| Some(date(f).to_epoch_days())).collect());
-    let floats = |value: fn(&Forecast) -> Option<f64>| Values::Floats(forecasts.iter().map(value).collect());
-    let columns = [
-        ("date", dates(|f| f.date)),
-        ("horizon", Values::Strings(vec![Some(in_words(horizon)); forecasts.len()])),
-        ("target_date", dates(|f| f.target_date)),
-        ("price", floats(|f| Some(f.price))),
-        ("naive", floats(|f| Some(f.price))),
-        ("predicted", floats(|f| Some(f.predicted))),
-        ("change", floats(change)),
-    ];
-    table_columns::table(columns.map(|(name, values)| (name.to_owned(), values)))
-}
-
-/// The expected change as a share of today's price; a price of zero or less has no such share.
-fn change(forecast: &Forecast) -> Option<f64> {
-    (forecast.price > 0.0).then(|| forecast.predicted / forecast.price - 1.0)
-}
-
-fn in_words(horizon: Horizon) -> String {
-    match horizon {
-        Horizon::Rows(n) => format!("{n} rows"),
-        Horizon::Days(n) => format!("{n} days"),
-    }
-}
-
-/// The newest forecast, as numbers and in a sentence.
-fn report(forecasts: &[Forecast]) -> Response {
-    let Some(newest) = forecasts.iter().max_by_key(|f| f.date) else { return Response::default() };
-    let numbers = [("price", newest.price), ("naive", newest.price), ("predicted", newest.predicted)];
-    let mut metrics: BTreeMap<String, f64> = numbers.map(|(name, value)| (name.to_owned(), value)).into();
-    metrics.extend(change(newest).map(|change| ("change".to_owned(), change)));
-    let Forecast { date, target_date, price, predicted } = newest;
-    let (price, predicted) = (shown(*price), shown(*predicted));
-    Response { metrics, notes: vec![format!("{date}: {price} → {predicted} by {target_date} (naive {price})")], ..Response::default() }
-}
-
-/// A price with as many decimals as its size asks for.
-fn shown(price: f64) -> String {
-    if price.abs() >= 10.0 { format!("{price:.2}") } else { format!("{price:.4}") }
+    forecast_table::write(&told, out)?;
+    Ok(forecast_table::response(&told))
 }
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::{AsArray, RecordBatch};
+    use chrono::NaiveDate;
+
     use super::*;
-    use crate::engine::table_columns::{dates, floats, strings};
+    use crate::engine::backtest_file::Predictions;
+    use crate::engine::past_forecasts::OtherHorizon;
+    use crate::engine::table_columns::{self, Values, column, dates, floats, strings};
+    use crate::engine::table_file;
+    use crate::io::fs;
     use crate::kinds::learner::{Settings, write_record};
-    use crate::model::training::{FrameRecord, Label, LabelKind, ModelRecord, PriceColumn, Split};
+    use crate::model::training::{FrameRecord, Horizon, Label, LabelKind, ModelRecord, PriceColumn, Split};
 
     fn day(text: &str) -> i32 {
         text.parse::<NaiveDate>().unwrap().to_epoch_days()
     }
 
-    fn record(horizon: Horizon) -> FrameRecord {
+    fn record(horizon: Horizon, features: &[&str]) -> FrameRecord {
         FrameRecord {
-            features: Vec::new(),
+            features: features.iter().map(|&name| name.to_owned()).collect(),
             label: Label { kind: LabelKind::Level, horizon },
             price: PriceColumn { table: "t.t".into(), column: "price".into() },
             split: Split { train: None, valid: None, test: None },
@@ -251,63 +227,187 @@ mod tests {
         }
     }
 
-    fn write_table(folder: &Path, columns: Vec<(&str, Values)>, key: &str) {
+    fn write_table(folder: &Path, file: &str, columns: Vec<(&str, Values)>, key: &str) {
         fs::create_folders(folder).unwrap();
         let rows = table_columns::table(columns.into_iter().map(|(name, values)| (name.to_owned(), values))).unwrap();
-        table_file::write(&folder.join(table_file::FILE_NAME), &rows, &[key.to_owned()]).unwrap();
+        table_file::write(&folder.join(file), &rows, &[key.to_owned()]).unwrap();
     }
 
-    /// Crude oil's last two days of the demo, a naive model, and a calendar of the days after.
-    fn forecast_with(horizon: Horizon, calendar: &[&str]) -> Result<(Response, RecordBatch), ForecastError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let newest = ["2019-01-02", "2019-01-03"];
-        let columns =
-            vec![("date", Values::Dates(newest.map(|d| Some(day(d))).to_vec())), ("price", Values::Floats(vec![Some(46.31), Some(-2.0)]))];
-        write_table(&path("score"), columns, "date");
-        fs::write(&path("score").join(frame_file::RECORD_FILE), &serde_json::to_vec(&record(horizon)).unwrap()).unwrap();
-        write_table(&path("calendar"), vec![("day", Values::Dates(calendar.iter().map(|d| Some(day(d))).collect()))], "day");
-        let settings = Settings::default();
-        let naive = ModelRecord {
-            kind: "naive".into(),
-            frame: record(horizon),
-            features: Vec::new(),
-            params: settings.params,
-            seed: None,
-            rounds: None,
-            trained_on: Vec::new(),
-            engine: None,
-            members: Vec::new(),
-        };
-        fs::create_folders(&path("model")).unwrap();
-        write_record(&path("model"), &naive).unwrap();
-        let inputs = Inputs { score: path("score"), model: path("model"), calendar: path("calendar") };
-        let report = forecast(&Spec { calendar_column: "day".into() }, &inputs, &path("out"))?;
-        Ok((report, table_file::read(&path("out").join(table_file::FILE_NAME)).unwrap()))
+    fn some_days(days: &[&str]) -> Values {
+        Values::Dates(days.iter().map(|d| Some(day(d))).collect())
+    }
+
+    /// Crude oil's last two days of the demo, a naive model that is said to read two features, and a calendar of the days after.
+    struct Given {
+        folder: tempfile::TempDir,
+        spec: Spec,
+        inputs: Inputs,
+    }
+
+    impl Given {
+        fn new(horizon: Horizon, calendar: &[&str], prices: [f64; 2]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = |name: &str| folder.path().join(name);
+            let features = ["cot", "vix"];
+            let score = vec![
+                ("date", some_days(&["2019-01-02", "2019-01-03"])),
+                ("price", Values::Floats(prices.map(Some).to_vec())),
+                ("cot", Values::Floats(vec![None, None])),
+                ("vix", Values::Floats(vec![Some(23.2), None])),
+            ];
+            write_table(&path("score"), table_file::FILE_NAME, score, "date");
+            fs::write(&path("score").join(frame_file::RECORD_FILE), &serde_json::to_vec(&record(horizon, &features)).unwrap()).unwrap();
+            write_table(&path("calendar"), table_file::FILE_NAME, vec![("day", some_days(calendar))], "day");
+            write_table(&path("vix"), table_file::FILE_NAME, vec![("date", some_days(&["2018-12-31", "2019-01-02"]))], "date");
+            let naive = ModelRecord {
+                kind: "naive".into(),
+                frame: record(horizon, &[]),
+                features: Vec::new(),
+                params: Settings::default().params,
+                seed: None,
+                rounds: None,
+                trained_on: Vec::new(),
+                engine: None,
+                members: Vec::new(),
+            };
+            fs::create_folders(&path("model")).unwrap();
+            write_record(&path("model"), &naive).unwrap();
+            let inputs = Inputs {
+                score: path("score"),
+                model: path("model"),
+                calendar: path("calendar"),
+                residuals: None,
+                sources: Vec::new(),
+                digests: [MODEL_SLOT, FRAME_SLOT].map(|slot| (slot.to_owned(), format!("hash of {slot}"))).into(),
+            };
+            let spec =
+                Spec { calendar_column: "day".into(), optional: Vec::new(), max_age_days: None, sources: Vec::new(), residuals: false };
+            Self { folder, spec, inputs }
+        }
+
+        /// Asks for both features.
+        fn reading_features(self) -> Self {
+            let path = self.inputs.model.join(trained::RECORD_FILE);
+            let mut record: ModelRecord = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            record.features = vec!["vix".into(), "cot".into()];
+            write_record(&self.inputs.model, &record).unwrap();
+            self
+        }
+
+        /// A backtest of 99 forecasts of 50 that come due on the next day but one; the `i`-th is `i` percent too low.
+        fn with_residuals(mut self, due: i32) -> Self {
+            let count = 1..100_i32;
+            let dates = |after: i32| count.clone().map(|i| day("2018-01-01") + i + after).collect();
+            let forecasts = Predictions {
+                dates: dates(0),
+                outcome_dates: dates(due),
+                folds: vec!["2018-01-02".to_owned(); 99],
+                price: vec![50.0; 99],
+                actual: count.clone().map(|i| 50.0 * (1.0 + f64::from(i) / 100.0)).collect(),
+                predicted: vec![50.0; 99],
+            };
+            let folder = self.folder.path().join("backtest");
+            fs::create_folders(&folder).unwrap();
+            backtest_file::write(&folder, &forecasts).unwrap();
+            self.inputs.residuals = Some(folder);
+            self
+        }
+
+        fn made(&self) -> Result<(Response, RecordBatch), ForecastError> {
+            let out = self.folder.path().join("out");
+            let report = forecast(&self.spec, &self.inputs, &out)?;
+            Ok((report, table_file::read(&out.join(table_file::FILE_NAME)).unwrap()))
+        }
     }
 
     const DAYS: [&str; 5] = ["2019-01-02", "2019-01-03", "2019-01-04", "2019-01-07", "2019-01-08"];
 
+    fn bools(table: &RecordBatch, name: &str) -> Vec<bool> {
+        column(table, name).unwrap().as_boolean().iter().map(Option::unwrap).collect()
+    }
+
     #[test]
     fn a_forecast_says_when_it_was_made_when_it_comes_due_and_what_naive_says() {
-        let (report, table) = forecast_with(Horizon::Rows(3), &DAYS).unwrap();
+        let (report, table) = Given::new(Horizon::Rows(3), &DAYS, [46.31, -2.0]).made().unwrap();
         assert_eq!(dates(&table, "target_date").unwrap(), [Some(day("2019-01-07")), Some(day("2019-01-08"))]);
         assert_eq!(strings(&table, "horizon").unwrap(), [Some("3 rows"), Some("3 rows")]);
         assert_eq!(floats(&table, "naive").unwrap(), floats(&table, "price").unwrap());
         assert_eq!(floats(&table, "change").unwrap(), [Some(0.0), None], "below zero there is no share");
+        assert_eq!(floats(&table, "lower_80").unwrap(), [None, None], "without errors there are no intervals");
         assert_eq!(report.notes, ["2019-01-03: -2.0000 → -2.0000 by 2019-01-08 (naive -2.0000)"]);
         assert_eq!(report.metrics.keys().map(String::as_str).collect::<Vec<_>>(), ["naive", "predicted", "price"]);
+        assert_eq!(strings(&table, "model_hash").unwrap(), [Some("hash of model"); 2]);
+        assert_eq!(strings(&table, "frame_hash").unwrap(), [Some("hash of frame"); 2]);
+        assert_eq!(report.checks, [], "no age is asked for");
     }
 
     #[test]
     fn a_horizon_in_days_comes_due_on_the_first_trading_day_at_or_after() {
-        let (_, table) = forecast_with(Horizon::Days(2), &DAYS).unwrap();
+        let (_, table) = Given::new(Horizon::Days(2), &DAYS, [46.31, -2.0]).made().unwrap();
         assert_eq!(dates(&table, "target_date").unwrap(), [Some(day("2019-01-04")), Some(day("2019-01-07"))]);
     }
 
     #[test]
     fn a_calendar_that_ends_too_early_is_refused_with_its_last_day() {
-        let error = forecast_with(Horizon::Rows(4), &DAYS).unwrap_err();
+        let error = Given::new(Horizon::Rows(4), &DAYS, [46.31, -2.0]).made().unwrap_err();
         assert_eq!(error.to_string(), "the calendar ends on 2019-01-08, before trading day 4 after 2019-01-03");
+    }
+
+    #[test]
+    fn intervals_reach_as_far_as_the_backtests_errors_did() {
+        let (report, table) = Given::new(Horizon::Days(2), &DAYS, [46.31, 40.0]).with_residuals(2).made().unwrap();
+        // 99 errors: those of rank 80 and 95 are ratios of 1.80 and 1.95.
+        let close = |name: &str, expected: f64| (floats(&table, name).unwrap()[1].unwrap() - expected).abs() < 1e-9;
+        assert!(close("lower_80", 40.0 / 1.8) && close("upper_80", 72.0) && close("lower_95", 40.0 / 1.95) && close("upper_95", 78.0));
+        assert_eq!(report.notes[1], "80 % 22.22 to 72.00, 95 % 20.51 to 78.00");
+        assert!(report.notes[2].starts_with("99 errors, about 50 that do not overlap: 80 % held "), "{}", report.notes[2]);
+        let number = |name: &str| report.metrics[name];
+        assert!((number("residuals/n") - 99.0).abs() < 1e-9 && (number("residuals/effective_n") - 49.5).abs() < 1e-9);
+        assert!(number("coverage_80_low") <= number("coverage_80") && number("coverage_80") <= number("coverage_80_high"));
+        assert!(number("coverage_80_looking_back") < 0.1, "errors that grow leave every interval of the past behind");
+    }
+
+    #[test]
+    fn a_price_below_zero_has_its_interval_by_differences() {
+        let (_, table) = Given::new(Horizon::Days(2), &DAYS, [46.31, -2.0]).with_residuals(2).made().unwrap();
+        assert!((floats(&table, "upper_80").unwrap()[1].unwrap() - 38.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn errors_of_another_horizon_make_no_interval() {
+        let error = Given::new(Horizon::Days(2), &DAYS, [46.31, 40.0]).with_residuals(30).made().unwrap_err();
+        assert!(matches!(error, ForecastError::OtherHorizon(OtherHorizon { backtest: 30, forecast: 4 })), "{error}");
+    }
+
+    #[test]
+    fn the_newest_day_is_the_newest_that_has_what_the_model_reads() {
+        let mut given = Given::new(Horizon::Rows(3), &DAYS, [46.31, 46.92]).reading_features();
+        let error = given.made().unwrap_err();
+        assert_eq!(error.to_string(), "none of the 2 newest days is complete: 2019-01-03 lacks vix, cot");
+        given.spec.optional = vec!["c*".into()];
+        let (report, table) = given.made().unwrap();
+        assert_eq!((bools(&table, "newest"), bools(&table, "complete")), (vec![true, false], vec![true, false]));
+        assert_eq!(strings(&table, "missing").unwrap(), [None, Some("vix")]);
+        assert_eq!(report.notes, ["2019-01-02: 46.31 → 46.31 by 2019-01-07 (naive 46.31)", "2019-01-03 is not complete: it lacks vix"]);
+        given.spec.optional = vec!["cott".into()];
+        assert!(matches!(given.made(), Err(ForecastError::Optional { .. })));
+    }
+
+    #[test]
+    fn every_row_says_how_old_its_sources_were_and_each_build_judges_their_age() {
+        let mut given = Given::new(Horizon::Rows(3), &DAYS, [46.31, 46.92]);
+        given.spec.max_age_days = Some(5);
+        given.spec.sources = vec![SourceColumn { table: "cboe.vix".into(), column: "date".into(), max_age_days: Some(9) }];
+        given.inputs.sources = vec![given.folder.path().join("vix")];
+        given.inputs.digests.insert("source:0".into(), "abc".into());
+        let (report, table) = given.made().unwrap();
+        let told: Value = serde_json::from_str(strings(&table, "sources").unwrap()[1].unwrap()).unwrap();
+        assert_eq!(told, json!([{"table": "cboe.vix", "newest": "2019-01-02", "age_days": 1, "hash": "abc"}]));
+        assert_eq!(dates(&table, "fresh_until").unwrap()[1], Some(day("2019-01-08")));
+        let ages: Vec<_> = report.checks.iter().map(|c| (c.check.as_str(), c.age.as_ref().unwrap().newest.as_str())).collect();
+        assert_eq!(ages, [("max_age_days 5", "2019-01-03"), ("max_age_days 9 of cboe.vix", "2019-01-02")]);
+        given.spec.sources[0].column = "dat".into();
+        let failure = given.made().unwrap_err().as_failure();
+        assert_eq!((failure.message.as_str(), failure.hint.as_deref()), ("'cboe.vix': no column 'dat'", Some("did you mean 'date'?")));
     }
 }

@@ -20,6 +20,7 @@ use crate::kinds::naive;
 use crate::kinds::refit;
 use crate::kinds::ridge;
 use crate::kinds::seasonal_naive;
+use crate::kinds::signal;
 use crate::kinds::sql;
 use crate::kinds::table;
 use crate::kinds::xgboost;
@@ -45,6 +46,7 @@ pub static KINDS: &[&Kind] = &[
     &ensemble::KIND,
     &evaluate::KIND,
     &forecast::KIND,
+    &signal::KIND,
     &command::KIND,
 ];
 

@@ -25,6 +25,9 @@ pub struct Request {
     pub threads: u32,
     /// Input slot → the folder with that artifact's files (of a single file: the folder with that file alone).
     pub inputs: BTreeMap<String, PathBuf>,
+    /// Input slot → the hash of what feeds it, as it stands in the action's key.
+    #[serde(default)]
+    pub digests: BTreeMap<String, String>,
     /// The folder that takes one folder for each artifact.
     pub out: PathBuf,
     /// The file that takes the response.

@@ -67,6 +67,16 @@ impl Action {
         sink.finish()
     }
 
+    /// Each input's hash by its slot: the artifact's, or the file's bytes'.
+    #[must_use]
+    pub fn digests(&self) -> BTreeMap<String, String> {
+        let digest = |input: &Input| match input {
+            Input::Artifact(id) => id.to_string(),
+            Input::File { blob, .. } => blob.to_string(),
+        };
+        self.inputs.iter().map(|(slot, input)| (slot.clone(), digest(input))).collect()
+    }
+
     fn walk(&self, sink: &mut dyn Sink) {
         sink.field("kind", &self.kind);
         sink.field("version", &self.version.to_string());

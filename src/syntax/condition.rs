@@ -68,6 +68,26 @@ impl Condition {
     pub fn holds(&self, scope: Scope) -> Result<bool, PartFault> {
         truth(&self.0, scope)
     }
+
+    /// The names it looks at, in the order in which they stand, each as often as it does.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        collect(&self.0, &mut names);
+        names
+    }
+}
+
+fn collect<'a>(node: &'a Node, names: &mut Vec<&'a str>) {
+    match &node.what {
+        What::Literal(_) => {}
+        What::Path(path) => names.push(path),
+        What::List(items) => items.iter().for_each(|item| collect(item, names)),
+        What::Not(inner) => collect(inner, names),
+        What::Both(left, right) | What::Any(left, right) | What::Compare(left, _, right) => {
+            [left, right].into_iter().for_each(|side| collect(side, names))
+        }
+    }
 }
 
 fn problem(range: Range<usize>, problem: impl Into<String>) -> PartFault {
@@ -364,6 +384,12 @@ mod tests {
         ] {
             assert_eq!(holds(text), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_condition_tells_the_names_it_looks_at() {
+        let condition = parse("not (deep or horizon.rows in [1, most]) and 'text' != learner").unwrap();
+        assert_eq!(condition.names(), ["deep", "horizon.rows", "most", "learner"]);
     }
 
     #[test]

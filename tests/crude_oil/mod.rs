@@ -171,6 +171,7 @@ fn run_on(threads: u32, kind: &str, declared: &Declared, fit: &Path, models: &[P
         params: declared.params.clone(),
         threads,
         inputs,
+        digests: BTreeMap::new(),
         out: out.to_owned(),
         response: out.join("response.json"),
     };
@@ -223,6 +224,7 @@ impl Work {
             params: declared.params,
             threads: 1,
             inputs,
+            digests: BTreeMap::new(),
             response: out.join("response.json"),
             out,
         })

@@ -3,6 +3,7 @@
 pub mod bootstrap;
 pub mod diebold_mariano;
 pub mod importance;
+pub mod policy;
 pub mod regimes;
 pub mod segments;
 pub mod sharpe;

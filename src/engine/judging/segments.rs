@@ -155,8 +155,9 @@ pub fn judge(rows: &[TestRow], models: &[Judged], regimes: Option<&[String]>, bo
     Ok(Judgement { open_at_once: open, block, bootstrap: *bootstrap, too_few, segments })
 }
 
-/// The most forecasts made at or after a day and before its forecast's outcome, that day's included.
-fn open_at_once(rows: &[TestRow], order: &[usize]) -> usize {
+/// The most forecasts made at or after a day and before its forecast's outcome, that day's included. `order` is that of the rows' dates.
+#[must_use]
+pub fn open_at_once(rows: &[TestRow], order: &[usize]) -> usize {
     let reach = |(first, row): (usize, &usize)| order.partition_point(|other| rows[*other].date < rows[*row].outcome_date) - first;
     order.iter().enumerate().map(reach).max().unwrap_or(0).max(1)
 }
