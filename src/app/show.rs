@@ -13,13 +13,20 @@ use crate::app::workspace::Options;
 use crate::base::clock;
 use crate::base::digest::{ActionKey, BlobId, BuildId, ManifestId};
 use crate::io::fs;
-use crate::kinds::{evaluate, evaluate_report};
+use crate::kinds::{evaluate, evaluate_report, score, score_report, signal, signal_report};
 use crate::model::action::Input;
 use crate::model::build::Build;
 use crate::model::manifest::FileEntry;
 use crate::model::result::{ActionResult, Cost};
 use crate::registry::journal::{BuiltTargets, Journal, JournalError};
 use crate::store::content::ContentStore as _;
+
+/// Kinds that leave a text for people: the kind, the artifact, the file in it.
+const READABLE: [(&str, &str, &str); 3] = [
+    (evaluate::NAME, evaluate::ARTIFACT, evaluate_report::TEXT_FILE),
+    (signal::NAME, signal::BACKTEST, signal_report::TEXT_FILE),
+    (score::NAME, score::ARTIFACT, score_report::TEXT_FILE),
+];
 
 /// What there is to show.
 #[derive(Debug, Serialize)]
@@ -67,7 +74,7 @@ pub struct Made {
     /// Of an evaluation: how many, itself included, have looked at the same test rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub looks: Option<u64>,
-    /// Of an evaluation: its table for people.
+    /// Of an evaluation, a signal or a score: its text for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
     /// What it cost.
@@ -180,10 +187,10 @@ fn made(records: &Records, result: &ActionResult, only: Option<&str>) -> Made {
     }
 }
 
-/// The readable table of an evaluation, where it is still in the store.
+/// The readable text of a result, where it has one that is still in the store.
 fn table(records: &Records, result: &ActionResult) -> Option<String> {
-    let files = result.outputs.get(evaluate::ARTIFACT).filter(|_| result.action.kind == evaluate::NAME)?;
-    let entry = files.files.get(evaluate_report::TEXT_FILE)?;
+    let (_, artifact, file) = READABLE.iter().find(|(kind, ..)| *kind == result.action.kind)?;
+    let entry = result.outputs.get(*artifact)?.files.get(*file)?;
     let bytes = records.session.content().read(&entry.blob).ok()??;
     String::from_utf8(bytes).ok()
 }

@@ -20,6 +20,7 @@ pub mod numbers;
 pub mod parameters;
 pub mod past_forecasts;
 pub mod price_history;
+pub mod published;
 pub mod series;
 pub mod sql;
 pub mod stacking;

@@ -33,6 +33,8 @@ pub mod registry;
 pub mod request;
 pub mod ridge;
 pub mod schema;
+pub mod score;
+pub mod score_report;
 pub mod seasonal_naive;
 pub mod series_learner;
 pub mod signal;

@@ -19,6 +19,7 @@ use crate::kinds::lightgbm;
 use crate::kinds::naive;
 use crate::kinds::refit;
 use crate::kinds::ridge;
+use crate::kinds::score;
 use crate::kinds::seasonal_naive;
 use crate::kinds::signal;
 use crate::kinds::sql;
@@ -47,6 +48,7 @@ pub static KINDS: &[&Kind] = &[
     &evaluate::KIND,
     &forecast::KIND,
     &signal::KIND,
+    &score::KIND,
     &command::KIND,
 ];
 
