@@ -350,7 +350,8 @@ fn init_begins_a_workspace_that_builds_and_never_writes_over_a_file() {
 fn schema_is_one_json_document_with_every_kind() {
     let space = Space::new();
     let schema = space.json(&["schema"]);
-    for kind in ["table", "sql", "frame", "naive", "lightgbm", "xgboost", "ensemble", "evaluate", "forecast", "command"] {
+    for kind in ["table", "sql", "frame", "naive", "lightgbm", "xgboost", "ensemble", "evaluate", "forecast", "signal", "score", "command"]
+    {
         assert!(schema["properties"][kind].is_object(), "{kind}");
     }
 }
