@@ -105,7 +105,7 @@ fn a_rule_is_tried_out_on_every_day_of_the_backtest() {
         }
     }
     assert!(buys > 20 && waits > 20, "{buys} {waits}");
-    let number = |name: &str| response.metrics[&format!("backtest/{name}")];
+    let number = |name: &str| response.metrics[&format!("trial/{name}")];
     let close = |name: &str, expected: f64| (number(name) - expected).abs() < 1e-9;
     assert!(close("n", past.dates.len() as f64) && close("BUY/n", f64::from(buys)) && close("WAIT/n", f64::from(waits)));
     assert!(close("rule/saved_share", saved / past.price.iter().sum::<f64>()) && close("buy every day/saved_share", 0.0));
@@ -113,7 +113,7 @@ fn a_rule_is_tried_out_on_every_day_of_the_backtest() {
     let table = table_file::read(&work.path("signal/table").join(table_file::FILE_NAME)).unwrap();
     let figures: Value = serde_json::from_str(strings(&table, "figures").unwrap().last().unwrap().unwrap()).unwrap();
     assert_eq!(figures.as_object().unwrap().keys().collect::<Vec<_>>(), ["change", "vol_21"]);
-    let text = std::fs::read_to_string(work.path("signal/backtest/backtest.md")).unwrap();
+    let text = std::fs::read_to_string(work.path("signal/trial/trial.md")).unwrap();
     assert!(text.contains("| wait every day |") && text.contains("| BUY "), "{text}");
 }
 
@@ -123,7 +123,7 @@ fn rules_over_intervals_leave_out_the_days_that_had_none_yet() {
     let rules = json!([{"signal": "BUY", "when": "lower_80 > price", "reason": "even the low end lies above today's price"}]);
     let response = signal(&work, &rules, false).unwrap();
     // Four outcomes must be known for an interval of 80 %, and the first is known 21 rows later.
-    assert!((response.metrics["backtest/undecided"] - (crude_oil::HORIZON + 3) as f64).abs() < 0.5, "{response:?}");
+    assert!((response.metrics["trial/undecided"] - (crude_oil::HORIZON + 3) as f64).abs() < 0.5, "{response:?}");
     let rules = json!([{"signal": "BUY", "when": "voll_21 > 0", "reason": "a slip of the finger"}]);
     let error = signal(&work, &rules, true).unwrap_err();
     assert_eq!((error.code, error.hint.as_deref()), (ExitCode::Invalid, Some("did you mean 'vol_21'?")));

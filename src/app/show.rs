@@ -24,7 +24,7 @@ use crate::store::content::ContentStore as _;
 /// Kinds that leave a text for people: the kind, the artifact, the file in it.
 const READABLE: [(&str, &str, &str); 3] = [
     (evaluate::NAME, evaluate::ARTIFACT, evaluate_report::TEXT_FILE),
-    (signal::NAME, signal::BACKTEST, signal_report::TEXT_FILE),
+    (signal::NAME, signal::TRIAL, signal_report::TEXT_FILE),
     (score::NAME, score::ARTIFACT, score_report::TEXT_FILE),
 ];
 

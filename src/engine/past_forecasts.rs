@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 
 use crate::engine::backtest_file::{self, BacktestFileError, Predictions};
 use crate::engine::evaluation::TestRow;
+use crate::model::training::FrameRecord;
 
 /// One forecast of a backtest.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,33 +41,45 @@ pub enum PastError {
     /// There are none.
     #[error("the backtest holds no forecast")]
     Empty,
+    /// They are of something else.
+    #[error(transparent)]
+    Question(#[from] OtherQuestion),
 }
 
-/// A backtest of another horizon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the backtest's forecasts come due after about {backtest} days, these after about {forecast}: they answer another question")]
-pub struct OtherHorizon {
-    /// The usual days of the backtest's forecasts.
-    pub backtest: i64,
-    /// Of these.
-    pub forecast: i64,
+/// A backtest of something else.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the backtest is of {backtest}, the forecasts are of {forecasts}: its errors say nothing of theirs")]
+pub struct OtherQuestion {
+    /// What the backtest forecast.
+    pub backtest: String,
+    /// What is forecast here.
+    pub forecasts: String,
 }
 
-/// Refuses a backtest whose forecasts come due after another time than these, each a day and the day it comes due. Holidays move single ones, so the
-/// usual numbers of days are compared, and four or a fifth may lie between.
+/// Refuses the backtest in `folder` unless it forecast the same price at the same horizon as a frame with this record.
 ///
 /// # Errors
-/// When they do.
-pub fn same_horizon(predictions: &[Prediction], forecasts: &[(NaiveDate, NaiveDate)]) -> Result<(), OtherHorizon> {
-    let days = |from: NaiveDate, to: NaiveDate| to.signed_duration_since(from).num_days();
-    let backtest = median(predictions.iter().map(|p| days(p.row.date, p.row.outcome_date)).collect());
-    let forecast = median(forecasts.iter().map(|(made, due)| days(*made, *due)).collect());
-    if (backtest - forecast).abs() <= (backtest.max(forecast) / 5).max(4) { Ok(()) } else { Err(OtherHorizon { backtest, forecast }) }
+/// When it did not, or its record cannot be read.
+pub fn same_question(folder: &Path, frame: &FrameRecord) -> Result<(), PastError> {
+    let asked = backtest_file::read_record(folder)?.frame;
+    if asked.label.horizon == frame.label.horizon && asked.price == frame.price {
+        return Ok(());
+    }
+    let told = |frame: &FrameRecord| format!("{}.{}, {} ahead", frame.price.table, frame.price.column, frame.label.horizon.in_words());
+    Err(OtherQuestion { backtest: told(&asked), forecasts: told(frame) }.into())
 }
 
-fn median(mut values: Vec<i64>) -> i64 {
-    values.sort_unstable();
-    values.get(values.len() / 2).copied().unwrap_or_default()
+/// Refuses the backtest in `folder` unless its horizon is this one, in words.
+///
+/// # Errors
+/// When it is another, or its record cannot be read.
+pub fn same_horizon(folder: &Path, horizon: &str) -> Result<(), PastError> {
+    let asked = backtest_file::read_record(folder)?.frame.label.horizon.in_words();
+    if asked == horizon {
+        Ok(())
+    } else {
+        Err(OtherQuestion { backtest: format!("{asked} ahead"), forecasts: format!("{horizon} ahead") }.into())
+    }
 }
 
 /// Reads the forecasts of the `backtest` artifact in `folder`.

@@ -15,7 +15,7 @@ use crate::engine::metrics::Errors;
 use crate::engine::table_file::{self, TableFileError};
 use crate::io::fs::{self, FsError};
 use crate::kinds::request::Response;
-use crate::model::training::{FrameRecord, Horizon};
+use crate::model::training::FrameRecord;
 
 /// The readable table in the artifact.
 pub const TEXT_FILE: &str = "metrics.md";
@@ -79,10 +79,7 @@ pub fn write(told: &Told, out: &Path) -> Result<(), ReportError> {
 }
 
 fn heading(frame: &FrameRecord) -> String {
-    let ahead = match frame.label.horizon {
-        Horizon::Rows(n) => format!("{n} rows"),
-        Horizon::Days(n) => format!("{n} days"),
-    };
+    let ahead = frame.label.horizon.in_words();
     format!("{}.{}, {ahead} ahead", frame.price.table, frame.price.column)
 }
 

@@ -12,6 +12,7 @@ use crate::engine::frame::columns;
 use crate::engine::frame_file;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::evaluate;
 use crate::kinds::forecast_error::ForecastError;
 use crate::kinds::forecast_rows::{self, CALENDAR_SLOT, Inputs, MODEL_SLOT, RESIDUALS_SLOT, SourceColumn, Spec, source_slot};
 use crate::kinds::forecast_table::{self, Told};
@@ -127,14 +128,11 @@ fn residuals(body: Body, context: &DeclareContext, declared: &mut Declared) -> R
 pub fn backtest(body: Body, context: &DeclareContext, key: &str) -> Result<Source, KindError> {
     let source = body.target(key, backtest_file::ARTIFACT)?;
     let Source::Target { name, .. } = &source else { return Ok(source) };
-    match (context.kind_of)(name.as_str()).as_deref() {
-        Some(kind @ ("evaluate" | "signal")) => {
-            let error = body
-                .error(key, format!("'{name}' is of kind {kind}, not a backtest; test rows are there to judge by, and for nothing else"));
-            Err(error.hint("name a target that forecasts rows it has not learnt from, before the test rows: a backtest"))
-        }
-        _ => Ok(source),
+    if (context.kind_of)(name.as_str()).is_some_and(|kind| kind == evaluate::NAME) {
+        let error = body.error(key, format!("'{name}' measures models on test rows, which are there to judge by and for nothing else"));
+        return Err(error.hint("name a target that forecasts rows it has not learnt from: a backtest, or an ensemble with backtests"));
     }
+    Ok(source)
 }
 
 fn sources(body: Body, declared: &mut Declared) -> Result<Vec<SourceColumn>, KindError> {
@@ -188,7 +186,7 @@ pub fn forecast(spec: &Spec, inputs: &Inputs, out: &Path) -> Result<Response, Fo
     let told = Told {
         horizon: frame.record.label.horizon,
         newest: forecast_rows::newest_complete(&forecasts)?,
-        calibration: forecast_rows::calibration(inputs.residuals.as_deref(), &forecasts)?,
+        calibration: forecast_rows::calibration(inputs.residuals.as_deref(), &frame.record, &forecasts)?,
         sources: forecast_rows::sources(spec, inputs)?,
         max_age_days: spec.max_age_days,
         digests: &inputs.digests,
@@ -205,11 +203,12 @@ mod tests {
 
     use super::*;
     use crate::engine::backtest_file::Predictions;
-    use crate::engine::past_forecasts::OtherHorizon;
+    use crate::engine::past_forecasts::PastError;
     use crate::engine::table_columns::{self, Values, column, dates, floats, strings};
     use crate::engine::table_file;
     use crate::io::fs;
     use crate::kinds::learner::{Settings, write_record};
+    use crate::model::backtest::BacktestRecord;
     use crate::model::training::{FrameRecord, Horizon, Label, LabelKind, ModelRecord, PriceColumn, Split};
 
     fn day(text: &str) -> i32 {
@@ -295,7 +294,8 @@ mod tests {
         }
 
         /// A backtest of 99 forecasts of 50 that come due on the next day but one; the `i`-th is `i` percent too low.
-        fn with_residuals(mut self, due: i32) -> Self {
+        fn with_residuals(mut self, horizon: Horizon) -> Self {
+            let due = 2;
             let count = 1..100_i32;
             let dates = |after: i32| count.clone().map(|i| day("2018-01-01") + i + after).collect();
             let forecasts = Predictions {
@@ -307,8 +307,9 @@ mod tests {
                 predicted: vec![50.0; 99],
             };
             let folder = self.folder.path().join("backtest");
-            fs::create_folders(&folder).unwrap();
-            backtest_file::write(&folder, &forecasts).unwrap();
+            let about =
+                BacktestRecord { kind: "naive".into(), frame: record(horizon, &[]), params: Settings::default().params, folds: Vec::new() };
+            backtest_file::write(&folder, &forecasts, &about).unwrap();
             self.inputs.residuals = Some(folder);
             self
         }
@@ -355,7 +356,7 @@ mod tests {
 
     #[test]
     fn intervals_reach_as_far_as_the_backtests_errors_did() {
-        let (report, table) = Given::new(Horizon::Days(2), &DAYS, [46.31, 40.0]).with_residuals(2).made().unwrap();
+        let (report, table) = Given::new(Horizon::Days(2), &DAYS, [46.31, 40.0]).with_residuals(Horizon::Days(2)).made().unwrap();
         // 99 errors: those of rank 80 and 95 are ratios of 1.80 and 1.95.
         let close = |name: &str, expected: f64| (floats(&table, name).unwrap()[1].unwrap() - expected).abs() < 1e-9;
         assert!(close("lower_80", 40.0 / 1.8) && close("upper_80", 72.0) && close("lower_95", 40.0 / 1.95) && close("upper_95", 78.0));
@@ -369,14 +370,17 @@ mod tests {
 
     #[test]
     fn a_price_below_zero_has_its_interval_by_differences() {
-        let (_, table) = Given::new(Horizon::Days(2), &DAYS, [46.31, -2.0]).with_residuals(2).made().unwrap();
+        let (_, table) = Given::new(Horizon::Days(2), &DAYS, [46.31, -2.0]).with_residuals(Horizon::Days(2)).made().unwrap();
         assert!((floats(&table, "upper_80").unwrap()[1].unwrap() - 38.0).abs() < 1e-9);
     }
 
     #[test]
     fn errors_of_another_horizon_make_no_interval() {
-        let error = Given::new(Horizon::Days(2), &DAYS, [46.31, 40.0]).with_residuals(30).made().unwrap_err();
-        assert!(matches!(error, ForecastError::OtherHorizon(OtherHorizon { backtest: 30, forecast: 4 })), "{error}");
+        let error = Given::new(Horizon::Days(2), &DAYS, [46.31, 40.0]).with_residuals(Horizon::Days(30)).made().unwrap_err();
+        assert!(matches!(error, ForecastError::Residuals(PastError::Question(_))));
+        let told =
+            "the backtest is of t.t.price, 30 days ahead, the forecasts are of t.t.price, 2 days ahead: its errors say nothing of theirs";
+        assert_eq!(error.to_string(), told);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::engine::calendar::CalendarError;
 use crate::engine::frame_file::FrameFileError;
-use crate::engine::past_forecasts::{OtherHorizon, PastError};
+use crate::engine::past_forecasts::PastError;
 use crate::engine::table_columns::ColumnError;
 use crate::engine::table_file::TableFileError;
 use crate::io::fs::FsError;
@@ -63,9 +63,6 @@ pub enum ForecastError {
     /// The backtest cannot be read.
     #[error(transparent)]
     Residuals(#[from] PastError),
-    /// The backtest answers another question.
-    #[error(transparent)]
-    OtherHorizon(#[from] OtherHorizon),
     /// A row without a date of this calendar's.
     #[error("day {0} after 1970-01-01 is no date")]
     Date(i32),
@@ -96,7 +93,7 @@ impl ForecastError {
             | Self::SourceColumn { source: ColumnError::Missing { nearest: Some(name), .. }, .. } => {
                 RunError::invalid(self).hint(format!("did you mean '{name}'?"))
             }
-            Self::OtherHorizon(_) => RunError::invalid(self).hint("name the backtest of a frame with the same horizon"),
+            Self::Residuals(PastError::Question(_)) => RunError::invalid(self).hint("name a backtest of the same frame"),
             Self::Column(_)
             | Self::SourceColumn { .. }
             | Self::Optional { .. }

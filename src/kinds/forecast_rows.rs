@@ -15,6 +15,7 @@ use crate::engine::judging::bootstrap::Bootstrap;
 use crate::engine::past_forecasts;
 use crate::engine::{table_columns, table_file};
 use crate::kinds::forecast_error::ForecastError;
+use crate::model::training::FrameRecord;
 
 /// The slot of the model.
 pub const MODEL_SLOT: &str = "model";
@@ -173,17 +174,15 @@ pub fn dated(frame: &FrameData, predicted: &[f64], missing: Vec<Vec<String>>, ca
     rows.map(one).collect()
 }
 
-/// What a backtest's errors say of these forecasts; nothing without a backtest.
+/// What a backtest's errors say of these forecasts from `frame`; nothing without a backtest.
 ///
 /// # Errors
-/// When it cannot be read, or its forecasts come due after another time.
-pub fn calibration(folder: Option<&Path>, forecasts: &[Forecast]) -> Result<Option<Calibration>, ForecastError> {
+/// When it cannot be read, or is of another price or horizon.
+pub fn calibration(folder: Option<&Path>, frame: &FrameRecord, forecasts: &[Forecast]) -> Result<Option<Calibration>, ForecastError> {
     let Some(folder) = folder else { return Ok(None) };
-    let predictions = past_forecasts::read(folder)?;
-    let due: Vec<_> = forecasts.iter().map(|forecast| (forecast.date, forecast.target_date)).collect();
-    past_forecasts::same_horizon(&predictions, &due)?;
+    past_forecasts::same_question(folder, frame)?;
     let predicted: Vec<f64> = forecasts.iter().map(|forecast| forecast.predicted).collect();
-    Ok(conformal::calibrate(&predictions, &predicted, &Bootstrap::default()))
+    Ok(conformal::calibrate(&past_forecasts::read(folder)?, &predicted, &Bootstrap::default()))
 }
 
 /// The dates of each table whose age is told.

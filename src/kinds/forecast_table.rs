@@ -68,7 +68,7 @@ fn table(told: &Told) -> Result<RecordBatch, ArrowError> {
     let around = |at: usize, end: fn(Interval) -> f64| floats(&|f| interval(told, f, at).map(end));
     let columns = [
         ("date", dates(&|f| Some(f.date))),
-        ("horizon", texts(&|_| Some(in_words(told.horizon)))),
+        ("horizon", texts(&|_| Some(told.horizon.in_words()))),
         ("target_date", dates(&|f| Some(f.target_date))),
         ("newest", bools(&|at| at == told.newest)),
         ("complete", bools(&|at| all[at].missing.is_empty())),
@@ -110,13 +110,6 @@ fn sources(sources: &[SourceDates], day: NaiveDate) -> String {
 /// The expected change as a share of today's price; a price of zero or less has no such share.
 fn change(forecast: &Forecast) -> Option<f64> {
     (forecast.price > 0.0).then(|| forecast.predicted / forecast.price - 1.0)
-}
-
-fn in_words(horizon: Horizon) -> String {
-    match horizon {
-        Horizon::Rows(n) => format!("{n} rows"),
-        Horizon::Days(n) => format!("{n} days"),
-    }
 }
 
 /// The newest complete day's forecast, as numbers and in sentences, and what each build asks of its age.

@@ -25,7 +25,7 @@ use crate::syntax::shape::{Key, Want};
 /// The artifact with the signals.
 pub const ARTIFACT: &str = "table";
 /// The artifact with what acting on them would have come to.
-pub const BACKTEST: &str = "backtest";
+pub const TRIAL: &str = "trial";
 /// What the kind is called.
 pub const NAME: &str = "signal";
 /// The slot of the forecasts.
@@ -99,7 +99,7 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
     }
     if body.value("backtest").is_some() {
         declared.inputs.insert(BACKTEST_SLOT.to_owned(), backtest(body, context, "backtest")?);
-        declared.outputs.insert(BACKTEST.to_owned());
+        declared.outputs.insert(TRIAL.to_owned());
         spec.backtest = Some(bootstrap(body));
     }
     declared.params = json!(spec);
@@ -178,7 +178,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
     let told = signal_report::write(&signals, &inputs.digests, &request.output(ARTIFACT)?);
     let mut response = told.map_err(|error| error.as_failure())?;
     if let Some(tried) = &signals.tried {
-        let told = signal_report::write_backtest(tried, &request.output(BACKTEST)?).map_err(|error| error.as_failure())?;
+        let told = signal_report::write_trial(tried, &request.output(TRIAL)?).map_err(|error| error.as_failure())?;
         response.metrics.extend(told.metrics);
         response.notes.extend(told.notes);
     }
@@ -200,9 +200,10 @@ pub fn signals(spec: &Spec, inputs: &Inputs) -> Result<signal_report::Signals, S
     let now = said(&days)?;
     let tried = match (&inputs.backtest, &spec.backtest) {
         (Some(folder), Some(bootstrap)) => {
+            if let Some(day) = days.first() {
+                past_forecasts::same_horizon(folder, &day.horizon)?;
+            }
             let predictions = past_forecasts::read(folder)?;
-            let due: Vec<_> = days.iter().map(|day| (day.date, day.target_date)).collect();
-            past_forecasts::same_horizon(&predictions, &due)?;
             let past = signal_days::past(&predictions);
             let said = said(&past)?;
             let decided = predictions.iter().zip(&said).filter_map(|(prediction, said)| {

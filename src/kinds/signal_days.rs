@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 use serde_json::{Value, json};
 
 use crate::engine::conformal::{self, Scale};
-use crate::engine::past_forecasts::{OtherHorizon, PastError, Prediction};
+use crate::engine::past_forecasts::{PastError, Prediction};
 use crate::engine::table_cells;
 use crate::engine::table_columns::{self, ColumnError};
 use crate::engine::table_file::{self, TableFileError};
@@ -46,9 +46,6 @@ pub enum SignalError {
     /// The backtest cannot be read.
     #[error(transparent)]
     Backtest(#[from] PastError),
-    /// The backtest answers another question.
-    #[error(transparent)]
-    OtherHorizon(#[from] OtherHorizon),
     /// Every day of the backtest lacks a figure that the rules read.
     #[error("the rules decide no day of the backtest: each lacks a figure that they read")]
     NeverDecided,
@@ -58,8 +55,8 @@ pub enum SignalError {
     /// A table cannot be read or written.
     #[error(transparent)]
     Table(#[from] TableFileError),
-    /// What is told of the backtest cannot be written.
-    #[error("backtest.json: {0}")]
+    /// What is told of the trial cannot be written.
+    #[error("trial.json: {0}")]
     Json(#[from] serde_json::Error),
     /// A file cannot be written.
     #[error(transparent)]
@@ -75,7 +72,7 @@ impl SignalError {
             | Self::Features(ColumnError::Missing { nearest: Some(name), .. }) => {
                 RunError::invalid(self).hint(format!("did you mean '{name}'?"))
             }
-            Self::OtherHorizon(_) => RunError::invalid(self).hint("name the backtest of a frame with the forecast's horizon"),
+            Self::Backtest(PastError::Question(_)) => RunError::invalid(self).hint("name a backtest of the forecast's frame"),
             Self::Rule(_) | Self::Features(_) | Self::Forecasts(_) => RunError::invalid(self),
             Self::Hole { .. } | Self::Twice { .. } | Self::NeverDecided => RunError::refused(self),
             _ => RunError::failed(self),
@@ -90,6 +87,8 @@ pub struct Day {
     pub date: NaiveDate,
     /// When it comes due.
     pub target_date: NaiveDate,
+    /// How far ahead that is, in words.
+    pub horizon: String,
     /// Whether it is the newest complete one.
     pub newest: bool,
     /// Whether it was made from all that the model reads.
@@ -134,6 +133,7 @@ pub fn forecasts(folder: &Path) -> Result<Vec<Day>, SignalError> {
     let dates = |name| table_columns::dates(&rows, name).map_err(SignalError::Forecasts);
     let floats = |name| table_columns::floats(&rows, name).map_err(SignalError::Forecasts);
     let (made, due, price, predicted) = (dates("date")?, dates("target_date")?, floats("price")?, floats("predicted")?);
+    let horizons = table_columns::strings(&rows, "horizon").map_err(SignalError::Forecasts)?;
     let (newest, complete) = (floats("newest")?, floats("complete")?);
     let ends = [floats("lower_80")?, floats("upper_80")?, floats("lower_95")?, floats("upper_95")?];
     let day = |value: Option<i32>| value.and_then(NaiveDate::from_epoch_days);
@@ -141,6 +141,7 @@ pub fn forecasts(folder: &Path) -> Result<Vec<Day>, SignalError> {
         Some(Day {
             date: day(made[at])?,
             target_date: day(due[at])?,
+            horizon: horizons[at]?.to_owned(),
             newest: newest[at].is_some_and(|flag| flag > 0.0),
             complete: complete[at].is_some_and(|flag| flag > 0.0),
             price: price[at]?,
@@ -162,6 +163,7 @@ pub fn past(predictions: &[Prediction]) -> Vec<Day> {
         Day {
             date: row.date,
             target_date: row.outcome_date,
+            horizon: String::new(),
             newest: false,
             complete: true,
             price: row.price,

@@ -1,4 +1,4 @@
-//! Owns what `signal` leaves behind: its table, and in `backtest` every day's signal and what acting on them came to. Invariant: no figure of a rule is told
+//! Owns what `signal` leaves behind: its table, and in `trial` every past day's signal and what acting on them came to. Invariant: no figure of a rule is told
 //! without that of buying every day.
 
 use std::collections::BTreeMap;
@@ -21,12 +21,12 @@ use crate::kinds::request::Response;
 use crate::kinds::signal_days::{Day, SignalError};
 use crate::kinds::signal_rules::Said;
 
-/// The readable text of a backtest.
-pub const TEXT_FILE: &str = "backtest.md";
-/// Every day of the backtest.
-pub const ROWS_FILE: &str = "backtest.parquet";
+/// The readable text of a trial.
+pub const TEXT_FILE: &str = "trial.md";
+/// Every day of the trial.
+pub const ROWS_FILE: &str = "trial.parquet";
 /// The figures, for programs.
-pub const FIGURES_FILE: &str = "backtest.json";
+pub const FIGURES_FILE: &str = "trial.json";
 
 /// What there is to tell.
 #[derive(Debug)]
@@ -104,11 +104,11 @@ fn spoken(said: &[Said]) -> [(&'static str, Values); 4] {
     ]
 }
 
-/// Writes the backtest, and says how it went.
+/// Writes the trial, and says how it went.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write_backtest(tried: &Tried, out: &Path) -> Result<Response, SignalError> {
+pub fn write_trial(tried: &Tried, out: &Path) -> Result<Response, SignalError> {
     fs::create_folders(out)?;
     table_file::write(&out.join(ROWS_FILE), &rows(tried)?, &["date".to_owned()])?;
     let mut figures = serde_json::to_string_pretty(&tried.acted)?;
@@ -142,17 +142,17 @@ fn response(acted: &Acted) -> Response {
     #[expect(clippy::cast_precision_loss, reason = "far fewer rows than 2^52")]
     let number = |n: usize| n as f64;
     let mut metrics = BTreeMap::from([
-        ("backtest/n".to_owned(), number(acted.n)),
-        ("backtest/effective_n".to_owned(), acted.effective_n),
-        ("backtest/undecided".to_owned(), number(acted.undecided)),
+        ("trial/n".to_owned(), number(acted.n)),
+        ("trial/effective_n".to_owned(), acted.effective_n),
+        ("trial/undecided".to_owned(), number(acted.undecided)),
     ]);
     for of in &acted.signals {
-        let name = |figure: &str| format!("backtest/{}/{figure}", of.signal.word());
+        let name = |figure: &str| format!("trial/{}/{figure}", of.signal.word());
         metrics.insert(name("n"), number(of.n));
         metrics.extend([("change", of.change), ("hit", of.hit)].into_iter().filter_map(|(figure, value)| Some((name(figure), value?))));
     }
     for of in &acted.policies {
-        metrics.extend(of.saved_share.map(|share| (format!("backtest/{}/saved_share", of.policy), share)));
+        metrics.extend(of.saved_share.map(|share| (format!("trial/{}/saved_share", of.policy), share)));
     }
     let told = |policy: &str| acted.policies.iter().find(|of| of.policy == policy).and_then(|of| of.saved_share);
     let note = told("rule").zip(told("wait every day")).map(|(rule, wait)| {
@@ -173,7 +173,7 @@ fn text(acted: &Acted) -> String {
         bootstrap.resamples, bootstrap.seed
     );
     if *undecided > 0 {
-        let _ = write!(text, "{undecided} more days are left out: a figure that the rules read was missing.\n");
+        let _ = writeln!(text, "{undecided} more days are left out: a figure that the rules read was missing.");
     }
     let header = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     let policy = |of: &OfPolicy| {

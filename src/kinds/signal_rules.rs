@@ -42,7 +42,7 @@ pub enum RuleError {
         /// The part it is about.
         part: String,
         /// What is wrong.
-        fault: Fault,
+        fault: Box<Fault>,
     },
     /// It names a figure that is not there.
     #[error("rule {rule} reads '{name}', which is {}", if *of_table { "neither a figure of the forecast nor a column of the features" } else { "no figure of the forecast" })]
@@ -66,7 +66,7 @@ pub enum RuleError {
         /// The part it is about.
         part: String,
         /// What is wrong.
-        fault: Fault,
+        fault: Box<Fault>,
     },
 }
 
@@ -97,8 +97,11 @@ impl Rules {
     pub fn read(rules: &[Rule], default: Signal) -> Result<Self, RuleError> {
         let one = |(at, rule): (usize, &Rule)| {
             let condition = condition::parse(&rule.when);
-            let condition =
-                condition.map_err(|(range, fault)| RuleError::Unreadable { rule: at + 1, part: part(&rule.when, range), fault })?;
+            let condition = condition.map_err(|(range, fault)| RuleError::Unreadable {
+                rule: at + 1,
+                part: part(&rule.when, range),
+                fault: Box::new(fault),
+            })?;
             Ok((rule.clone(), condition))
         };
         Ok(Self { rules: rules.iter().enumerate().map(one).collect::<Result<_, _>>()?, default })
@@ -146,7 +149,7 @@ impl Rules {
                 date: date.to_owned(),
                 rule: at + 1,
                 part: part(&rule.when, range),
-                fault,
+                fault: Box::new(fault),
             })?;
             if holds {
                 return said(Some(rule.signal), Some(at + 1), rule.reason.clone());

@@ -69,6 +69,17 @@ pub enum Horizon {
     Days(u32),
 }
 
+impl Horizon {
+    /// As people read it: `21 rows`.
+    #[must_use]
+    pub fn in_words(self) -> String {
+        match self {
+            Self::Rows(n) => format!("{n} rows"),
+            Self::Days(n) => format!("{n} days"),
+        }
+    }
+}
+
 /// The table and column of the price series.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -85,7 +85,8 @@ fn collect<'a>(node: &'a Node, names: &mut Vec<&'a str>) {
         What::List(items) => items.iter().for_each(|item| collect(item, names)),
         What::Not(inner) => collect(inner, names),
         What::Both(left, right) | What::Any(left, right) | What::Compare(left, _, right) => {
-            [left, right].into_iter().for_each(|side| collect(side, names))
+            collect(left, names);
+            collect(right, names);
         }
     }
 }
