@@ -174,7 +174,7 @@ pub struct Build {
     /// Let running actions use at most this much memory together, such as 8GiB or 512MiB [default: three quarters of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub memory: Option<u64>,
-    /// Let tables and forecasts pass that are older than their recipe allows, with a warning
+    /// Let tables and forecasts pass that are older than allowed, with a warning
     #[arg(long)]
     pub allow_stale: bool,
     /// Build nothing, show what would run: the same as `cbi plan`
@@ -194,7 +194,7 @@ pub struct Check {
     /// Which tables: those named, and all that they need.
     #[command(flatten)]
     pub select: Select,
-    /// Let tables and forecasts pass that are older than their recipe allows, with a warning
+    /// Let tables and forecasts pass that are older than allowed, with a warning
     #[arg(long)]
     pub allow_stale: bool,
 }
