@@ -1,0 +1,86 @@
+//! The published figures about soybean oil. Invariant: `docs/zl-results.md` is written by this test from what a build makes, never by hand:
+//!
+//!     CBI_WRITE_RESULTS=1 cargo test --test zl_results
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may stop where it stands")]
+
+mod common;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use common::space::TestSpace;
+use serde_json::Value;
+
+const HORIZONS: [&str; 5] = ["1w", "1m", "3m", "6m", "12m"];
+
+const HEAD: &str = "# Soybean oil: what the models are worth
+
+Written by `tests/zl_results.rs` from a build of the whole set (`cbi build zl`) on the platform's own tables of November 2025; the test builds it again and
+compares every figure. Nothing here was chosen for looking good. What each figure means: [honest metrics](honest-metrics.md).
+
+Errors are mean absolute errors of the price in US cents a pound. *Ratio* is the error over that of the naive forecast, which says that the price stays
+where it is: below 1 a model is better, and where the interval holds 1 nobody can tell. *p* is Diebold and Mariano's, of both erring alike. Ensembles
+are weighted in each fold by what had come due before it.
+";
+
+/// One model's figures over all rows of an evaluation, as a line of a table.
+fn line(model: &Value, horizon: &str) -> String {
+    let number = |value: &Value, digits: usize| value.as_f64().map_or_else(|| "–".to_owned(), |v| format!("{v:.digits$}"));
+    let name = model["model"].as_str().unwrap().trim_end_matches(&format!("/{horizon}"));
+    let interval = match &model["ratio_interval"] {
+        Value::Null => "–".to_owned(),
+        ends => format!("{} to {}", number(&ends["low"], 3), number(&ends["high"], 3)),
+    };
+    format!(
+        "| {name} | {} | {} | {} | {interval} | {} | {} |\n",
+        number(&model["mae"], 3),
+        number(&model["naive"]["mae"], 3),
+        number(&model["mae_ratio"], 3),
+        number(&model["dm_absolute"]["p"], 3),
+        number(&model["direction"], 3),
+    )
+}
+
+/// The table of one evaluation, with the hash of the artifact it is read from.
+fn table(space: &TestSpace, title: &str, target: &str, horizon: &str) -> String {
+    let folder = space.path(".cbi-cache/out").join(target);
+    let metrics: Value = serde_json::from_slice(&fs::read(folder.join("metrics.json")).unwrap()).unwrap();
+    let all = metrics["segments"].as_array().unwrap().iter().find(|segment| segment["by"] == "all").unwrap();
+    let shown = space.command(&["show", "--json", target]).output().unwrap();
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let hash = shown["artifacts"]["metrics"]["hash"].as_str().unwrap_or_else(|| panic!("{shown}"));
+    let mut text = format!(
+        "\n### {title}\n\n{} forecasts, {} to {}, which tell as much as about {:.0} that do not overlap. `{target}`, hash `{}`.\n\n",
+        all["models"][0]["n"],
+        all["first_date"].as_str().unwrap(),
+        all["last_date"].as_str().unwrap(),
+        all["effective_n"].as_f64().unwrap(),
+        &hash[..16],
+    );
+    text += "| model | error | naive | ratio | 95 % | p | direction |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n";
+    all["models"].as_array().unwrap().iter().for_each(|model| text += &line(model, horizon));
+    text
+}
+
+#[test]
+fn the_published_results_are_what_the_build_makes() {
+    let Some(shared) = common::shared() else { return };
+    let space = TestSpace::wti();
+    let warehouse = shared.join("warehouse");
+    space.build(&["--profile", "zl", "--warehouse", warehouse.to_str().unwrap(), "evaluate/zl/all/*", "evaluate/zl/backtests/*"]).ok();
+    let mut text = HEAD.to_owned();
+    for horizon in HORIZONS {
+        write!(text, "\n## {horizon} ahead\n").unwrap();
+        text += &table(&space, "Twelve years out of sample", &format!("evaluate/zl/backtests/{horizon}"), horizon);
+        text += &table(&space, "The test rows, from 2024 on", &format!("evaluate/zl/all/{horizon}"), horizon);
+    }
+    let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/zl-results.md");
+    if std::env::var_os("CBI_WRITE_RESULTS").is_some() {
+        fs::write(published, text).unwrap();
+        return;
+    }
+    let published = fs::read_to_string(published).unwrap();
+    let differs = published.lines().zip(text.lines()).find(|(before, now)| before != now);
+    assert!(published == text, "docs/zl-results.md is not what the build makes; the first line that differs: {differs:#?}");
+}
