@@ -16,6 +16,7 @@ use crate::io::fs;
 use crate::kinds::{evaluate, evaluate_report, score, score_report, signal, signal_report};
 use crate::model::action::Input;
 use crate::model::build::Build;
+use crate::model::check::TRIAL;
 use crate::model::manifest::FileEntry;
 use crate::model::result::{ActionResult, Cost};
 use crate::registry::journal::{BuiltTargets, Journal, JournalError};
@@ -24,7 +25,7 @@ use crate::store::content::ContentStore as _;
 /// Kinds that leave a text for people: the kind, the artifact, the file in it.
 const READABLE: [(&str, &str, &str); 3] = [
     (evaluate::NAME, evaluate::ARTIFACT, evaluate_report::TEXT_FILE),
-    (signal::NAME, signal::TRIAL, signal_report::TEXT_FILE),
+    (signal::NAME, TRIAL, signal_report::TEXT_FILE),
     (score::NAME, score::ARTIFACT, score_report::TEXT_FILE),
 ];
 

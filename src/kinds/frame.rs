@@ -196,6 +196,11 @@ fn folds(body: Body) -> Result<Option<Folds>, KindError> {
     if keys.get("from").and_then(Value::as_str) >= keys.get("to").and_then(Value::as_str) {
         return Err(body.error(&at("to"), "the folds end before they begin"));
     }
+    let last = keys.get("to").and_then(Value::as_str).unwrap_or_default();
+    if let Some(test) = body.table("split").and_then(|split| split.get("test")?.get(0)?.as_str()).filter(|test| last >= *test) {
+        let message = format!("the folds end on {last}, but 'test' begins on {test}: what is tested last is kept from everything before");
+        return Err(body.error(&at("to"), message));
+    }
     let folds = serde_json::from_value(json!({ method: keys }));
     folds.map(Some).map_err(|error| body.error("folds", error.to_string()))
 }
@@ -346,6 +351,22 @@ mod tests {
         );
         assert!(refusal(|s| s["split"]["valid"][1] = json!("2013-02-30")).starts_with("split.valid: 'split.valid.1' must be a date"));
         assert!(refusal(|s| _ = s["split"].as_object_mut().unwrap().remove("test")).contains("'split.test'"));
+    }
+
+    #[test]
+    fn folds_that_reach_into_the_test_or_cannot_be_are_refused() {
+        let walk = |to: &str, test: &str| json!({"walk_forward": {"from": "2000-01-01", "to": to, "train": "expanding", "test": test}});
+        let with = |folds: Value| {
+            let mut stanza = good();
+            stanza["folds"] = folds;
+            declared(stanza)
+        };
+        assert!(with(walk("2013-12-31", "12 months")).unwrap().outputs.contains("folds"));
+        assert!(
+            with(walk("2014-01-01", "12 months")).unwrap_err().contains("the folds end on 2014-01-01, but 'test' begins on 2014-01-01")
+        );
+        assert!(with(walk("1999-12-31", "12 months")).unwrap_err().contains("the folds end before they begin"));
+        assert!(with(walk("2013-12-31", "a while")).unwrap_err().contains("'a while' is no stretch of time such as '12 months'"));
     }
 
     #[test]

@@ -19,13 +19,12 @@ use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::signal_days::{self, Day, SignalError};
 use crate::kinds::signal_report;
 use crate::kinds::signal_rules::{Rule, RuleError, Rules};
+use crate::model::check::TRIAL;
 use crate::model::recipe::{Declared, Source, Stanza};
 use crate::syntax::shape::{Key, Want};
 
 /// The artifact with the signals.
 pub const ARTIFACT: &str = "table";
-/// The artifact with what acting on them would have come to.
-pub const TRIAL: &str = "trial";
 /// What the kind is called.
 pub const NAME: &str = "signal";
 /// The slot of the forecasts.

@@ -149,6 +149,7 @@ fn response(acted: &Acted) -> Response {
     for of in &acted.signals {
         let name = |figure: &str| format!("trial/{}/{figure}", of.signal.word());
         metrics.insert(name("n"), number(of.n));
+        metrics.insert(name("apart"), number(of.apart));
         metrics.extend([("change", of.change), ("hit", of.hit)].into_iter().filter_map(|(figure, value)| Some((name(figure), value?))));
     }
     for of in &acted.policies {
@@ -185,9 +186,9 @@ fn text(acted: &Acted) -> String {
     let signal = |of: &OfSignal| {
         let figures =
             [shown(of.change), between(of.change_interval, percent), shown(of.change_of_all), shown(of.hit), shown(of.hit_of_all)];
-        [of.signal.word().to_owned(), of.n.to_string()].into_iter().chain(figures).collect()
+        [of.signal.word().to_owned(), of.n.to_string(), of.apart.to_string()].into_iter().chain(figures).collect()
     };
-    let names = ["signal", "days", "change after", "95 %", "after any day", "hit", "if every day"];
+    let names = ["signal", "days", "apart", "change after", "95 %", "after any day", "hit", "if every day"];
     let signals = aligned(&header(&names), &acted.signals.iter().map(signal).collect::<Vec<_>>());
     let _ = write!(text, "\n## Cost\n\n{policies}\n## What came after each signal\n\n{signals}");
     text

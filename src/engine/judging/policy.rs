@@ -114,6 +114,8 @@ pub struct OfSignal {
     pub signal: Signal,
     /// On how many days.
     pub n: usize,
+    /// The most of them that do not overlap: each made when the one before had come due. Signals come in runs, so this is far fewer.
+    pub apart: usize,
     /// Mean realised change.
     pub change: Option<f64>,
     /// Its 95 % interval.
@@ -183,12 +185,24 @@ fn of_signal(signal: Signal, all: &[Decision], resamples: Option<&Resamples>) ->
     OfSignal {
         signal,
         n: own.len(),
+        apart: apart(&own),
         change: own.iter().map(|decision| decision.change()).collect::<Option<Vec<_>>>().as_deref().and_then(mean),
         change_interval: after.and_then(|after| resamples?.ratio(&after, &given)),
         change_of_all: changes.as_deref().and_then(mean),
         hit: hits(&own).filter(|_| says),
         hit_of_all: hits(&all.iter().collect::<Vec<_>>()).filter(|_| says),
     }
+}
+
+/// How many decisions, in the order of their dates, can be taken one after another.
+fn apart(own: &[&Decision]) -> usize {
+    let mut free = NaiveDate::MIN;
+    let taken = own.iter().filter(|decision| {
+        let begins = decision.row.date >= free;
+        free = if begins { decision.row.outcome_date } else { free };
+        begins
+    });
+    taken.count()
 }
 
 fn of_policy(policy: &'static str, all: &[Decision], cost: impl Fn(&Decision) -> f64, resamples: Option<&Resamples>) -> OfPolicy {
@@ -249,13 +263,14 @@ mod tests {
         assert!(near(buys.change, 0.1) && near(buys.hit, 1.0) && near(buys.hit_of_all, 0.5));
         assert!(near(waits.change, 0.0) && near(waits.hit, 0.5) && near(waits.hit_of_all, 0.5) && near(waits.change_of_all, -0.1));
         assert_eq!((monitors.n, monitors.hit, monitors.hit_of_all), (1, None, None));
+        assert_eq!((waits.n, waits.apart), (2, 2));
     }
 
     #[test]
     fn a_rule_that_always_buys_is_buying_every_day() {
         let all: Vec<_> = (0..60_u32).map(|at| (50.0 + f64::from(at % 7), 50.0 + f64::from((at + 3) % 7), Signal::Buy)).collect();
         let acted = judge(&decisions(&all, 3), 0, &Bootstrap::default()).unwrap();
-        assert_eq!(acted.open_at_once, 3);
+        assert_eq!((acted.open_at_once, acted.signals[0].n, acted.signals[0].apart), (3, 60, 20));
         let [rule, buy, _] = &acted.policies[..] else { panic!("three policies") };
         assert_eq!((rule.cost, rule.saved, rule.saved_interval), (buy.cost, buy.saved, buy.saved_interval));
         assert_eq!(rule.saved_interval, Some(Interval { low: 0.0, high: 0.0 }));
