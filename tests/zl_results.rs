@@ -4,13 +4,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may stop where it stands")]
 
 mod common;
+#[path = "common/space.rs"]
+mod space;
 
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use common::space::TestSpace;
 use serde_json::Value;
+use space::TestSpace;
 
 const HORIZONS: [&str; 5] = ["1w", "1m", "3m", "6m", "12m"];
 
