@@ -78,7 +78,6 @@ pub fn journal(error: JournalError) -> Problems {
 
 /// Engines or programs that cannot be told apart from others, as the end of a use-case.
 #[must_use]
-#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 pub fn engines(failure: Failure) -> Problems {
     let mut diagnostic = Diagnostic::new(failure.code, failure.error);
     diagnostic.hint = failure.hint;

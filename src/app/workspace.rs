@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use crate::app::index;
@@ -177,23 +176,24 @@ impl Workspace {
 
 /// What is wrong with several targets of one stanza in the same way is told of the first.
 fn once_for_all<'a>(problems: impl Iterator<Item = (&'a str, &'a Diagnostic)>) -> Problems {
-    let mut told: Problems = Vec::new();
-    let mut first: BTreeMap<(String, Option<(String, usize)>), (usize, usize)> = BTreeMap::new();
+    let mut told: Vec<(Diagnostic, u32)> = Vec::new();
+    let mut first: BTreeMap<_, usize> = BTreeMap::new();
     for (name, problem) in problems {
         let place = problem.snippets.first().map(|snippet| (snippet.file.clone(), snippet.span.start));
-        match first.entry((problem.message.replace(name, "*"), place)) {
-            Entry::Occupied(mut known) => known.get_mut().1 += 1,
-            Entry::Vacant(free) => {
-                free.insert((told.len(), 0));
-                told.push(problem.clone());
-            }
+        let at = *first.entry((problem.message.replace(name, "*"), place)).or_insert(told.len());
+        match told.get_mut(at) {
+            Some((_, more)) => *more += 1,
+            None => told.push((problem.clone(), 0)),
         }
     }
-    for (at, more) in first.into_values().filter(|(_, more)| *more > 0) {
-        let targets = if more == 1 { "target" } else { "targets" };
-        told[at].message.push_str(&format!(", and in {more} more {targets} of its stanza"));
-    }
-    told
+    let told = told.into_iter().map(|(mut problem, more)| {
+        if more > 0 {
+            let targets = if more == 1 { "target" } else { "targets" };
+            problem.message = format!("{}, and in {more} more {targets} of its stanza", problem.message);
+        }
+        problem
+    });
+    told.collect()
 }
 
 /// The cache folder of the workspace that `directory` is in, whatever state its recipes are in.

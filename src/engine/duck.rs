@@ -108,7 +108,7 @@ impl Duck {
     pub fn fill(&self, name: &str, rows: &RecordBatch) -> Result<(), DuckError> {
         let columns: Vec<String> = rows.schema().fields().iter().map(|field| format!("{} VARCHAR", quoted(field.name()))).collect();
         self.execute(&format!("CREATE TABLE {} ({})", quoted(name), columns.join(", ")))?;
-        let columns: Vec<_> = rows.columns().iter().map(|column| column.as_string::<i32>()).collect();
+        let columns: Vec<_> = rows.columns().iter().map(AsArray::as_string::<i32>).collect();
         let mut appender = self.0.appender(name)?;
         for row in 0..rows.num_rows() {
             appender.append_row(appender_params_from_iter(columns.iter().map(|column| column.value(row))))?;
