@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use crate::app::index::{self, LastBuild, Watch};
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::sources::{self, Sources};
-use crate::app::workspace::{self, CACHE_FOLDER, Options, Workspace};
+use crate::app::workspace::{self, CACHE_FOLDER, Limits, Options, Workspace};
 use crate::app::{latest, outputs};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
@@ -15,11 +15,9 @@ use crate::base::digest::{BlobId, Digest};
 use crate::exec::checked::Checked;
 use crate::exec::executor::Executor;
 use crate::exec::outcome::Outcome as Built;
-use crate::exec::pool::Budget;
 use crate::exec::runner::Failure;
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::io::fs;
-use crate::io::machine;
 use crate::model::build::{Build, Counts};
 use crate::model::event::{Event, EventSink};
 use crate::plan::planner::Planner;
@@ -36,10 +34,8 @@ pub struct Ask {
     pub targets: Vec<String>,
     /// Whether to go on after a failure.
     pub keep_going: bool,
-    /// Threads for steps side by side.
-    pub jobs: Option<u32>,
-    /// Memory for steps side by side.
-    pub memory: Option<u64>,
+    /// What steps may use side by side.
+    pub limits: Limits,
     /// Whether a table that is too old for its `fresh` check may pass, with a warning.
     pub allow_stale: bool,
     /// Whether the verdicts of checks are wanted, even of a build with nothing to do.
@@ -98,7 +94,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         session: &session,
         judge: &judge,
         identities: &identities,
-        budget: budget(ask, &workspace),
+        budget: workspace.budget(ask.limits),
         keep_going: ask.keep_going,
         cancel,
         last: &last,
@@ -123,6 +119,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
             counts: built.counts,
             outcome: outcome.to_owned(),
             targets,
+            attempts: built.attempts.clone(),
         };
         latest::record(&session, record, &state).map_err(problem::journal)?;
     }
@@ -181,12 +178,6 @@ fn warned(checked: &[Checked]) -> Option<String> {
 /// Variables that differ from shell to shell and that nothing but a `pass_env` of the very name could read.
 fn is_volatile(name: &str) -> bool {
     matches!(name, "_" | "SHLVL" | "OLDPWD" | "PWD" | "COLUMNS" | "LINES" | "TERM" | "NO_COLOR")
-}
-
-fn budget(ask: &Ask, workspace: &Workspace) -> Budget {
-    let cpus = ask.jobs.or(workspace.settings.jobs).unwrap_or_else(machine::cpus);
-    let memory = ask.memory.or(workspace.settings.memory).unwrap_or_else(|| machine::memory() / 4 * 3);
-    Budget { cpus, memory }
 }
 
 /// The state of all targets: the last one, with what was made now, without targets that no recipe makes any more.

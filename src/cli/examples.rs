@@ -32,7 +32,8 @@ Examples:
 pub const PLAN: &str = "\
 Examples:
   cbi plan                              what `cbi build` would run
-  cbi plan 'forecast/**'                what those forecasts would need";
+  cbi plan 'forecast/**'                what those forecasts would need
+  cbi plan -j 2 --memory 2GiB           how long it would take within that";
 
 /// `cbi status --help`.
 pub const STATUS: &str = "\
@@ -73,7 +74,9 @@ Examples:
 pub const LOG: &str = "\
 Examples:
   cbi log                               the last 20 builds
-  cbi log model/wti/lightgbm/1m -n 5    that model's last five results";
+  cbi log model/wti/lightgbm/1m -n 5    that model's last five results
+  cbi log --timeline                    what ran beside what in the last build
+  cbi log 3f9a --timeline=svg > it.svg  a picture of that build";
 
 /// `cbi diff --help`.
 pub const DIFF: &str = "\

@@ -8,3 +8,4 @@ pub mod jail;
 pub mod lock;
 pub mod machine;
 pub mod process;
+pub mod resident;

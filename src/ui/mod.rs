@@ -13,4 +13,5 @@ mod samples;
 pub mod sink;
 pub mod table;
 pub mod tally;
+pub mod timeline;
 pub mod words;
