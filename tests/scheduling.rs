@@ -26,6 +26,13 @@ fn events<'a>(built: &'a Built, name: &str) -> Vec<&'a Value> {
     built.events.iter().filter(|event| event["event"] == name).collect()
 }
 
+/// The last build as it went.
+fn timeline(space: &TestSpace) -> Vec<Value> {
+    let output = space.command(&["log", "--timeline", "--json"]).output().unwrap();
+    let drawn: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    drawn["bars"].as_array().unwrap().clone()
+}
+
 #[test]
 fn an_action_that_outgrows_its_reservation_is_ended_where_memory_is_short_and_runs_again_alone() {
     let space = hungry();
@@ -41,12 +48,16 @@ fn an_action_that_outgrows_its_reservation_is_ended_where_memory_is_short_and_ru
     for name in ["a", "b"] {
         assert_eq!(space.read(&format!(".cbi-cache/out/big/{name}/count")).trim(), "209715200");
     }
+    let how = |bars: &[Value]| bars.iter().map(|bar| bar["outcome"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let mut first_went = how(&timeline(&space));
+    first_went.sort();
+    assert_eq!(first_went, ["outgrew", "ran", "ran"]);
     // The next time it is known: they are not begun beside each other.
     space.write("size.txt", "209715199\n");
     let second = space.build(&["-j", "2", "--memory", "300MiB"]).ran(&["big/a", "big/b"]);
     assert!(events(&second, "outgrew").is_empty(), "{}", second.stdout);
-    let order: Vec<&str> = second.events.iter().filter_map(|e| e["event"].as_str()).filter(|e| matches!(*e, "started" | "ran")).collect();
-    assert_eq!(order, ["started", "ran", "started", "ran"]);
+    let bars = timeline(&space);
+    assert!(bars.iter().all(|bar| bar["lane"] == 0), "one after the other: {bars:?}");
 }
 
 #[test]
@@ -54,8 +65,7 @@ fn an_action_that_outgrows_its_reservation_goes_on_where_memory_is_free() {
     let space = hungry();
     let built = space.build(&["-j", "2", "--memory", "1GiB"]).ran(&["big/a", "big/b"]);
     assert!(events(&built, "outgrew").is_empty());
-    let order: Vec<&str> = built.events.iter().filter_map(|e| e["event"].as_str()).filter(|e| matches!(*e, "started" | "ran")).collect();
-    assert_eq!(order[..2], ["started", "started"], "side by side");
+    assert!(timeline(&space).iter().any(|bar| bar["lane"] == 1), "side by side");
     let seen = |e: &&Value| e["cost"]["peak_bytes"].as_u64().unwrap() > 200 << 20;
     assert!(events(&built, "ran").iter().all(seen), "what all processes of a step held together is learned: {}", built.stdout);
 }

@@ -49,6 +49,8 @@ pub struct Done {
     pub counts: Counts,
     /// What is worth reading at the end: one line for each forecast asked for.
     pub summary: Vec<String>,
+    /// What the forecasts asked for say; nothing where the build had nothing to do and verdicts were not asked for.
+    pub forecasts: Vec<String>,
     /// What checks said; nothing where the build had nothing to do and verdicts were not asked for.
     pub checked: Vec<Checked>,
     /// Targets that failed.
@@ -76,7 +78,14 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         sink.event(&Event::Planned { total: last.total, reused: last.total });
         let counts = Counts { reused: last.total, ..Counts::default() };
         finish(sink, counts, "ok");
-        return Ok(Done { counts, summary: last.summary, checked: Vec::new(), failures: Vec::new(), code: ExitCode::Ok });
+        return Ok(Done {
+            counts,
+            summary: last.summary,
+            forecasts: Vec::new(),
+            checked: Vec::new(),
+            failures: Vec::new(),
+            code: ExitCode::Ok,
+        });
     }
     let workspace = Workspace::open(&ask.options)?;
     let graph = workspace.graph()?;
@@ -124,8 +133,8 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         latest::record(&session, record, &state).map_err(problem::journal)?;
     }
     session.release().map_err(problem::stores)?;
-    let mut summary = summary(&session, &graph, &selection.roots, &made).map_err(problem::stores)?;
-    summary.extend(warned(&built.checked));
+    let forecasts = summary(&session, &graph, &selection.roots, &made).map_err(problem::stores)?;
+    let summary: Vec<String> = forecasts.iter().cloned().chain(warned(&built.checked)).collect();
     if outcome == "ok" {
         let mut watch: Watch = engine_files.into_iter().map(|path| (path, None)).collect();
         watch.extend(workspace.texts.watched());
@@ -139,7 +148,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     }
     finish(sink, built.counts, outcome);
     let code = if built.interrupted { ExitCode::Interrupted } else { ExitCode::of_all(built.failures.iter().map(|(_, f)| f.code)) };
-    Ok(Done { counts: built.counts, summary, checked: built.checked, failures: built.failures, code })
+    Ok(Done { counts: built.counts, summary, forecasts, checked: built.checked, failures: built.failures, code })
 }
 
 /// Everything outside the watched files that decides what a build does.

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod changes;
 pub mod check;
+pub mod daily;
 pub mod diff;
 pub mod doctor;
 pub mod get;
@@ -23,4 +24,5 @@ pub mod tables;
 pub mod texts;
 pub mod timeline;
 pub mod upkeep;
+pub mod waiting;
 pub mod workspace;

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::cli::args_build::{Build, Check, Format, Plan, Select};
+use crate::cli::args_build::{Build, Check, Daily, Format, Plan, Select};
 use crate::cli::examples;
 use crate::ui::output::Colour;
 use crate::ui::sink::Verbosity;
@@ -78,6 +78,9 @@ pub enum Command {
     /// Build tables and show what their checks found
     #[command(after_help = examples::CHECK)]
     Check(Check),
+    /// Do a day's work unattended: wait for sources, build, leave a report, tell of a failure
+    #[command(after_help = examples::DAILY)]
+    Daily(Daily),
     /// Show what a build would run, why, and what it will cost
     #[command(after_help = examples::PLAN)]
     Plan(Plan),

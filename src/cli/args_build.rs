@@ -1,6 +1,10 @@
 //! Owns the options of the commands that build or say what a build would do. Invariant: only what a person can type; what it does stands elsewhere.
 
-use clap::Args as Group;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::NaiveTime;
+use clap::{Args as Group, ValueHint};
 
 use crate::base::units;
 
@@ -81,6 +85,40 @@ pub struct Check {
     /// Let tables pass that are too old for their `fresh` check, with a warning
     #[arg(long)]
     pub allow_stale: bool,
+}
+
+/// `cbi daily`.
+#[derive(Debug, Clone, Group)]
+pub struct Daily {
+    /// Which targets, and how to print.
+    #[command(flatten)]
+    pub select: Select,
+    /// Wait until this time of today for tables that are too old for their `fresh` check, as HH:MM
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "wait_for")]
+    pub wait_until: Option<NaiveTime>,
+    /// Wait so long for them, such as 2h or 30m
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub wait_for: Option<Duration>,
+    /// Look for them so often
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
+    pub every: Duration,
+    /// Leave the report here too, beside .cbi-cache/reports/DATE.md
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub report: Option<PathBuf>,
+    /// Let tables pass that are too old for their `fresh` check, with a warning
+    #[arg(long)]
+    pub allow_stale: bool,
+    /// What steps may use side by side.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+fn time(text: &str) -> Result<NaiveTime, String> {
+    NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| "not a time as HH:MM".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    units::parse_duration(text).filter(|d| !d.is_zero()).ok_or_else(|| "not a duration such as 2h, 30m or 90s".to_owned())
 }
 
 fn size(text: &str) -> Result<u64, String> {

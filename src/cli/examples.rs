@@ -28,6 +28,13 @@ Examples:
   cbi check wti.daily                   that table's, and those of the tables it reads
   cbi check --json                      for a program";
 
+/// `cbi daily --help`.
+pub const DAILY: &str = "\
+Examples:
+  cbi daily                             build the default targets, leave a report
+  cbi daily --wait-until 08:30          wait for today's rows first
+  cbi daily 'forecast/**' --for 2h --report /var/www/today.md";
+
 /// `cbi plan --help`.
 pub const PLAN: &str = "\
 Examples:

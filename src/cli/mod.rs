@@ -3,6 +3,7 @@
 pub mod args;
 pub mod args_build;
 pub mod compare;
+pub mod daily;
 pub mod examples;
 pub mod inspect;
 pub mod report;

@@ -15,6 +15,7 @@ use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::cli::args::{self, Args, Command, Drawn, Global};
 use crate::cli::args_build;
 use crate::cli::compare;
+use crate::cli::daily;
 use crate::cli::inspect;
 use crate::cli::report;
 use crate::cli::upkeep;
@@ -59,6 +60,10 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
     match &args.command {
         Command::Build(ask) if ask.dry_run => Ok(say(&plan::plan(&options, &ask.targets, limits(ask.limits))?, ask.json, &args.global)),
         Command::Build(ask) => self::build(ask, options, &args.global),
+        Command::Daily(ask) => {
+            let show = |problems: &[Diagnostic]| tell(problems, &args.global);
+            daily::daily(ask, options, &args.global, &heed_signals(), show)
+        }
         Command::Check(ask) => self::check(ask, options, &args.global),
         Command::Plan(ask) => {
             Ok(say(&plan::plan(&options, &ask.select.targets, limits(ask.limits))?, ask.select.format.json, &args.global))

@@ -104,3 +104,74 @@ impl Play<'_> {
         self.scheduler.push(id, self.graph[id].stanza.common.priority, self.todo[&id]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::name::TargetName;
+    use crate::graph::build::{BuildError, build};
+    use crate::model::recipe::{Common, Declared, Place, Source, Stanza};
+
+    /// A graph of steps, each with what it needs.
+    fn graph(steps: &[(&str, &[&str])]) -> TargetGraph {
+        let name = |text: &str| text.parse::<TargetName>().unwrap();
+        let stanza = |(target, _): &(&str, &[&str])| Stanza {
+            kind: "command".into(),
+            name: name(target),
+            body: BTreeMap::new(),
+            common: Common::default(),
+            place: Place { file: Arc::from("r.toml"), span: 0..0 },
+            places: BTreeMap::new(),
+        };
+        let declare = |stanza: &Stanza| -> Result<(u32, Declared), Vec<BuildError<String>>> {
+            let needs = steps.iter().find(|(target, _)| *target == stanza.name.as_str()).unwrap().1;
+            let inputs = needs.iter().map(|need| ((*need).to_owned(), Source::Target { name: name(need), artifact: String::new() }));
+            Ok((1, Declared { inputs: inputs.collect(), outputs: ["out".to_owned()].into(), ..Declared::default() }))
+        };
+        build(steps.iter().map(stanza).collect(), &[].into(), declare).unwrap()
+    }
+
+    /// The build of all steps, each with its duration and memory: when each begins, and all of it.
+    fn played(steps: &[(&str, &[&str], u64, u64)], budget: Budget) -> (BTreeMap<String, u64>, Rehearsal) {
+        let graph = graph(&steps.iter().map(|(target, needs, ..)| (*target, *needs)).collect::<Vec<_>>());
+        let of = |id: NodeId| steps.iter().find(|step| step.0 == graph[id].name().as_str()).unwrap();
+        let todo = graph.ids().map(|id| (id, Need { cpus: 1, memory: of(id).3 })).collect();
+        let rehearsal = rehearse(&graph, &todo, |id| Some(of(id).2), budget);
+        let starts = rehearsal.slots.iter().map(|slot| (graph[slot.id].name().to_string(), slot.start_ms)).collect();
+        (starts, rehearsal)
+    }
+
+    #[test]
+    fn steps_begin_when_what_they_need_is_there_and_a_thread_is_free() {
+        let steps: &[(&str, &[&str], u64, u64)] =
+            &[("a", &[], 100, 1), ("b", &["a"], 50, 1), ("c", &["a"], 80, 1), ("d", &["b", "c"], 10, 1)];
+        let (starts, two) = played(steps, Budget { cpus: 2, memory: 100 });
+        assert_eq!((starts["b"], starts["c"], starts["d"]), (100, 100, 180));
+        assert_eq!((two.wall_ms, two.critical_ms, two.peak_bytes), (190, 190, 2));
+        let (starts, one) = played(steps, Budget { cpus: 1, memory: 100 });
+        assert_eq!((starts["c"], starts["b"]), (100, 180), "the longer way first");
+        assert_eq!((one.wall_ms, one.critical_ms), (240, 190));
+    }
+
+    #[test]
+    fn memory_keeps_apart_what_threads_would_not() {
+        let steps: &[(&str, &[&str], u64, u64)] = &[("a", &[], 100, 60), ("b", &[], 90, 60), ("c", &[], 10, 30)];
+        let (starts, all) = played(steps, Budget { cpus: 4, memory: 100 });
+        assert_eq!((starts["a"], starts["c"], starts["b"]), (0, 0, 100));
+        assert_eq!((all.wall_ms, all.peak_bytes), (190, 90));
+    }
+
+    #[test]
+    fn a_large_step_does_not_starve_behind_small_ones() {
+        let small: Vec<String> = (0..40).map(|n| format!("s/{n}")).collect();
+        let mut steps: Vec<(&str, &[&str], u64, u64)> = vec![("large", &[], 101, 80)];
+        // Small steps of uneven length: there is always one running when another ends.
+        steps.extend(small.iter().enumerate().map(|(n, name)| (name.as_str(), &[] as &[&str], 60 + n as u64, 40)));
+        steps.push(("first", &[], 500, 40));
+        let (starts, all) = played(&steps, Budget { cpus: 2, memory: 100 });
+        assert_eq!(starts["first"], 0);
+        assert!(starts["large"] <= 1000, "{} of {}", starts["large"], all.wall_ms);
+    }
+}

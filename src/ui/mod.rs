@@ -7,6 +7,7 @@ pub mod graph_text;
 pub mod json;
 pub mod live;
 pub mod output;
+pub mod page;
 pub mod plain;
 #[cfg(test)]
 mod samples;
