@@ -65,7 +65,7 @@ pub fn daily(ask: &Daily, cancel: &AtomicBool, sink: &mut dyn EventSink, tell: &
         }
     };
     page.code = code.number();
-    page.outcome = outcome(code).to_owned();
+    outcome(code).clone_into(&mut page.outcome);
     let text = page.markdown();
     let path = leave(&ask.build.options.directory, &text)?;
     if let Some(other) = &ask.report {

@@ -22,12 +22,11 @@ pub fn timeline(options: &Options, which: Option<&str>) -> Outcome<Timeline> {
     let none = || vec![Diagnostic::new(ExitCode::Usage, "no build has run anything here yet").hint("cbi build")];
     let records = Records::open_if_any(options)?.ok_or_else(none)?;
     let mut journal = Journal::open(records.session.root()).map_err(problem::journal)?;
-    let (id, build) = match which {
-        Some(text) => journal.find(&prefix(text)?).map_err(problem::journal)?,
-        None => {
-            let all = journal.newest_first().map_err(problem::journal)?;
-            all.into_iter().find(|(_, build)| build.counts.ran > 0 || !build.attempts.is_empty()).ok_or_else(none)?
-        }
+    let (id, build) = if let Some(text) = which {
+        journal.find(&prefix(text)?).map_err(problem::journal)?
+    } else {
+        let all = journal.newest_first().map_err(problem::journal)?;
+        all.into_iter().find(|(_, build)| build.counts.ran > 0 || !build.attempts.is_empty()).ok_or_else(none)?
     };
     let targets = Journal::targets(records.session.content(), id, &build).map_err(problem::journal)?;
     let keys: BTreeMap<ActionKey, &str> = targets.iter().map(|(name, built)| (built.key, name.as_str())).collect();

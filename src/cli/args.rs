@@ -208,7 +208,7 @@ pub struct Log {
     /// Only results of this target; with --timeline, four or more digits of a build's hash
     #[arg(value_name = "TARGET|BUILD")]
     pub target: Option<String>,
-    /// Draw what ran beside what, in the last build that ran something or the one named: text, svg (a picture) or trace (for chrome://tracing and Perfetto)
+    /// Draw what ran beside what, in the last build that ran something or the one named: text, svg (a picture) or trace (for Chrome's tracing page and Perfetto)
     #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text", hide_possible_values = true)]
     pub timeline: Option<Timeline>,
     /// List at most N, newest first; 0 lists all

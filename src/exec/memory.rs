@@ -11,13 +11,13 @@ use crate::model::result::Cost;
 /// What is assumed of an action that neither its recipe nor history says anything about.
 const UNKNOWN_BYTES: u64 = 128 << 20;
 
-/// What an action asks for: the threads of its recipe, and the memory of its recipe or else that of its last run, more where it reads more now.
-/// `input_bytes` is what it reads now, where that is known.
+/// What an action asks for: the threads of its recipe, and as much memory as its last run held, more where it reads more now, but no less than
+/// its recipe says. `input_bytes` is what it reads now, where that is known.
 #[must_use]
 pub fn need(node: &Node, past: Option<Cost>, input_bytes: Option<u64>) -> Need {
     let common = &node.stanza.common;
     let learned = past.filter(|cost| cost.peak_bytes > 0).map(|cost| grown(cost, input_bytes));
-    Need { cpus: common.threads, memory: common.memory.or(learned).unwrap_or(UNKNOWN_BYTES) }
+    Need { cpus: common.threads, memory: common.memory.max(learned).unwrap_or(UNKNOWN_BYTES) }
 }
 
 /// The last peak, scaled up as the inputs grew since.

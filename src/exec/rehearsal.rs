@@ -74,7 +74,9 @@ struct Play<'a> {
 impl Play<'_> {
     fn run(&mut self, took: impl Fn(NodeId) -> u64) {
         let ready: Vec<NodeId> = self.unmet.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
-        ready.into_iter().for_each(|id| self.push(id));
+        for id in ready {
+            self.push(id);
+        }
         let mut now = 0;
         loop {
             while let Some((id, taken)) = self.scheduler.pop(&mut self.pool) {

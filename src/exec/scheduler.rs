@@ -67,7 +67,9 @@ impl Scheduler {
             }
         }
         if found.is_some() {
-            too_large.iter_mut().for_each(|passed| passed.passed += 1);
+            for passed in &mut too_large {
+                passed.passed += 1;
+            }
         }
         self.ready.extend(too_large);
         found

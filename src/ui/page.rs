@@ -86,7 +86,7 @@ impl Page {
         let mut text = format!("# {}: {}\n\n", self.workspace, self.outcome);
         let asked = if self.requested.is_empty() { "the defaults".to_owned() } else { self.requested.join(" ") };
         _ = writeln!(text, "Began {}; asked for {asked}; exit code {}.", self.started, self.code);
-        let expected = self.expected_ms.map(|ms| format!(", where {} was expected", elapsed(ms))).unwrap_or_default();
+        let expected = self.expected_ms.map(|ms| format!(" ({} expected)", elapsed(ms))).unwrap_or_default();
         let (ran, failed) = (self.ran.len(), self.failed.len());
         _ = writeln!(text, "It took {}{expected}: {ran} ran, {} reused, {failed} failed.", elapsed(self.wall_ms), self.reused);
         self.waiting(&mut text);
@@ -101,7 +101,9 @@ impl Page {
         let age = |age: &Age| format!("{}{}: {}", if age.fresh { "" } else { "**too old** " }, age.table, age.said);
         list(&mut text, "Age of the sources", self.ages.iter().map(age));
         list(&mut text, "Warnings", self.warnings.iter().map(|(target, warning)| format!("{target}: {warning}")));
-        list(&mut text, "Ran", self.ran.iter().map(|(target, ms)| format!("{target}, {}", elapsed(*ms))));
+        let mut ran: Vec<&(String, u64)> = self.ran.iter().collect();
+        ran.sort_by_key(|(_, ms)| std::cmp::Reverse(*ms));
+        list(&mut text, "Ran, the longest first", ran.iter().map(|(target, ms)| format!("{target}, {}", elapsed(*ms))));
         text
     }
 
@@ -157,7 +159,7 @@ mod tests {
             warnings: vec![("m.raw".into(), "'fresh date 1 day': the newest date is 2026-11-19".into())],
             ages: vec![Age { table: "m.raw".into(), said: "the newest date is 2026-11-19".into(), fresh: false }],
             forecasts: vec!["forecast/3m  2027-02-22: 61.2".into()],
-            ran: (0..30).map(|n| (format!("step/{n}"), 1000)).collect(),
+            ran: (0..27).map(|n| (format!("step/{n}"), 1000 + n * 10)).collect(),
             reused: 4,
             ..Page::default()
         }
@@ -165,7 +167,67 @@ mod tests {
 
     #[test]
     fn a_page_tells_what_failed_first_and_counts_the_rest_of_long_lists() {
-        insta::assert_snapshot!(page().markdown(), @"");
+        insta::assert_snapshot!(page().markdown(), @r#"
+        # oil: refused
+
+        Began 2026-11-22T06:45:00Z; asked for the defaults; exit code 8.
+        It took 21.5s (19.0s expected): 27 ran, 4 reused, 1 failed.
+        Waited 4m05s for 2 tables: these have not come.
+
+        ## Not come
+
+        - m.raw: the newest date is 2026-11-19
+
+        ## Failed
+
+        - **m.clean**: check 'unique date': 1 row too many
+          hint: `cbi check m.clean`
+
+        ## Not tried
+
+        - forecast/1m: needs m.clean
+
+        ## Forecasts
+
+        - forecast/3m  2027-02-22: 61.2
+
+        ## Age of the sources
+
+        - **too old** m.raw: the newest date is 2026-11-19
+
+        ## Warnings
+
+        - m.raw: 'fresh date 1 day': the newest date is 2026-11-19
+
+        ## Ran, the longest first
+
+        - step/26, 1.3s
+        - step/25, 1.2s
+        - step/24, 1.2s
+        - step/23, 1.2s
+        - step/22, 1.2s
+        - step/21, 1.2s
+        - step/20, 1.2s
+        - step/19, 1.2s
+        - step/18, 1.2s
+        - step/17, 1.2s
+        - step/16, 1.2s
+        - step/15, 1.1s
+        - step/14, 1.1s
+        - step/13, 1.1s
+        - step/12, 1.1s
+        - step/11, 1.1s
+        - step/10, 1.1s
+        - step/9, 1.1s
+        - step/8, 1.1s
+        - step/7, 1.1s
+        - step/6, 1.1s
+        - step/5, 1.1s
+        - step/4, 1.0s
+        - step/3, 1.0s
+        - step/2, 1.0s
+        - and 2 more
+        "#);
     }
 
     #[test]
@@ -178,6 +240,11 @@ mod tests {
             wall_ms: 80,
             ..Page::default()
         };
-        insta::assert_snapshot!(good.markdown(), @"");
+        insta::assert_snapshot!(good.markdown(), @r#"
+        # oil: ok
+
+        Began 2026-11-22T06:45:00Z; asked for the defaults; exit code 0.
+        It took 80ms: 0 ran, 9 reused, 0 failed.
+        "#);
     }
 }

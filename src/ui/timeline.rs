@@ -157,7 +157,7 @@ impl Timeline {
             let (left, wide) = (x(bar.start_ms), (x(bar.end_ms) - x(bar.start_ms)).max(1.0));
             let (top, tall) = (MARGIN + bar.lane * LANE_HEIGHT, LANE_HEIGHT - 4);
             let colour = if bar.outcome == "ran" { colour(&bar.kind) } else { "#d1242f" };
-            let about = escape(&self.about(bar));
+            let about = escape(&Self::about(bar));
             _ = writeln!(
                 text,
                 "<g><title>{about}</title><rect class=\"bar\" x=\"{left:.1}\" y=\"{top}\" width=\"{wide:.1}\" height=\"{tall}\" rx=\"3\" fill=\"{colour}\" stroke=\"{colour}\"/>"
@@ -174,7 +174,7 @@ impl Timeline {
         text
     }
 
-    fn about(&self, bar: &Bar) -> String {
+    fn about(bar: &Bar) -> String {
         let mut about =
             format!("{}: {} {} after {}", bar.target, bar.outcome, words::elapsed(bar.end_ms - bar.start_ms), words::elapsed(bar.start_ms));
         if let Some(bytes) = bar.peak_bytes {
@@ -238,7 +238,18 @@ mod tests {
 
     #[test]
     fn text_shows_what_ran_beside_what() {
-        insta::assert_snapshot!(timeline().text(&Palette::plain(), Some(70)), @"");
+        insta::assert_snapshot!(timeline().text(&Palette::plain(), Some(70)), @r#"
+        build 3f9a77c1d0e2  2026-11-22T06:45:00Z
+        lane 1   ████████××××××××××××····················████████████████████
+        lane 2   ········████████████████████████████████····················
+                 0                                                       3.0s
+        lane  began   took    cpu    memory  target
+           1    0ms  400ms  400ms  84.4 MiB  wti.daily
+           1  400ms  600ms      -         -  model/<a>  outgrew
+           2  400ms   1.6s   1.6s  84.4 MiB  model/b
+           1   2.0s   1.0s   1.0s  84.4 MiB  model/<a>
+        4 runs in 3.0s, 3.0s of CPU
+        "#);
     }
 
     #[test]
