@@ -69,3 +69,68 @@ fn an_action_that_outgrows_its_reservation_goes_on_where_memory_is_free() {
     let seen = |e: &&Value| e["cost"]["peak_bytes"].as_u64().unwrap() > 200 << 20;
     assert!(events(&built, "ran").iter().all(seen), "what all processes of a step held together is learned: {}", built.stdout);
 }
+
+/// Two small steps side by side and one above them.
+fn small() -> TestSpace {
+    let space = TestSpace::empty();
+    space.write("a.txt", "1\n");
+    let step = |name: &str, line: &str, needs: &str| {
+        format!(
+            "[command.\"s/{name}\"]\nfiles = [\"a.txt\"]\nneeds = [{needs}]\noutputs = [\"{name}\"]\nshell = \"{line}; cat a.txt > {name}\"\n"
+        )
+    };
+    space.write("recipes/s.toml", step("x", "sleep 0.2", "") + &step("y", "sleep 0.4", "") + &step("z", "true", "\"s/x\", \"s/y\""));
+    space
+}
+
+fn planned(space: &TestSpace, arguments: &[&str]) -> Value {
+    let all: Vec<&str> = ["plan", "--json"].iter().chain(arguments).copied().collect();
+    let output = space.command(&all).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+#[test]
+fn a_plan_says_when_each_step_would_begin_and_when_the_last_would_end() {
+    let space = small();
+    let first = planned(&space, &["-j", "2"]);
+    assert_eq!((&first["totals"]["never_run"], &first["totals"]["wall_ms"]), (&3.into(), &2000.into()), "a second each, two at once");
+    space.build(&[]).ran(&["s/x", "s/y", "s/z"]);
+    assert_eq!(planned(&space, &[])["totals"]["wall_ms"], 0, "there is nothing to do");
+    space.write("a.txt", "2\n");
+    let (one, two) = (planned(&space, &["-j", "1"]), planned(&space, &["-j", "2"]));
+    let number = |plan: &Value, key: &str| plan["totals"][key].as_u64().unwrap();
+    assert_eq!(number(&one, "wall_ms"), number(&one, "expected_ms"), "one after the other");
+    assert_eq!(number(&two, "wall_ms"), number(&two, "critical_ms"));
+    assert!(number(&two, "wall_ms") < number(&one, "wall_ms") && number(&two, "peak_bytes") > number(&one, "peak_bytes"));
+    let order: Vec<&str> = one["steps"].as_array().unwrap().iter().map(|step| step["target"].as_str().unwrap()).collect();
+    assert_eq!(order, ["s/y", "s/x", "s/z"], "the longer way first, and nothing before what it needs");
+    let narrow = planned(&space, &["-j", "2", "--memory", "1MiB"]);
+    assert_eq!(number(&narrow, "wall_ms"), number(&one, "wall_ms"), "what is larger than the budget runs alone");
+}
+
+#[test]
+fn a_build_can_be_drawn_as_text_as_a_picture_and_as_a_trace() {
+    let space = small();
+    let none = Built::of(&space.command(&["log", "--timeline"]).output().unwrap());
+    assert_eq!((none.code, none.stderr.contains("no build has run anything here yet")), (2, true), "{}", none.stderr);
+    space.build(&[]).ran(&["s/x", "s/y", "s/z"]);
+    let drawn = |arguments: &[&str]| {
+        let built = Built::of(&space.command(arguments).output().unwrap());
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        built.stdout
+    };
+    let text = drawn(&["log", "--timeline"]);
+    assert!(text.contains("lane 2 ") && text.contains("s/z") && text.contains("3 runs in "), "{text}");
+    let svg = drawn(&["log", "--timeline=svg"]);
+    assert!(svg.starts_with("<svg ") && svg.matches("<rect").count() == 3, "{svg}");
+    let trace: Value = serde_json::from_str(&drawn(&["log", "--timeline=trace"])).unwrap();
+    let complete = trace["traceEvents"].as_array().unwrap().iter().filter(|event| event["ph"] == "X").count();
+    assert_eq!(complete, 3);
+    // An earlier build is named by its hash.
+    let log: Value = serde_json::from_str(&drawn(&["log", "--json"])).unwrap();
+    space.write("a.txt", "2\n");
+    space.build(&["s/x"]).ran(&["s/x"]);
+    assert!(drawn(&["log", "--timeline"]).contains("1 run in "));
+    assert!(drawn(&["log", &log[0]["build"].as_str().unwrap()[..12], "--timeline"]).contains("3 runs in "));
+    assert_eq!(Built::of(&space.command(&["log", "s/x", "--timeline"]).output().unwrap()).code, 2);
+}

@@ -90,7 +90,7 @@ fn run(ask: &Daily, cancel: &AtomicBool, (sink, notes): (&mut dyn EventSink, &mu
         if waited.sources == 0 {
             tell("nothing to wait for: no table of the warehouse among these has a 'fresh' check");
         }
-        notes.page.waited = Some(waited);
+        notes.page.waited = (waited.sources > 0).then_some(waited);
         notes.begin();
     }
     let began = clock::start();

@@ -11,12 +11,16 @@ use crate::model::result::Cost;
 /// What is assumed of an action that neither its recipe nor history says anything about.
 const UNKNOWN_BYTES: u64 = 128 << 20;
 
+/// One part in so many is added to what a step held last time: it may hold a little more the next, and ending it for that would cost all it did.
+const SPARE: u64 = 10;
+
 /// What an action asks for: the threads of its recipe, and as much memory as its last run held, more where it reads more now, but no less than
 /// its recipe says. `input_bytes` is what it reads now, where that is known.
 #[must_use]
 pub fn need(node: &Node, past: Option<Cost>, input_bytes: Option<u64>) -> Need {
     let common = &node.stanza.common;
-    let learned = past.filter(|cost| cost.peak_bytes > 0).map(|cost| grown(cost, input_bytes));
+    let held = past.filter(|cost| cost.peak_bytes > 0).map(|cost| grown(cost, input_bytes));
+    let learned = held.map(|bytes| bytes.saturating_add(bytes / SPARE));
     Need { cpus: common.threads, memory: common.memory.max(learned).unwrap_or(UNKNOWN_BYTES) }
 }
 
