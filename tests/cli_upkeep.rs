@@ -162,7 +162,11 @@ fn fsck_names_each_damage_and_after_repair_the_next_build_heals_it() {
         ("a blob cut short", "blob", 1, |s| overwrite(&s.blob(b"onec\n"), b"on")),
         ("a removed blob", "missing_blob", 1, |s| fs::remove_file(s.blob(b"c\n")).unwrap()),
         ("a removed log of a step", "missing_blob", 1, |s| fs::remove_file(s.blob(b"copied\n")).unwrap()),
-        ("a stranger among the blobs", "stranger", 0, |s| fs::write(s.cache("blobs/00/notes"), "?").unwrap()),
+        ("a stranger among the blobs", "stranger", 0, |s| {
+            // Whether some blob's hash begins with it differs from machine to machine.
+            fs::create_dir_all(s.cache("blobs/00")).unwrap();
+            fs::write(s.cache("blobs/00/notes"), "?").unwrap();
+        }),
         ("a torn journal", "torn_log", 0, |s| {
             let path = s.cache("journal/builds.log");
             let mut bytes = fs::read(&path).unwrap();
