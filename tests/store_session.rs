@@ -49,7 +49,7 @@ fn result(session: &Session, n: u64, bytes: &[u8], batch: &mut Batch) -> ActionR
         notes: Vec::new(),
         checks: Vec::new(),
         log: None,
-        cost: Cost { wall_ms: n, cpu_ms: n, peak_bytes: n },
+        cost: Cost { wall_ms: n, cpu_ms: n, peak_bytes: n, input_bytes: n },
         ended_ms: n,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use crate::app::index::{self, LastBuild, Watch};
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::sources::{self, Sources};
-use crate::app::workspace::{self, CACHE_FOLDER, Options, Workspace};
+use crate::app::workspace::{self, CACHE_FOLDER, Limits, Options, Workspace};
 use crate::app::{latest, locate, outputs};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
@@ -16,10 +16,8 @@ use crate::exec::checked::Checked;
 use crate::exec::executor::Executor;
 use crate::exec::failure::Failure;
 use crate::exec::outcome::Outcome as Built;
-use crate::exec::pool::Budget;
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::io::fs;
-use crate::io::machine;
 use crate::model::build::{Build, Counts};
 use crate::model::event::{Event, EventSink};
 use crate::plan::planner::Planner;
@@ -36,10 +34,8 @@ pub struct Ask {
     pub targets: Vec<String>,
     /// Whether to go on after a failure.
     pub keep_going: bool,
-    /// Threads for steps side by side.
-    pub jobs: Option<u32>,
-    /// Memory for steps side by side.
-    pub memory: Option<u64>,
+    /// What steps may use side by side.
+    pub limits: Limits,
     /// Whether a table that is too old for its `fresh` check may pass, with a warning.
     pub allow_stale: bool,
     /// Whether the verdicts of checks are wanted, even of a build with nothing to do.
@@ -53,6 +49,8 @@ pub struct Done {
     pub counts: Counts,
     /// What is worth reading at the end: one line for each forecast asked for.
     pub summary: Vec<String>,
+    /// What the forecasts asked for say; nothing where the build had nothing to do and verdicts were not asked for.
+    pub forecasts: Vec<String>,
     /// What checks said; nothing where the build had nothing to do and verdicts were not asked for.
     pub checked: Vec<Checked>,
     /// Targets that failed.
@@ -80,7 +78,14 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         sink.event(&Event::Planned { total: last.total, reused: last.total, expected_ms: None });
         let counts = Counts { reused: last.total, ..Counts::default() };
         finish(sink, counts, "ok");
-        return Ok(Done { counts, summary: last.summary, checked: Vec::new(), failures: Vec::new(), code: ExitCode::Ok });
+        return Ok(Done {
+            counts,
+            summary: last.summary,
+            forecasts: Vec::new(),
+            checked: Vec::new(),
+            failures: Vec::new(),
+            code: ExitCode::Ok,
+        });
     }
     let workspace = Workspace::open(&ask.options)?;
     let graph = workspace.graph()?;
@@ -98,7 +103,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         session: &session,
         judge: &judge,
         identities: &identities,
-        budget: budget(ask, &workspace),
+        budget: workspace.budget(ask.limits),
         keep_going: ask.keep_going,
         cancel,
         last: &last,
@@ -124,12 +129,13 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
             counts: built.counts,
             outcome: outcome.to_owned(),
             targets,
+            attempts: built.attempts.clone(),
         };
         journal.append(session.content(), record, &state).map_err(problem::journal)?;
     }
     session.release().map_err(problem::stores)?;
-    let mut summary = summary(&session, &graph, &selection.roots, &made).map_err(problem::stores)?;
-    summary.extend(warned(&built.checked));
+    let forecasts = summary(&session, &graph, &selection.roots, &made).map_err(problem::stores)?;
+    let summary: Vec<String> = forecasts.iter().cloned().chain(warned(&built.checked)).collect();
     if outcome == "ok" {
         let mut watch: Watch = engine_files.into_iter().map(|path| (path, None)).collect();
         watch.extend(workspace.texts.watched());
@@ -143,7 +149,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     }
     finish(sink, built.counts, outcome);
     let code = if built.interrupted { ExitCode::Interrupted } else { ExitCode::of_all(built.failures.iter().map(|(_, f)| f.code)) };
-    Ok(Done { counts: built.counts, summary, checked: built.checked, failures: built.failures, code })
+    Ok(Done { counts: built.counts, summary, forecasts, checked: built.checked, failures: built.failures, code })
 }
 
 /// Everything outside the watched files that decides what a build does.
@@ -182,12 +188,6 @@ fn warned(checked: &[Checked]) -> Option<String> {
 /// Variables that differ from shell to shell and that nothing but a `pass_env` of the very name could read.
 fn is_volatile(name: &str) -> bool {
     matches!(name, "_" | "SHLVL" | "OLDPWD" | "PWD" | "COLUMNS" | "LINES" | "TERM" | "NO_COLOR")
-}
-
-fn budget(ask: &Ask, workspace: &Workspace) -> Budget {
-    let cpus = ask.jobs.or(workspace.settings.jobs).unwrap_or_else(machine::cpus);
-    let memory = ask.memory.or(workspace.settings.memory).unwrap_or_else(|| machine::memory() / 4 * 3);
-    Budget { cpus, memory }
 }
 
 /// The state of all targets: the last one, with what was made now, without targets that no recipe makes any more.

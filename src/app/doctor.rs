@@ -130,6 +130,7 @@ fn try_engine(name: &str) -> Result<Option<String>, String> {
     fs::create_folder(&at("out")).and_then(|()| fs::write(&at("request"), request.to_string().as_bytes())).map_err(|e| text(&e))?;
     let native = std::env::var("CBI_NATIVE_DIR").ok().map(|dir| ("CBI_NATIVE_DIR".to_owned(), dir));
     let spawn = Spawn {
+        name: String::new(),
         program,
         args: vec![at("request").into()],
         cwd: folder.path().to_owned(),

@@ -1,8 +1,6 @@
-//! Owns `cbi plan`, `cbi status`, `cbi why` and `cbi graph`. Invariant: they look and never run anything.
+//! Owns `cbi status`, `cbi why` and `cbi graph`, and the look at how targets stand. Invariant: they look and never run anything.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -10,8 +8,8 @@ use crate::app::problem::{self, Outcome};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{Options, Workspace};
 use crate::app::{changes, latest};
+use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
-use crate::base::{clock, units};
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::graph::select::closure;
 use crate::model::action::Action;
@@ -63,7 +61,8 @@ impl Survey {
         Ok(Self { workspace, graph, session, steps, last })
     }
 
-    fn name(&self, id: NodeId) -> &str {
+    /// The step's target.
+    pub(super) fn name(&self, id: NodeId) -> &str {
         self.graph[id].name().as_str()
     }
 
@@ -73,12 +72,13 @@ impl Survey {
         self.session.lookup(key)
     }
 
-    fn cost(&self, id: NodeId) -> Option<Cost> {
+    /// What the target's newest run cost, where that is known.
+    pub(super) fn cost(&self, id: NodeId) -> Option<Cost> {
         self.session.cost_of(&self.graph[id].stanza.kind, self.name(id)).ok().flatten()
     }
 
     /// State in one word and why, in words.
-    fn state(&self, id: NodeId) -> Result<(&'static str, String), StoreError> {
+    pub(super) fn state(&self, id: NodeId) -> Result<(&'static str, String), StoreError> {
         Ok(match &self.steps[&id] {
             Freshness::Fresh(_) => ("fresh", String::new()),
             Freshness::Broken(why) => ("broken", why.clone()),
@@ -96,7 +96,8 @@ impl Survey {
     }
 }
 
-fn tone(state: &str) -> Tone {
+/// The colour of a state.
+pub(super) fn tone(state: &str) -> Tone {
     match state {
         "fresh" => Tone::Good,
         "broken" => Tone::Bad,
@@ -112,46 +113,6 @@ pub struct Said {
     pub total: String,
     /// The same for programs.
     pub json: Value,
-}
-
-/// What a build would run, in order, why, and what it will cost.
-///
-/// # Errors
-/// When the recipes are wrong or the store cannot be asked.
-pub fn plan(options: &Options, targets: &[String]) -> Outcome<Said> {
-    let survey = Survey::of(options, targets)?;
-    let mut table = Table::new().left("target", "target").left("kind", "kind").left("state", "state").right("expected_ms", "time");
-    table = table.right("expected_bytes", "memory").left("why", "why");
-    let (mut stale, mut maybe, mut known_ms, mut unknown) = (0_u64, 0_u64, 0_u64, 0_u64);
-    for id in survey.steps.keys().copied() {
-        let (state, reason) = survey.state(id).map_err(problem::stores)?;
-        match state {
-            "fresh" => continue,
-            "stale" => stale += 1,
-            _ => maybe += 1,
-        }
-        let cost = survey.cost(id);
-        cost.map_or_else(|| unknown += 1, |c| known_ms += c.wall_ms);
-        table.row(vec![
-            Cell::text(survey.name(id)).tone(Tone::Name),
-            Cell::text(survey.graph[id].stanza.kind.clone()),
-            Cell::text(state).tone(tone(state)),
-            cost.map_or_else(Cell::none, |c| Cell::millis(c.wall_ms)),
-            cost.map_or_else(Cell::none, |c| Cell::bytes(c.peak_bytes)),
-            Cell::text(reason),
-        ]);
-    }
-    let fresh = survey.steps.len() as u64 - stale - maybe;
-    let mut total = match stale + maybe {
-        0 => format!("nothing to do: {fresh} fresh"),
-        _ => format!("{stale} to run, {maybe} maybe, {fresh} fresh; at most {} of work", units::duration(Duration::from_millis(known_ms))),
-    };
-    if unknown > 0 {
-        _ = write!(total, " and {unknown} never run before");
-    }
-    let totals = json!({ "stale": stale, "maybe": maybe, "fresh": fresh, "expected_ms": known_ms, "never_run": unknown });
-    let json = json!({ "steps": table.json(), "totals": totals });
-    Ok(Said { table, total, json })
 }
 
 /// Every target asked for: fresh or stale, its hash, when it was built, how large it is.

@@ -12,10 +12,11 @@ use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::Digest;
 use crate::base::name::TargetName;
 use crate::engine::warehouse;
+use crate::exec::pool::Budget;
 use crate::graph::build::{self, TargetGraph};
 use crate::graph::expand::expand;
 use crate::graph::select::{self, Selection};
-use crate::io::fs;
+use crate::io::{fs, machine};
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::registry;
 use crate::model::recipe::Stanza;
@@ -42,6 +43,15 @@ pub struct Options {
     pub warehouse: Option<PathBuf>,
     /// The date that `@as_of` means, instead of the settings' one.
     pub as_of: Option<String>,
+}
+
+/// What a command asks of the machine; the settings and the machine say the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Threads for steps side by side.
+    pub jobs: Option<u32>,
+    /// Bytes of memory for steps side by side.
+    pub memory: Option<u64>,
 }
 
 /// An open workspace.
@@ -96,6 +106,14 @@ impl Workspace {
     #[must_use]
     pub fn cache(&self) -> PathBuf {
         self.root.join(CACHE_FOLDER)
+    }
+
+    /// What steps may use together: what is asked, else what the settings say, else the machine's CPUs and three quarters of its memory.
+    #[must_use]
+    pub fn budget(&self, limits: Limits) -> Budget {
+        let cpus = limits.jobs.or(self.settings.jobs).unwrap_or_else(machine::cpus);
+        let memory = limits.memory.or(self.settings.memory).unwrap_or_else(|| machine::memory() / 4 * 3);
+        Budget { cpus, memory }
     }
 
     /// How verdicts of checks are taken: on the workspace's date, else today.

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, Local, NaiveDate, NaiveTime, SecondsFormat, TimeZone, Utc};
 
 /// Nanoseconds since 1970-01-01 UTC, as files' times are kept.
 #[must_use]
@@ -34,4 +34,19 @@ pub fn rfc3339(ms: u64) -> String {
 #[must_use]
 pub fn today() -> NaiveDate {
     Utc::now().date_naive()
+}
+
+/// Today's date where the machine stands, for the names of files that people look for.
+#[must_use]
+pub fn local_day() -> NaiveDate {
+    Local::now().date_naive()
+}
+
+/// When it is this time of today's day where the machine stands, milliseconds since 1970-01-01 UTC; an hour later where clocks leave it out.
+#[must_use]
+pub fn local_ms(time: NaiveTime) -> u64 {
+    let moment = local_day().and_time(time);
+    let found = Local.from_local_datetime(&moment).earliest();
+    let found = found.or_else(|| Local.from_local_datetime(&(moment + chrono::TimeDelta::hours(1))).earliest());
+    found.map_or_else(now_ms, |at| u64::try_from(at.timestamp_millis()).unwrap_or(0))
 }

@@ -8,6 +8,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::base::units;
+use crate::cli::args_build::{Build, Check, Daily, Format, Plan, Select};
 use crate::cli::examples;
 use crate::ui::output::Colour;
 use crate::ui::sink::Verbosity;
@@ -79,9 +80,12 @@ pub enum Command {
     /// Build tables and show what their checks found
     #[command(after_help = examples::CHECK)]
     Check(Check),
+    /// Do a day's work unattended: wait for sources, build, leave a report, tell of a failure
+    #[command(after_help = examples::DAILY)]
+    Daily(Daily),
     /// Show what a build would run, why, and what it will cost
     #[command(after_help = examples::PLAN)]
-    Plan(Select),
+    Plan(Plan),
     /// Show every target: fresh or stale, when it was built, how large it is
     #[command(after_help = examples::STATUS)]
     Status(Select),
@@ -128,25 +132,6 @@ pub enum Command {
     Init(Init),
 }
 
-/// How to print.
-#[derive(Debug, Clone, Copy, Group)]
-pub struct Format {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Some targets.
-#[derive(Debug, Clone, Group)]
-pub struct Select {
-    /// Targets or globs (`*` within a segment, `**` across segments) [default: `default` in cbi.toml]
-    #[arg(value_name = "TARGET")]
-    pub targets: Vec<String>,
-    /// How to print.
-    #[command(flatten)]
-    pub format: Format,
-}
-
 /// One target.
 #[derive(Debug, Clone, Group)]
 pub struct One {
@@ -156,47 +141,6 @@ pub struct One {
     /// How to print.
     #[command(flatten)]
     pub format: Format,
-}
-
-/// `cbi build`.
-#[derive(Debug, Clone, Group)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one switch of the command line")]
-pub struct Build {
-    /// Targets or globs (`*` within a segment, `**` across segments) [default: `default` in cbi.toml]
-    #[arg(value_name = "TARGET")]
-    pub targets: Vec<String>,
-    /// After a failure, build all that does not depend on it
-    #[arg(short, long)]
-    pub keep_going: bool,
-    /// Run at most N threads of actions at once [default: the machine's CPUs]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub jobs: Option<u32>,
-    /// Let running actions use at most this much memory together, such as 8GiB or 512MiB [default: three quarters of the machine's]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub memory: Option<u64>,
-    /// Let tables and forecasts pass that are older than allowed, with a warning
-    #[arg(long)]
-    pub allow_stale: bool,
-    /// Build nothing, show what would run: the same as `cbi plan`
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print plain lines on a terminal too
-    #[arg(long)]
-    pub no_progress: bool,
-    /// Print events as JSON, one a line; the last line counts what ran, was reused and failed
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `cbi check`.
-#[derive(Debug, Clone, Group)]
-pub struct Check {
-    /// Which tables: those named, and all that they need.
-    #[command(flatten)]
-    pub select: Select,
-    /// Let tables and forecasts pass that are older than allowed, with a warning
-    #[arg(long)]
-    pub allow_stale: bool,
 }
 
 /// `cbi graph`.
@@ -266,15 +210,29 @@ pub struct Get {
 /// `cbi log`.
 #[derive(Debug, Clone, Group)]
 pub struct Log {
-    /// Only results of this target
-    #[arg(value_name = "TARGET")]
+    /// Only results of this target; with --timeline, four or more digits of a build's hash
+    #[arg(value_name = "TARGET|BUILD")]
     pub target: Option<String>,
+    /// Draw what ran beside what, in the last build that ran something or the one named: text, svg (a picture) or trace (for Chrome's tracing page and Perfetto)
+    #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text", hide_possible_values = true)]
+    pub timeline: Option<Timeline>,
     /// List at most N, newest first; 0 lists all
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     pub limit: usize,
     /// How to print.
     #[command(flatten)]
     pub format: Format,
+}
+
+/// Forms a build can be drawn in against time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Timeline {
+    /// Lines of text
+    Text,
+    /// A picture
+    Svg,
+    /// Chrome's trace events
+    Trace,
 }
 
 /// `cbi diff`.
@@ -395,10 +353,6 @@ pub fn completions(shell: Shell) -> Vec<u8> {
 
 fn date(text: &str) -> Result<NaiveDate, String> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| "not a date as YYYY-MM-DD".to_owned())
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    units::parse_bytes(text).filter(|bytes| *bytes > 0).ok_or_else(|| "not a size such as 8GiB or 512MiB".to_owned())
 }
 
 fn time(text: &str) -> Result<Duration, String> {

@@ -28,11 +28,19 @@ Examples:
   cbi check wti.daily                   that table's, and those of the tables it reads
   cbi check --json                      for a program";
 
+/// `cbi daily --help`.
+pub const DAILY: &str = "\
+Examples:
+  cbi daily                             build the default targets, leave a report
+  cbi daily --wait-until 08:30          wait for today's rows first
+  cbi daily 'forecast/**' --for 2h --report /var/www/today.md";
+
 /// `cbi plan --help`.
 pub const PLAN: &str = "\
 Examples:
   cbi plan                              what `cbi build` would run
-  cbi plan 'forecast/**'                what those forecasts would need";
+  cbi plan 'forecast/**'                what those forecasts would need
+  cbi plan -j 2 --memory 2GiB           how long it would take within that";
 
 /// `cbi status --help`.
 pub const STATUS: &str = "\
@@ -73,7 +81,9 @@ Examples:
 pub const LOG: &str = "\
 Examples:
   cbi log                               the last 20 builds
-  cbi log model/wti/lightgbm/1m -n 5    that model's last five results";
+  cbi log model/wti/lightgbm/1m -n 5    that model's last five results
+  cbi log --timeline                    what ran beside what in the last build
+  cbi log 3f9a --timeline=svg > it.svg  a picture of that build";
 
 /// `cbi diff --help`.
 pub const DIFF: &str = "\

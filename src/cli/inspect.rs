@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::app::history::{self, PastBuild, PastResult};
 use crate::app::problem::Outcome;
 use crate::app::show::{self, Made, Shown, Told};
+use crate::app::timeline;
 use crate::app::workspace::Options;
 use crate::base::diagnostic::ExitCode;
 use crate::base::units;
@@ -43,6 +44,9 @@ pub fn show(ask: &args::Show, options: &Options, global: &Global) -> Outcome<Exi
 /// # Errors
 /// When the workspace cannot be read or has no such target.
 pub fn log(ask: &args::Log, options: &Options, global: &Global) -> Outcome<ExitCode> {
+    if let Some(form) = ask.timeline {
+        return draw(ask, form, options, global);
+    }
     match &ask.target {
         None => {
             let builds = history::builds(options, ask.limit)?;
@@ -53,6 +57,19 @@ pub fn log(ask: &args::Log, options: &Options, global: &Global) -> Outcome<ExitC
             Ok(tell(global, ask.format.json, &results, |palette| results_lines(&results, palette)))
         }
     }
+}
+
+fn draw(ask: &args::Log, form: args::Timeline, options: &Options, global: &Global) -> Outcome<ExitCode> {
+    let drawn = timeline::timeline(options, ask.target.as_deref())?;
+    let (mut out, palette) = Output::stdout(global.colour());
+    out.text(&match (ask.format.json, form) {
+        (true, _) => format!("{}\n", serde_json::to_string_pretty(&drawn).unwrap_or_default()),
+        (_, args::Timeline::Text) => drawn.text(&palette, output::width()),
+        (_, args::Timeline::Svg) => drawn.svg(),
+        (_, args::Timeline::Trace) => format!("{}\n", drawn.trace()),
+    });
+    out.flush();
+    Ok(ExitCode::Ok)
 }
 
 /// Prints the value as JSON, or its lines of text.

@@ -1,7 +1,9 @@
 //! Floor 8: the command line. Arguments in, use-case called, report out; no logic of its own.
 
 pub mod args;
+pub mod args_build;
 pub mod compare;
+pub mod daily;
 pub mod examples;
 pub mod inspect;
 pub mod report;

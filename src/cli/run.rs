@@ -7,12 +7,15 @@ use clap::Parser;
 
 use crate::app::build::{self, Ask};
 use crate::app::check;
+use crate::app::plan;
 use crate::app::problem::Outcome;
 use crate::app::status::{self, Said};
-use crate::app::workspace::Options;
+use crate::app::workspace::{Limits, Options};
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::cli::args::{self, Args, Command, Drawn, Global};
+use crate::cli::args_build;
 use crate::cli::compare;
+use crate::cli::daily;
 use crate::cli::inspect;
 use crate::cli::report;
 use crate::cli::upkeep;
@@ -65,10 +68,16 @@ fn arrived(code: ExitCode, colour: Colour) -> ExitCode {
 fn dispatch(args: &Args) -> Outcome<ExitCode> {
     let options = options(&args.global);
     match &args.command {
-        Command::Build(ask) if ask.dry_run => Ok(say(&status::plan(&options, &ask.targets)?, ask.json, &args.global)),
+        Command::Build(ask) if ask.dry_run => Ok(say(&plan::plan(&options, &ask.targets, limits(ask.limits))?, ask.json, &args.global)),
         Command::Build(ask) => self::build(ask, options, &args.global),
+        Command::Daily(ask) => {
+            let show = |problems: &[Diagnostic]| tell(problems, args.global.colour());
+            daily::daily(ask, options, &args.global, &heed_signals(), show)
+        }
         Command::Check(ask) => self::check(ask, options, &args.global),
-        Command::Plan(ask) => Ok(say(&status::plan(&options, &ask.targets)?, ask.format.json, &args.global)),
+        Command::Plan(ask) => {
+            Ok(say(&plan::plan(&options, &ask.select.targets, limits(ask.limits))?, ask.select.format.json, &args.global))
+        }
         Command::Status(ask) => Ok(say(&status::status(&options, &ask.targets)?, ask.format.json, &args.global)),
         Command::Why(ask) => Ok(say(&status::why(&options, &ask.target)?, ask.format.json, &args.global)),
         Command::Graph(ask) => Ok(draw(&status::drawing(&options, &ask.targets)?, ask.format, &args.global)),
@@ -129,7 +138,11 @@ fn options(global: &Global) -> Options {
     }
 }
 
-fn build(ask: &args::Build, options: Options, global: &Global) -> Outcome<ExitCode> {
+fn limits(asked: args_build::Limits) -> Limits {
+    Limits { jobs: asked.jobs, memory: asked.memory }
+}
+
+fn build(ask: &args_build::Build, options: Options, global: &Global) -> Outcome<ExitCode> {
     let cancel = heed_signals();
     let (out, palette) = Output::stdout(global.colour());
     let mut sink: Box<dyn EventSink> = match (ask.json, output::is_live() && !ask.no_progress) {
@@ -141,8 +154,7 @@ fn build(ask: &args::Build, options: Options, global: &Global) -> Outcome<ExitCo
         options,
         targets: ask.targets.clone(),
         keep_going: ask.keep_going,
-        jobs: ask.jobs,
-        memory: ask.memory,
+        limits: limits(ask.limits),
         allow_stale: ask.allow_stale,
         verdicts: false,
     };
@@ -156,7 +168,7 @@ fn build(ask: &args::Build, options: Options, global: &Global) -> Outcome<ExitCo
     Ok(done.code)
 }
 
-fn check(ask: &args::Check, options: Options, global: &Global) -> Outcome<ExitCode> {
+fn check(ask: &args_build::Check, options: Options, global: &Global) -> Outcome<ExitCode> {
     let cancel = heed_signals();
     let (err, palette) = Output::stderr(global.colour());
     let ask_app = Ask { options, targets: ask.select.targets.clone(), allow_stale: ask.allow_stale, ..Ask::default() };

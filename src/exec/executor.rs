@@ -1,7 +1,7 @@
 //! Owns the running of a plan. Invariant: a step is looked up before it runs, runs at most once over all builds of this cache, and its result
 //! is recorded before anything above it can start.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use crate::base::diagnostic::ExitCode;
 use crate::exec::failure::Failure;
 use crate::exec::lanes::{Ended, Lanes, Message, Order, Shop, Work};
 use crate::exec::left::Left;
+use crate::exec::memory::{self, Running};
 use crate::exec::outcome::{Outcome, warned};
 use crate::exec::pool::{Budget, Need, Pool};
 use crate::exec::runner::Job;
@@ -35,8 +36,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long a result may wait for others to be recorded with, while there is enough to run without what it makes ready.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// What is assumed of a step's memory until history or its recipe says more.
-const UNKNOWN_BYTES: u64 = 128 << 20;
+/// How often the memory of running steps is looked at: a look costs a few milliseconds.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Everything a build runs with.
 pub struct Executor<'a> {
@@ -67,6 +68,12 @@ struct Run<'e, 'p, 'g> {
     planner: &'p mut Planner<'g>,
     observe: Observe<'p>,
     scheduler: Scheduler,
+    pool: Pool,
+    running: Running,
+    /// When their memory was last looked at.
+    looked: Instant,
+    /// Steps that were ended for their memory and are not back yet.
+    outgrown: HashSet<NodeId>,
     jobs: HashMap<NodeId, Job>,
     sink: &'p mut dyn EventSink,
     left: Left,
@@ -95,6 +102,10 @@ impl Executor<'_> {
             observe,
             scheduler: Scheduler::new(graph, &past_ms),
             left: Left::new(past_ms, self.budget.cpus),
+            pool: Pool::new(self.budget),
+            running: Running::default(),
+            looked: clock::start(),
+            outgrown: HashSet::new(),
             jobs: HashMap::new(),
             sink,
             outcome: Outcome::default(),
@@ -144,9 +155,8 @@ impl Run<'_, '_, '_> {
                 None if self.stopping => {}
                 None => {
                     let node = &self.planner.graph()[id];
-                    let past = self.executor.history(node);
-                    let memory = node.stanza.common.memory.or(past.map(|c| c.peak_bytes)).unwrap_or(UNKNOWN_BYTES);
-                    self.scheduler.push(id, node.stanza.common.priority, Need { cpus: node.stanza.common.threads, memory });
+                    let need = memory::need(node, self.executor.history(node), Some(job.input_bytes()));
+                    self.scheduler.push(id, node.stanza.common.priority, need);
                     self.jobs.insert(id, job);
                 }
             }
@@ -155,21 +165,20 @@ impl Run<'_, '_, '_> {
     }
 
     fn work(&mut self, mut lanes: Lanes, children: &Children) -> Result<(), StoreError> {
-        let mut pool = Pool::new(self.executor.budget);
-        let mut running = 0;
         loop {
             self.heed_cancel(children);
-            running += self.launch(&mut lanes, &mut pool);
-            if running == 0 && self.ended.is_empty() {
+            self.launch(&mut lanes);
+            if self.running.count() == 0 && self.ended.is_empty() {
                 return Ok(());
             }
-            if running > 0 {
-                running -= self.listen(&mut lanes, children, &mut pool);
+            if self.running.count() > 0 {
+                self.listen(&mut lanes);
+                self.look_after(children);
                 // The next steps run while these are recorded.
-                running += self.launch(&mut lanes, &mut pool);
+                self.launch(&mut lanes);
             }
             let waited = self.waits_since.is_some_and(|since| since.elapsed() >= GATHER);
-            if waited || running == 0 || self.scheduler.is_empty() {
+            if waited || self.running.count() == 0 || self.scheduler.is_empty() {
                 self.record();
                 self.sweep()?;
                 self.tell_left();
@@ -177,49 +186,87 @@ impl Run<'_, '_, '_> {
         }
     }
 
-    /// Starts what fits the budget, and says how many that are.
-    fn launch(&mut self, lanes: &mut Lanes, pool: &mut Pool) -> usize {
-        let mut started = 0;
-        while let Some((id, taken)) = self.scheduler.pop(pool) {
+    /// Starts what fits the budget.
+    fn launch(&mut self, lanes: &mut Lanes) {
+        while let Some((id, taken)) = self.scheduler.pop(&mut self.pool) {
             let Some(job) = self.jobs.remove(&id) else {
-                pool.release(taken);
+                self.pool.release(taken);
                 continue;
             };
             self.announce(id, &job);
             self.left.started(id);
-            started += 1;
-            lanes.begin(Order { id, job, taken });
+            self.running.begin(job.target.clone(), taken);
+            lanes.begin(Order { id, job });
         }
-        started
     }
 
-    /// Waits for jobs to end, keeping the live lines alive meanwhile, and says how many have.
-    fn listen(&mut self, lanes: &mut Lanes, children: &Children, pool: &mut Pool) -> usize {
+    /// Waits for jobs to end, keeping the live lines alive meanwhile.
+    fn listen(&mut self, lanes: &mut Lanes) {
         let patience = self.waits_since.map_or(TICK, |since| GATHER.saturating_sub(since.elapsed()));
         let messages = lanes.listen(patience);
         if messages.is_empty() {
-            children.kill_overdue();
             self.tell_left();
             self.sink.tick();
         }
-        let before = self.ended.len();
         for message in messages {
             match message {
                 Message::Waiting(id) => self.sink.event(&Event::Waiting { target: self.name(id) }),
                 Message::Ended(ended) => {
-                    pool.release(ended.taken);
-                    if ended.work.is_err() {
-                        self.stop_unless_told();
+                    if self.settled(&ended) {
+                        self.ended.push(ended);
+                        self.waits_since.get_or_insert_with(clock::start);
                     }
-                    self.ended.push(ended);
                 }
             }
         }
-        let count = self.ended.len() - before;
-        if count > 0 {
-            self.waits_since.get_or_insert_with(clock::start);
+    }
+
+    /// Gives back what an ended job was given; says whether that was its end, and not that it must run again.
+    fn settled(&mut self, ended: &Ended) -> bool {
+        let target = self.name(ended.id);
+        let held = self.running.end(&target, &mut self.pool);
+        let again = self.outgrown.remove(&ended.id);
+        if ended.work.is_err() {
+            let started_ms = held.map_or_else(clock::now_ms, |held| held.started_ms);
+            self.outcome.attempt(&target, (started_ms, clock::now_ms()), if again { "outgrew" } else { "failed" });
         }
-        count
+        if again {
+            self.again(ended.id);
+        } else if ended.work.is_err() {
+            self.stop_unless_told();
+        }
+        !again
+    }
+
+    /// Ends what outstays its time, and what outgrew its memory where that is not there.
+    fn look_after(&mut self, children: &Children) {
+        children.kill_overdue();
+        if self.looked.elapsed() < LOOK {
+            return;
+        }
+        self.looked = clock::start();
+        let Some(held) = self.running.look(&children.resident(), &mut self.pool) else { return };
+        let Some(id) = self.planner.graph().find(&held.target) else { return };
+        if children.kill_outgrown(&held.target) {
+            self.outgrown.insert(id);
+            let (reserved_bytes, held_bytes) = (held.reserved, held.bytes);
+            self.sink.event(&Event::Outgrew { target: held.target, reserved_bytes, held_bytes, budget_bytes: self.pool.memory() });
+        }
+    }
+
+    /// Queues a step again that was ended for its memory, with nothing beside it.
+    fn again(&mut self, id: NodeId) {
+        if self.stopping {
+            return;
+        }
+        let node = &self.planner.graph()[id];
+        match self.job(id) {
+            Ok(job) => {
+                self.scheduler.push(id, node.stanza.common.priority, Need { cpus: node.stanza.common.threads, memory: u64::MAX });
+                self.jobs.insert(id, job);
+            }
+            Err(failure) => self.fail(id, failure),
+        }
     }
 
     /// Records what ran, waiting for the disk once for all of it, and only then takes note of it.
@@ -296,6 +343,7 @@ impl Run<'_, '_, '_> {
     fn ran(&mut self, id: NodeId, result: ActionResult) {
         let target = self.name(id);
         if let Some(failure) = self.check(&target, &result, false) {
+            self.outcome.attempt(&target, (result.ended_ms.saturating_sub(result.cost.wall_ms), result.ended_ms), "failed");
             return self.fail(id, failure);
         }
         let made = self.take_note(&result);

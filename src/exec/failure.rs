@@ -98,6 +98,7 @@ pub(super) fn judge(
             )
         }
         Ended::Cancelled => ("it was stopped".to_owned(), ExitCode::Interrupted, None),
+        Ended::Outgrown => ("it was ended for the memory it held".to_owned(), ExitCode::ActionFailed, None),
     };
     Err(RunError::Ended { message, hint, code })
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use crate::base::digest::ActionKey;
 use crate::exec::failure::Failure;
 use crate::exec::outcome::stopped;
-use crate::exec::pool::Need;
 use crate::exec::runner::{Job, Ran, Runner, Workplace};
 use crate::graph::build::NodeId;
 use crate::io::lock::Claim;
@@ -20,14 +19,12 @@ use crate::store::action_cache::Session;
 /// How often an action that another build runs is asked after.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A job to run, and what it was given of the budget.
+/// A job to run.
 pub struct Order {
     /// The step it is for.
     pub id: NodeId,
     /// What to run.
     pub job: Job,
-    /// What was taken from the budget for it.
-    pub taken: Need,
 }
 
 /// What a lane has to tell.
@@ -42,8 +39,6 @@ pub enum Message {
 pub struct Ended {
     /// The step it was for.
     pub id: NodeId,
-    /// What of the budget is free again.
-    pub taken: Need,
     /// What came of it.
     pub work: Result<Work, Failure>,
     /// The lane that is free again.
@@ -108,10 +103,10 @@ impl<'s, 'env> Lanes<'s, 'env> {
         let (give, orders) = channel::<Order>();
         self.scope.spawn(move || {
             let mut place = Workplace::default();
-            for Order { id, job, taken } in orders {
+            for Order { id, job } in orders {
                 let work = shop.perform(id, &job, &mut place, &tell);
                 // The build listens until the last job has ended.
-                _ = tell.send(Message::Ended(Ended { id, taken, work, lane }));
+                _ = tell.send(Message::Ended(Ended { id, work, lane }));
             }
         });
         self.orders.push(give);

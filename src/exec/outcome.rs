@@ -6,7 +6,7 @@ use crate::base::diagnostic::ExitCode;
 use crate::base::digest::ManifestId;
 use crate::exec::checked::Checked;
 use crate::exec::failure::Failure;
-use crate::model::build::{BuiltTarget, Counts};
+use crate::model::build::{Attempt, BuiltTarget, Counts};
 use crate::model::event::Event;
 use crate::model::manifest::Manifest;
 use crate::model::result::ActionResult;
@@ -18,6 +18,8 @@ use crate::plan::planner::{Planner, State};
 pub struct Outcome {
     /// Steps run, reused, failed.
     pub counts: Counts,
+    /// What ran and did not make its target.
+    pub attempts: Vec<Attempt>,
     /// Failed targets with what a person should know.
     pub failures: Vec<(String, Failure)>,
     /// Whether it was stopped.
@@ -35,6 +37,12 @@ impl Outcome {
         let answer = (checked.failure(), warned(&checked, reused));
         self.checked.push(checked);
         answer
+    }
+
+    /// Takes note of a run from `started_ms` to `ended_ms` that did not make its target.
+    pub(super) fn attempt(&mut self, target: &str, (started_ms, ended_ms): (u64, u64), outcome: &str) {
+        let (target, outcome) = (target.to_owned(), outcome.to_owned());
+        self.attempts.push(Attempt { target, started_ms, ended_ms, outcome });
     }
 
     /// What every done step made, by target.

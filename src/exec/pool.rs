@@ -1,5 +1,5 @@
-//! Owns the budget. Invariant: what runs at once never asks for more CPU or memory than the budget, save one action alone that is larger
-//! than the whole budget: it runs by itself.
+//! Owns the budget. Invariant: nothing is begun that would have what runs at once ask for more CPU or memory than the budget, save one action
+//! alone that is larger than the whole budget: it runs by itself.
 
 /// What the machine, or the user, allows at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,21 @@ impl Pool {
         Some(need)
     }
 
+    /// Takes more memory for what `taken` was given to and holds `bytes` now, whatever the budget says; the return value is what must be
+    /// given back instead.
+    #[must_use]
+    pub fn grow(&mut self, taken: Need, bytes: u64) -> Need {
+        let more = bytes.saturating_sub(taken.memory);
+        self.memory += more;
+        Need { memory: taken.memory + more, ..taken }
+    }
+
+    /// The memory of the budget.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.budget.memory
+    }
+
     /// Gives back what `take` returned.
     pub fn release(&mut self, taken: Need) {
         self.cpus -= taken.cpus;
@@ -69,6 +84,18 @@ mod tests {
         assert_eq!(pool.take(Need { cpus: 1, memory: 1 }), None);
         pool.release(large);
         assert!(pool.take(Need { cpus: 1, memory: 1 }).is_some());
+    }
+
+    #[test]
+    fn what_an_action_takes_beyond_its_reservation_is_there_for_no_other() {
+        let mut pool = Pool::new(Budget { cpus: 4, memory: 100 });
+        let taken = pool.take(Need { cpus: 1, memory: 40 }).unwrap();
+        let taken = pool.grow(taken, 70);
+        assert_eq!(pool.take(Need { cpus: 1, memory: 40 }), None);
+        let taken = pool.grow(taken, 50);
+        assert_eq!(taken.memory, 70, "what it held once it may hold again");
+        pool.release(taken);
+        assert!(pool.take(Need { cpus: 1, memory: 100 }).is_some());
     }
 
     proptest! {

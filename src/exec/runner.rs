@@ -44,6 +44,15 @@ pub struct Job {
     pub timeout: Option<Duration>,
 }
 
+impl Job {
+    /// Bytes that it reads; a file that cannot be looked at counts as nothing.
+    #[must_use]
+    pub fn input_bytes(&self) -> u64 {
+        let files = self.files.values().filter_map(|path| fs::stat(path).ok().flatten()).map(|stat| stat.size);
+        self.artifacts.values().map(Manifest::size).chain(files).sum()
+    }
+}
+
 /// What a successful run left, to be recorded.
 #[derive(Debug)]
 pub struct Ran {
@@ -119,6 +128,7 @@ impl Runner<'_> {
         let command = job.action.kind == "command";
         let (spawn, placed) = if command { self.command(job, sandbox)? } else { self.engine(job, sandbox)? };
         let (ended, usage) = self.children.run(&spawn, cell)?;
+        let ended_ms = clock::now_ms();
         *log = fs::read_if_any(&spawn.log)?.unwrap_or_default();
         let names = (!command).then(|| names(job, sandbox));
         failure::judge(ended, job.timeout, names.as_deref(), log)?;
@@ -142,8 +152,13 @@ impl Runner<'_> {
             notes: response.notes,
             checks: response.checks,
             log,
-            cost: Cost { wall_ms: millis(usage.wall), cpu_ms: millis(usage.cpu), peak_bytes: usage.peak_bytes },
-            ended_ms: clock::now_ms(),
+            cost: Cost {
+                wall_ms: millis(usage.wall),
+                cpu_ms: millis(usage.cpu),
+                peak_bytes: usage.peak_bytes,
+                input_bytes: job.input_bytes(),
+            },
+            ended_ms,
         })
     }
 
@@ -174,7 +189,8 @@ impl Runner<'_> {
             let given = params[table].as_object().into_iter().flatten();
             env.extend(given.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))));
         }
-        Ok((Spawn { program, args, cwd: work, env, log: sandbox.log(), timeout: job.timeout, jail: Some(jail) }, placed))
+        let (name, log, timeout) = (job.target.clone(), sandbox.log(), job.timeout);
+        Ok((Spawn { name, program, args, cwd: work, env, log, timeout, jail: Some(jail) }, placed))
     }
 
     /// All that a command reads, by its path in the working folder.
@@ -219,8 +235,8 @@ impl Runner<'_> {
         env.push(("OMP_NUM_THREADS".into(), job.action.threads.to_string()));
         env.extend(std::env::var("CBI_NATIVE_DIR").ok().map(|v| ("CBI_NATIVE_DIR".into(), v)));
         let program = action_program().map_err(|path| RunError::NoActionProgram { path })?;
-        let spawn =
-            Spawn { program, args: vec![file.into()], cwd: sandbox.work(), env, log: sandbox.log(), timeout: job.timeout, jail: None };
+        let (name, log, timeout) = (job.target.clone(), sandbox.log(), job.timeout);
+        let spawn = Spawn { name, program, args: vec![file.into()], cwd: sandbox.work(), env, log, timeout, jail: None };
         Ok((spawn, BTreeSet::new()))
     }
 

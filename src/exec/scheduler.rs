@@ -1,5 +1,5 @@
 //! Owns the order. Invariant: among ready steps the higher recipe priority goes first, then the longer path of work above it; ties go by
-//! name order of the graph, so two builds of one state choose alike.
+//! name order of the graph, so two builds of one state choose alike. What does not fit is passed over a few times and then waited for.
 
 use std::collections::BinaryHeap;
 
@@ -7,7 +7,13 @@ use crate::exec::pool::{Need, Pool};
 use crate::graph::build::{NodeId, TargetGraph};
 
 /// What is assumed of an action nobody has run yet.
-const UNKNOWN_MS: u64 = 1000;
+pub const UNKNOWN_MS: u64 = 1000;
+
+/// Steps looked at beyond the best, while it does not fit.
+const LOOK: usize = 8;
+
+/// How often others may go before a step that does not fit; then the budget is left to drain for it, so that nothing large starves.
+const PATIENCE: u32 = 4;
 
 /// Ready steps, best first.
 #[derive(Debug)]
@@ -23,6 +29,7 @@ struct Ready {
     earlier: std::cmp::Reverse<NodeId>,
     cpus: u32,
     memory: u64,
+    passed: u32,
 }
 
 impl Scheduler {
@@ -40,8 +47,8 @@ impl Scheduler {
 
     /// Adds a step that can run now.
     pub fn push(&mut self, id: NodeId, priority: i64, need: Need) {
-        let earlier = std::cmp::Reverse(id);
-        self.ready.push(Ready { priority, path_ms: self.path_ms[id.index()], earlier, cpus: need.cpus, memory: need.memory });
+        let (earlier, path_ms) = (std::cmp::Reverse(id), self.path_ms[id.index()]);
+        self.ready.push(Ready { priority, path_ms, earlier, cpus: need.cpus, memory: need.memory, passed: 0 });
     }
 
     /// The best step that fits the budget now, with what was taken for it.
@@ -53,10 +60,16 @@ impl Scheduler {
                 found = Some((next.earlier.0, taken));
                 break;
             }
+            let waited_for = next.passed >= PATIENCE;
             too_large.push(next);
             // A full pool turns everything down: a short look past the best is enough.
-            if too_large.len() >= 8 {
+            if waited_for || too_large.len() >= LOOK {
                 break;
+            }
+        }
+        if found.is_some() {
+            for passed in &mut too_large {
+                passed.passed += 1;
             }
         }
         self.ready.extend(too_large);

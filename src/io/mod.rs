@@ -7,4 +7,6 @@ pub mod fs;
 pub mod jail;
 pub mod lock;
 pub mod machine;
+pub mod notice;
 pub mod process;
+pub mod resident;

@@ -15,10 +15,13 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use wait4::Wait4;
 
 use crate::io::jail::{Cell, Jail};
+use crate::io::resident;
 
 /// A child to start.
 #[derive(Debug, Default)]
 pub struct Spawn {
+    /// What it is called in [`Children::resident`].
+    pub name: String,
     /// The program, by absolute path.
     pub program: PathBuf,
     /// Its arguments, without its own name.
@@ -46,6 +49,8 @@ pub enum Ended {
     TimedOut,
     /// Killed here: the build was stopped.
     Cancelled,
+    /// Killed here: it held more memory than there was for it.
+    Outgrown,
 }
 
 /// What a child used, its own waited-for children included.
@@ -55,7 +60,7 @@ pub struct Usage {
     pub wall: Duration,
     /// User and system CPU time.
     pub cpu: Duration,
-    /// Peak resident memory of the largest process, in bytes.
+    /// Peak resident memory in bytes: of the largest process, or of all of them together where more was seen.
     pub peak_bytes: u64,
 }
 
@@ -96,10 +101,13 @@ pub enum ProcessError {
     },
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Live {
+    name: String,
     deadline: Option<Instant>,
     verdict: Option<Ended>,
+    /// The most memory that its group was seen to hold.
+    seen_bytes: u64,
 }
 
 /// The children now running, so that they can be killed from another thread.
@@ -126,7 +134,7 @@ impl Children {
         let lost = |source| ProcessError::Wait { program: spawn.program.clone(), source };
         let id = i32::try_from(child.id()).unwrap_or(i32::MAX);
         let deadline = spawn.timeout.map(|t| began + t);
-        self.with(|live| live.insert(id, Live { deadline, verdict: None }));
+        self.with(|live| live.insert(id, Live { name: spawn.name.clone(), deadline, verdict: None, seen_bytes: 0 }));
         if let Some(pid) = Pid::from_raw(id) {
             // The leader stays a zombie here, so that its group's number cannot have been given to another.
             let waited = loop {
@@ -139,9 +147,10 @@ impl Children {
             // Nothing left in the group is the usual case, and no error.
             _ = rustix::process::kill_process_group(pid, Signal::KILL);
         }
-        let verdict = self.with(|live| live.remove(&id)).and_then(|l| l.verdict);
+        let (verdict, seen_bytes) = self.with(|live| live.remove(&id)).map_or((None, 0), |l| (l.verdict, l.seen_bytes));
         let end = child.wait4().map_err(lost)?;
-        let usage = Usage { wall: began.elapsed(), cpu: end.rusage.utime + end.rusage.stime, peak_bytes: end.rusage.maxrss };
+        let peak_bytes = end.rusage.maxrss.max(seen_bytes);
+        let usage = Usage { wall: began.elapsed(), cpu: end.rusage.utime + end.rusage.stime, peak_bytes };
         let by_itself = end.status.code().map_or_else(|| Ended::Signalled(end.status.signal().unwrap_or(0)), Ended::Exited);
         Ok((verdict.unwrap_or(by_itself), usage))
     }
@@ -157,15 +166,37 @@ impl Children {
         self.kill(Ended::Cancelled, |_| true);
     }
 
-    fn kill(&self, verdict: Ended, which: impl Fn(&Live) -> bool) {
+    /// Kills the child of this name for its memory, and says whether there was one: then its end is told as [`Ended::Outgrown`].
+    pub fn kill_outgrown(&self, name: &str) -> bool {
+        self.kill(Ended::Outgrown, |l| l.name == name) > 0
+    }
+
+    /// Bytes of memory that each child's process group holds now, by the child's name.
+    pub fn resident(&self) -> HashMap<String, u64> {
+        let groups = resident::of_groups();
         self.with(|live| {
+            let held = live.iter_mut().map(|(id, entry)| {
+                let bytes = groups.get(id).copied().unwrap_or(0);
+                entry.seen_bytes = entry.seen_bytes.max(bytes);
+                (entry.name.clone(), bytes)
+            });
+            held.collect()
+        })
+    }
+
+    /// Kills the children chosen that are not being killed yet, and says how many those are.
+    fn kill(&self, verdict: Ended, which: impl Fn(&Live) -> bool) -> usize {
+        self.with(|live| {
+            let mut killed = 0;
             for (id, entry) in live.iter_mut().filter(|(_, l)| l.verdict.is_none() && which(l)) {
                 entry.verdict = Some(verdict);
+                killed += 1;
                 if let Some(pid) = Pid::from_raw(*id) {
                     _ = rustix::process::kill_process_group(pid, Signal::KILL);
                 }
             }
-        });
+            killed
+        })
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut HashMap<i32, Live>) -> T) -> T {
@@ -262,6 +293,25 @@ mod tests {
         while !gone() {
             assert!(began.elapsed() < Duration::from_secs(5), "the grandchild lives on");
         }
+    }
+
+    #[test]
+    fn a_child_is_seen_with_all_that_its_group_holds_and_can_be_ended_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let spawn = Spawn { name: "two".into(), ..shell(folder.path(), "sleep 30 & sleep 30") };
+        let children = Children::new();
+        let ((ended, usage), most) = std::thread::scope(|s| {
+            let run = s.spawn(|| children.run(&spawn, &mut None).unwrap());
+            let mut most = 0;
+            while most == 0 {
+                most = children.resident().get("two").copied().unwrap_or(0);
+            }
+            assert!(!children.kill_outgrown("one") && children.kill_outgrown("two"));
+            assert!(!children.kill_outgrown("two"), "it is being killed already");
+            (run.join().unwrap(), most)
+        });
+        assert_eq!(ended, Ended::Outgrown);
+        assert!(usage.peak_bytes >= most);
     }
 
     #[test]

@@ -21,6 +21,22 @@ pub struct Build {
     pub outcome: String,
     /// The list of `BuiltTarget`s, as JSON in the content store: one name → one entry.
     pub targets: BlobId,
+    /// What ran and did not make its target, in the order in which it ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+}
+
+/// A run that did not make its target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The target.
+    pub target: String,
+    /// When it began, milliseconds since 1970 UTC.
+    pub started_ms: u64,
+    /// When it ended.
+    pub ended_ms: u64,
+    /// `failed`, or `outgrew`: it was ended for its memory and ran again.
+    pub outcome: String,
 }
 
 /// How many steps a build ran, reused and saw fail.

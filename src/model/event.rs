@@ -109,6 +109,17 @@ pub enum Event {
         /// The failed target it needs.
         by: String,
     },
+    /// A step was ended for its memory, and will run again with nothing beside it.
+    Outgrew {
+        /// Its target.
+        target: String,
+        /// Bytes that were reserved for it.
+        reserved_bytes: u64,
+        /// Bytes that it held when it was ended.
+        held_bytes: u64,
+        /// Bytes that all running steps may hold together.
+        budget_bytes: u64,
+    },
     /// Somebody else runs the same action; this build waits for its result.
     Waiting {
         /// The target.

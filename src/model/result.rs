@@ -63,6 +63,14 @@ pub struct Cost {
     pub cpu_ms: u64,
     /// Peak resident memory in bytes.
     pub peak_bytes: u64,
+    /// Bytes that it was given to read; 0 where that was not recorded.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub input_bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]

@@ -138,6 +138,7 @@ mod tests {
             counts: Counts { ran: n, ..Counts::default() },
             outcome: "ok".to_owned(),
             targets: BlobId(Digest::of(b"set by append")),
+            attempts: Vec::new(),
         }
     }
 

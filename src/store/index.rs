@@ -25,7 +25,7 @@ use crate::store::memo::Memo;
 use crate::store::root::Root;
 
 /// Raised when the trees' contents change meaning: an older index is then made anew.
-const VERSION: &[u8] = b"cbi index 1";
+const VERSION: &[u8] = b"cbi index 2";
 /// How long another process may hold the index before we give up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of pages that sled keeps in memory.
@@ -317,10 +317,10 @@ fn decode_cost_key(bytes: &[u8]) -> Option<(String, String)> {
 }
 
 fn encode_cost(cost: Cost) -> Vec<u8> {
-    [cost.wall_ms, cost.cpu_ms, cost.peak_bytes].iter().flat_map(|n| n.to_be_bytes()).collect()
+    [cost.wall_ms, cost.cpu_ms, cost.peak_bytes, cost.input_bytes].iter().flat_map(|n| n.to_be_bytes()).collect()
 }
 
 fn decode_cost(bytes: &[u8]) -> Option<Cost> {
     let mut numbers = bytes.chunks_exact(8).filter_map(number);
-    Some(Cost { wall_ms: numbers.next()?, cpu_ms: numbers.next()?, peak_bytes: numbers.next()? })
+    Some(Cost { wall_ms: numbers.next()?, cpu_ms: numbers.next()?, peak_bytes: numbers.next()?, input_bytes: numbers.next()? })
 }

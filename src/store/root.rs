@@ -17,7 +17,7 @@ pub const FORMAT: u32 = 1;
 /// How long a build and a collection wait for each other.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const FOLDERS: [&str; 7] = ["blobs", "journal", "cache", "tmp", "quarantine", "locks", "out"];
+const FOLDERS: [&str; 8] = ["blobs", "journal", "cache", "tmp", "quarantine", "locks", "out", "reports"];
 const FILES: [&str; 3] = ["format", "index", "cache.seal"];
 
 /// The cache folder `.cbi-cache`, and this process's own work area in its `tmp/`.
@@ -115,6 +115,12 @@ impl Root {
     #[must_use]
     pub fn cache(&self) -> PathBuf {
         self.path().join("cache")
+    }
+
+    /// Where reports of unattended runs are.
+    #[must_use]
+    pub fn reports(&self) -> PathBuf {
+        self.path().join("reports")
     }
 
     /// Says how the index's files looked when it was last closed.

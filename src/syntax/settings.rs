@@ -24,6 +24,14 @@ const JOBS: Key = Key::optional("jobs", Want::Int(1), "Threads that steps may us
 const MEMORY: Key = Key::optional("memory", Want::Bytes, "Memory that steps may use together (default: most of the machine's).");
 const LET: Key = Key::optional("let", Want::Map(&Want::Any), "Values for every recipe file.");
 
+const NOTIFY: Key = Key::optional(
+    "command",
+    Want::List(&Want::Text, true),
+    "A program and its arguments: `cbi daily` runs it when something failed, and gives it the report on its standard input.",
+);
+
+/// The keys of `[notify]`.
+pub const NOTIFY_KEYS: &[Key] = &[NOTIFY];
 /// The keys of `[workspace]`.
 pub const WORKSPACE_KEYS: &[Key] = &[NAME, DEFAULT, WAREHOUSE, AS_OF];
 /// The keys of `[limits]`.
@@ -35,6 +43,7 @@ pub const SECTIONS: &[Key] = &[
     Key::required("workspace", Want::Table(WORKSPACE_KEYS), "What this workspace is."),
     LET,
     Key::optional("limits", Want::Table(LIMIT_KEYS), "What the steps of a build may use together. Never part of a key."),
+    Key::optional("notify", Want::Table(NOTIFY_KEYS), "Who is told when `cbi daily` fails. Never part of a key."),
     Key::optional("profile", Want::Map(&Want::Table(PROFILE_KEYS)), "Other values, chosen with --profile NAME."),
 ];
 
@@ -55,6 +64,8 @@ pub struct Settings {
     pub jobs: Option<u32>,
     /// Memory that steps may use together.
     pub memory: Option<u64>,
+    /// The program that is told when an unattended run fails; empty where there is none.
+    pub notify: Vec<String>,
 }
 
 /// Reads `cbi.toml`.
@@ -136,7 +147,9 @@ fn settings(body: &BTreeMap<String, Value>, profile: &Value, lets: Lets) -> Sett
     let find = |section: &str, key: &str| profile.get(key).or_else(|| body.get(section)?.get(key));
     let text = |section, key| find(section, key).and_then(Value::as_str).map(str::to_owned);
     let globs = find("workspace", "default").and_then(Value::as_array);
+    let notify = find("notify", "command").and_then(Value::as_array).into_iter().flatten();
     Settings {
+        notify: notify.filter_map(Value::as_str).map(str::to_owned).collect(),
         name: text("workspace", "name").unwrap_or_default(),
         default: globs.map_or_else(|| vec!["**".to_owned()], |all| all.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
         warehouse: text("workspace", "warehouse").unwrap_or_else(|| "warehouse".to_owned()),

@@ -7,10 +7,12 @@ pub mod graph_text;
 pub mod json;
 pub mod live;
 pub mod output;
+pub mod page;
 pub mod plain;
 #[cfg(test)]
 mod samples;
 pub mod sink;
 pub mod table;
 pub mod tally;
+pub mod timeline;
 pub mod words;

@@ -41,7 +41,7 @@ pub fn started(target: &str, kind: &str, why: &str, expected_ms: Option<u64>) ->
 
 /// `target` ends well after `wall_ms`.
 pub fn ran(target: &str, wall_ms: u64, unchanged: bool, notes: &[&str]) -> Event {
-    let cost = Cost { wall_ms, cpu_ms: wall_ms - wall_ms / 10, peak_bytes: 88_500_000 };
+    let cost = Cost { wall_ms, cpu_ms: wall_ms - wall_ms / 10, peak_bytes: 88_500_000, ..Cost::default() };
     Event::Ran { target: target.into(), key: key(target), cost, unchanged, notes: notes.iter().map(ToString::to_string).collect() }
 }
 

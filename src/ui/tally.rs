@@ -72,6 +72,7 @@ impl Tally {
                 self.reused += 1;
                 self.end(target);
             }
+            Event::Outgrew { target, .. } => _ = self.running.remove(target),
             Event::Warned { .. } => {}
             Event::Failed { target, error, .. } => {
                 self.failed.push((target.clone(), error.lines().next().unwrap_or_default().to_owned()));

@@ -71,6 +71,11 @@ pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosi
             warnings.iter().map(|warning| format!("{begin}: {}", tame(warning))).collect()
         }
         Event::Waiting { target } => vec![format!("{at} waiting {}: another build runs it", name(target))],
+        Event::Outgrew { target, reserved_bytes, held_bytes, budget_bytes } => {
+            let held = format!("it held {}, {} were reserved", units::bytes(*held_bytes), units::bytes(*reserved_bytes));
+            let full = format!("the {} for all steps were used up", units::bytes(*budget_bytes));
+            vec![format!("{at} {} {}: {held}, and {full}: it runs again alone", paint(palette.warn, "ended  "), name(target))]
+        }
         Event::Blocked { target, by } if verbose => vec![format!("{at} blocked {}: needs {by}", name(target))],
         Event::Blocked { .. } => Vec::new(),
         Event::Finished { counts, outcome, wall_ms } => summary(*counts, outcome, *wall_ms, tally, palette),

@@ -59,7 +59,7 @@ pub fn perform(session: &Session, n: u64) -> StoreResult<(ActionResult, Batch)> 
         notes: Vec::new(),
         checks: Vec::new(),
         log: Some(log),
-        cost: Cost { wall_ms: n, cpu_ms: n, peak_bytes: n },
+        cost: Cost { wall_ms: n, cpu_ms: n, peak_bytes: n, input_bytes: n },
         ended_ms: n,
     };
     Ok((result, batch))

@@ -1,0 +1,126 @@
+//! Owns the options of the commands that build or say what a build would do. Invariant: only what a person can type; what it does stands elsewhere.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::NaiveTime;
+use clap::{Args as Group, ValueHint};
+
+use crate::base::units;
+
+/// How to print.
+#[derive(Debug, Clone, Copy, Group)]
+pub struct Format {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Some targets.
+#[derive(Debug, Clone, Group)]
+pub struct Select {
+    /// Targets or globs (`*` within a segment, `**` across segments) [default: `default` in cbi.toml]
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// What steps may use side by side.
+#[derive(Debug, Clone, Copy, Group)]
+pub struct Limits {
+    /// Run at most N threads of actions at once [default: the machine's CPUs]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub jobs: Option<u32>,
+    /// Let running actions use at most this much memory together, such as 8GiB or 512MiB [default: three quarters of the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
+}
+
+/// `cbi plan`.
+#[derive(Debug, Clone, Group)]
+pub struct Plan {
+    /// Which targets, and how to print.
+    #[command(flatten)]
+    pub select: Select,
+    /// What steps may use side by side.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// `cbi build`.
+#[derive(Debug, Clone, Group)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one switch of the command line")]
+pub struct Build {
+    /// Targets or globs (`*` within a segment, `**` across segments) [default: `default` in cbi.toml]
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// After a failure, build all that does not depend on it
+    #[arg(short, long)]
+    pub keep_going: bool,
+    /// What steps may use side by side.
+    #[command(flatten)]
+    pub limits: Limits,
+    /// Let tables and forecasts pass that are older than allowed, with a warning
+    #[arg(long)]
+    pub allow_stale: bool,
+    /// Build nothing, show what would run: the same as `cbi plan`
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print plain lines on a terminal too
+    #[arg(long)]
+    pub no_progress: bool,
+    /// Print events as JSON, one a line; the last line counts what ran, was reused and failed
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `cbi check`.
+#[derive(Debug, Clone, Group)]
+pub struct Check {
+    /// Which tables: those named, and all that they need.
+    #[command(flatten)]
+    pub select: Select,
+    /// Let tables and forecasts pass that are older than allowed, with a warning
+    #[arg(long)]
+    pub allow_stale: bool,
+}
+
+/// `cbi daily`.
+#[derive(Debug, Clone, Group)]
+pub struct Daily {
+    /// Which targets, and how to print.
+    #[command(flatten)]
+    pub select: Select,
+    /// Wait until this time of today for tables that are too old for their `fresh` check, as HH:MM
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "wait_for")]
+    pub wait_until: Option<NaiveTime>,
+    /// Wait so long for them, such as 2h or 30m
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub wait_for: Option<Duration>,
+    /// Look for them so often
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
+    pub every: Duration,
+    /// Leave the report here too, beside .cbi-cache/reports/DATE.md
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub report: Option<PathBuf>,
+    /// Let tables and forecasts pass that are older than allowed, with a warning
+    #[arg(long)]
+    pub allow_stale: bool,
+    /// What steps may use side by side.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+fn time(text: &str) -> Result<NaiveTime, String> {
+    NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| "not a time as HH:MM".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    units::parse_duration(text).filter(|d| !d.is_zero()).ok_or_else(|| "not a duration such as 2h, 30m or 90s".to_owned())
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    units::parse_bytes(text).filter(|bytes| *bytes > 0).ok_or_else(|| "not a size such as 8GiB or 512MiB".to_owned())
+}
