@@ -159,6 +159,26 @@ fn placing_what_is_not_there_names_the_blob() {
 }
 
 #[test]
+fn several_threads_may_be_the_first_to_need_a_folder() {
+    for _ in 0..40 {
+        every_store(|store, _| {
+            let together = std::sync::Barrier::new(4);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        let mut batch = Batch::new();
+                        store.put_bytes(b"first", &mut batch).unwrap();
+                        together.wait();
+                        store.commit(&batch).unwrap();
+                    });
+                }
+            });
+            assert_eq!(store.size_of(&id(b"first")).unwrap(), Some(5));
+        });
+    }
+}
+
+#[test]
 fn several_threads_may_put_the_same_bytes() {
     every_store(|store, _| {
         std::thread::scope(|scope| {

@@ -86,12 +86,18 @@ impl LocalStore {
     /// Makes the folders of blobs that nobody has needed yet, on the disk too.
     fn make_missing(&self, shards: &[PathBuf]) -> StoreResult<()> {
         let mut made = false;
+        let is_folder = |shard: &Path| fs::link_stat(shard).map(|stat| stat.is_some_and(|stat| stat.what == What::Folder));
         for shard in shards {
-            if fs::link_stat(shard)?.is_none_or(|stat| stat.what != What::Folder) {
-                fs::remove_file(shard)?;
-                fs::create_folders(shard)?;
-                made = true;
+            if is_folder(shard)? {
+                continue;
             }
+            match fs::remove_file(shard) {
+                // Another thread or process has made it meanwhile.
+                Err(_) if is_folder(shard)? => {}
+                removed => removed?,
+            }
+            fs::create_folders(shard)?;
+            made = true;
         }
         if made {
             fs::sync(&self.root.blobs())?;
