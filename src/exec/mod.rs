@@ -11,6 +11,7 @@ pub mod memory;
 pub mod outcome;
 pub mod pool;
 pub mod rehearsal;
+pub mod run;
 pub mod runner;
 pub mod sandbox;
 pub mod scheduler;

@@ -260,12 +260,18 @@ mod tests {
         };
         assert_eq!(shell(json!({"run": ["true"]})), "'run' and 'shell' are two ways to say one thing; keep one");
         assert_eq!(refusal(json!({"outputs": ["o/x"]})), "command 'o/x' needs 'run' or 'shell' [add: run = [\"program\", \"argument\"]]");
-        assert_eq!(shell(json!({"outputs": ["../x"]})), "the output '../x' is not a path inside the program's folder");
-        assert_eq!(shell(json!({"outputs": ["/x"]})), "the output '/x' is not a path inside the program's folder");
+        assert_eq!(
+            shell(json!({"outputs": ["../x"]})),
+            "the output '../x' is not a path inside the program's folder [write it there: 'x']"
+        );
+        assert_eq!(shell(json!({"outputs": ["/x"]})), "the output '/x' is not a path inside the program's folder [write it there: 'x']");
         assert_eq!(shell(json!({"outputs": ["a", "a/b"]})), "'a' cannot be both a file and the folder of 'a/b'");
         assert_eq!(shell(json!({"outputs": ["A", "a"]})), "'A' and 'a' are one file where names ignore case");
         assert_eq!(shell(json!({"files": ["src/c.txt"]})), "no file matches 'src/c.txt' [did you mean 'src/a.txt'?]");
-        assert_eq!(shell(json!({"files": ["../../etc/passwd"]})), "'../../etc/passwd' is not a path inside the workspace");
+        assert_eq!(
+            shell(json!({"files": ["../../etc/passwd"]})),
+            "'../../etc/passwd' is not a path inside the workspace [copy the files into the workspace]"
+        );
         assert_eq!(shell(json!({"needs": ["o/y", "o/y"]})), "'o/y' is listed twice");
         assert_eq!(shell(json!({"env": {"HOME": "x"}, "pass_env": ["HOME"]})), "the variable 'HOME' is also set in 'env'; keep one");
         assert_eq!(shell(json!({"files": ["src/a.txt"], "outputs": ["src/a.txt"]})), "'src/a.txt' is both a file it reads and an output");
