@@ -4,8 +4,10 @@
 //! attributes, which is needed for its size anyway, tells that it must be hashed again before it is believed. What a disk does behind
 //! the file system's back is found by `fsck`, and by whoever reads the bytes through [`ContentStore::read`] or [`ContentStore::open`].
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::digest::{BlobId, Digest};
 use crate::io::file::File;
@@ -24,6 +26,8 @@ pub struct LocalStore {
     root: Root,
     /// The file system's number.
     device: Option<u64>,
+    /// Folders of blobs that are known to be on the disk.
+    shards: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 impl LocalStore {
@@ -32,7 +36,7 @@ impl LocalStore {
     pub fn new(root: Root) -> Self {
         // Unknown, every file is copied.
         let device = fs::stat(&root.blobs()).ok().flatten().map(|s| s.device);
-        Self { root, device }
+        Self { root, device, shards: Arc::default() }
     }
 
     /// Where a blob is, or would be.
@@ -83,9 +87,10 @@ impl LocalStore {
         Ok(None)
     }
 
-    /// Makes the folders of blobs that nobody has needed yet, on the disk too.
+    /// Makes the folders of blobs that nobody has needed yet. One that is there may be another's work, not on the disk yet: so who first uses a
+    /// folder waits for the disk, whoever made it.
     fn make_missing(&self, shards: &[PathBuf]) -> StoreResult<()> {
-        let mut made = false;
+        let known = || self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         let is_folder = |shard: &Path| fs::link_stat(shard).map(|stat| stat.is_some_and(|stat| stat.what == What::Folder));
         for shard in shards {
             if is_folder(shard)? {
@@ -97,10 +102,11 @@ impl LocalStore {
                 removed => removed?,
             }
             fs::create_folders(shard)?;
-            made = true;
+            known().remove(shard);
         }
-        if made {
+        if shards.iter().any(|shard| !known().contains(shard)) {
             fs::sync(&self.root.blobs())?;
+            known().extend(shards.iter().cloned());
         }
         Ok(())
     }
