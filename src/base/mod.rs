@@ -2,6 +2,7 @@
 
 pub mod canon;
 pub mod clock;
+pub mod date;
 pub mod diagnostic;
 pub mod digest;
 pub mod name;

@@ -22,9 +22,11 @@ use std::ops::Range;
 use chrono::NaiveDate;
 use serde::Serialize;
 
+use crate::base::date;
 use crate::engine::evaluation::TestRow;
 use crate::engine::judging::bootstrap::{Bootstrap, Interval, Resamples, default_block};
-use crate::engine::judging::segments::open_at_once;
+use crate::engine::judging::segments::{effective, open_at_once};
+use crate::engine::numbers::{mean, share};
 use crate::engine::past_forecasts::Prediction;
 
 /// The levels of the intervals, in percent.
@@ -82,10 +84,10 @@ pub struct Calibration {
     /// How many residuals.
     pub n: usize,
     /// The first forecast among them.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "date::serialize")]
     pub first_date: NaiveDate,
     /// The last.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "date::serialize")]
     pub last_date: NaiveDate,
     /// The most of them that were open at once.
     pub open_at_once: usize,
@@ -114,11 +116,6 @@ pub struct Level {
     pub looking_back_n: usize,
     /// The share of those that was covered.
     pub looking_back: Option<f64>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn as_text<S: serde::Serializer>(date: &NaiveDate, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(date)
 }
 
 /// Measures the intervals that `predictions`, in the order of their dates, give to `forecasts`; `None` where there are no predictions.
@@ -153,7 +150,7 @@ pub fn calibrate(predictions: &[Prediction], forecasts: &[f64], bootstrap: &Boot
         first_date: rows.first()?.date,
         last_date: rows.last()?.date,
         open_at_once: open,
-        effective_n: (count(n) / count(open)).max(1.0),
+        effective_n: effective(n, open),
         block,
         bootstrap: *bootstrap,
         levels: LEVELS.iter().enumerate().map(level).collect(),
@@ -207,25 +204,13 @@ fn sorted(mut residuals: Vec<f64>) -> Vec<f64> {
     residuals
 }
 
-fn share(held: bool) -> f64 {
-    if held { 1.0 } else { 0.0 }
-}
-
-fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / count(values.len()))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far fewer rows than 2^52")]
-fn count(n: usize) -> f64 {
-    n as f64
-}
-
 #[cfg(test)]
 mod tests {
     use chrono::Days;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::engine::numbers::count;
 
     /// Daily forecasts of 50, each due `due` days later, that miss by these amounts.
     fn misses(all: &[f64], due: u64) -> Vec<Prediction> {

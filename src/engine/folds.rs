@@ -98,7 +98,7 @@ fn walk_forward(walk: &WalkForward, history: &FrameData) -> Result<Vec<Fold>, Fo
         let mut train = rows(history, |date, outcome| date < day(learnt_before) && outcome < day(learnt_before));
         if let (Window::Rolling(window), Some(&last)) = (walk.train, train.last()) {
             // The length is counted before the gap, so that a long horizon does not shorten it.
-            let first = date_of(history.dates[last]).and_then(|last| window.before(last)).map_or(i32::MIN, day);
+            let first = NaiveDate::from_epoch_days(history.dates[last]).and_then(|last| window.before(last)).map_or(i32::MIN, day);
             train.retain(|&row| history.dates[row] > first);
         }
         folds.push(Fold { train, valid, test });
@@ -141,10 +141,6 @@ fn after(date: NaiveDate) -> NaiveDate {
 
 fn day(date: NaiveDate) -> i32 {
     date.to_epoch_days()
-}
-
-fn date_of(days: i32) -> Option<NaiveDate> {
-    NaiveDate::from_epoch_days(days)
 }
 
 /// The rows of a fold to learn from, as a frame of their own.

@@ -5,6 +5,7 @@ use crate::engine::backtest_file::Predictions;
 use crate::engine::folds::FEWEST;
 use crate::engine::linear::ridge;
 use crate::engine::linear::rows::{LinearError, Rows};
+use crate::engine::numbers::count;
 
 /// How weights are earned.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,8 +76,7 @@ pub fn weights(members: &[Predictions], rows: &[usize], earned: Earned) -> Resul
 
 fn inverse_errors(members: &[Predictions], rows: &[usize]) -> Result<Vec<f64>, StackingError> {
     let weigh = |(index, member): (usize, &Predictions)| {
-        #[expect(clippy::cast_precision_loss, reason = "fewer rows than a double counts exactly")]
-        let error = rows.iter().map(|&row| (member.predicted[row] - member.actual[row]).abs()).sum::<f64>() / rows.len() as f64;
+        let error = rows.iter().map(|&row| (member.predicted[row] - member.actual[row]).abs()).sum::<f64>() / count(rows.len());
         if error.is_finite() && error > 0.0 { Ok(1.0 / error) } else { Err(StackingError::Error { member: index, error }) }
     };
     let raw = members.iter().enumerate().map(weigh).collect::<Result<Vec<_>, _>>()?;
@@ -108,8 +108,7 @@ pub fn combined(price: f64, levels: impl Iterator<Item = (f64, f64)>) -> f64 {
 pub fn out_of_sample(members: &[Predictions], earned: Earned) -> Result<Predictions, StackingError> {
     same_days(members)?;
     let first = &members[0];
-    #[expect(clippy::cast_precision_loss, reason = "far fewer members than a double counts exactly")]
-    let equal = vec![1.0 / members.len() as f64; members.len()];
+    let equal = vec![1.0 / count(members.len()); members.len()];
     let mut own = Predictions { predicted: Vec::with_capacity(first.dates.len()), ..first.clone() };
     let mut begin = 0;
     for fold in first.folds.chunk_by(|a, b| a == b) {

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::engine::backtest_file::{self, ARTIFACT, BacktestFileError, Predictions};
 use crate::engine::folds::{self, Fold, FoldError};
 use crate::engine::frame_file::{self, FrameData, FrameFileError, Part, iso_date};
+use crate::engine::numbers::count;
 use crate::io::fs::{self, FsError};
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
@@ -219,8 +220,6 @@ fn one_fold(
 fn response(forecasts: &Predictions, folds: &[FoldRecord]) -> Response {
     let mae = |levels: &[f64]| mean_error(levels, &forecasts.actual, f64::abs);
     let (own, naive) = (mae(&forecasts.predicted), mae(&forecasts.price));
-    #[expect(clippy::cast_precision_loss, reason = "fewer rows than a double counts exactly")]
-    let count = |n: usize| n as f64;
     let metrics = [
         ("folds", count(folds.len())),
         ("rows", count(forecasts.dates.len())),

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::engine::backtest_file::{self, ARTIFACT as BACKTEST, BacktestFileError, Predictions};
+use crate::engine::backtest_file::{self, ARTIFACT as BACKTEST, BacktestFileError};
 use crate::engine::evaluation::{self, Judged, Seen, TestRow};
 use crate::engine::frame_file::{self, FrameData, FrameFileError};
 use crate::engine::judging::bootstrap::Bootstrap;
 use crate::engine::judging::importance::{self, Importance};
 use crate::engine::judging::regimes::{self, RegimeError};
 use crate::engine::judging::segments::{self, ShortBlock};
+use crate::engine::past_forecasts::{self, PastError};
 use crate::engine::stacking::{self, StackingError};
 use crate::engine::table_columns::ColumnError;
 use crate::engine::table_file::{self, TableFileError};
@@ -214,6 +215,9 @@ pub enum EvaluateError {
     /// Out-of-sample forecasts cannot be read.
     #[error(transparent)]
     Backtest(#[from] BacktestFileError),
+    /// Out-of-sample forecasts cannot be used.
+    #[error(transparent)]
+    Past(#[from] PastError),
     /// Out-of-sample forecasts of different days.
     #[error("'{model}' forecasts other days than '{first}', so they cannot be told apart by their errors")]
     OtherDays {
@@ -251,7 +255,7 @@ impl EvaluateError {
             Self::Regimes(RegimeError::Column(_)) => RunError::invalid(self),
             Self::Regimes(_) => RunError::refused(self).hint("extend the calendar of regimes: every day belongs to one"),
             Self::OtherDays { .. } => RunError::refused(self).hint("measure backtests of one frame together"),
-            Self::Block(short) => RunError::invalid(self).hint(format!("bootstrap = {{ block = {} }}, or leave it out", short.open)),
+            Self::Block(short) => RunError::invalid(self).hint(short.hint()),
             Self::Model { source: TrainedError::OtherQuestion { .. } | TrainedError::Frame(FrameFileError::Feature { .. }), .. } => {
                 RunError::invalid(self)
             }
@@ -324,11 +328,12 @@ pub fn judge_backtests(spec: &Spec, folders: &[PathBuf], regimes: Option<&Path>,
         return Err(EvaluateError::OtherDays { model: spec.models[member].clone(), first: spec.models[0].clone() });
     }
     let record = backtest_file::read_record(&folders[0])?;
-    let rows = rows_of(&backtests[0]);
+    let past = backtests.iter().map(past_forecasts::from_columns).collect::<Result<Vec<_>, _>>()?;
+    let rows: Vec<TestRow> = past[0].iter().map(|one| one.row).collect();
     let regimes = regimes_of(spec, regimes, &rows)?;
-    let named = spec.models.iter().zip(backtests);
-    let models: Vec<Judged> =
-        named.map(|(name, backtest)| Judged { model: name.clone(), predicted: backtest.predicted, quantile: None }).collect();
+    let predicted = past.iter().map(|one| one.iter().map(|p| p.predicted).collect());
+    let judged = |(name, predicted): (&String, Vec<f64>)| Judged { model: name.clone(), predicted, quantile: None };
+    let models: Vec<Judged> = spec.models.iter().zip(predicted).map(judged).collect();
     let judgement = segments::judge(&rows, &models, regimes.as_deref(), &spec.bootstrap)?;
     let told = Told { frame: &record.frame, rows: &rows, models: &models, judgement: &judgement, explained: None };
     evaluate_report::write(&told, out)?;
@@ -339,17 +344,6 @@ pub fn judge_backtests(spec: &Spec, folders: &[PathBuf], regimes: Option<&Path>,
             .push("purged folds learn from what came later too: these errors are no picture of how a model would have done".into());
     }
     Ok(response)
-}
-
-fn rows_of(backtest: &Predictions) -> Vec<TestRow> {
-    let date = |days: i32| chrono::NaiveDate::from_epoch_days(days).unwrap_or_default();
-    let row = |at: usize| TestRow {
-        date: date(backtest.dates[at]),
-        outcome_date: date(backtest.outcome_dates[at]),
-        price: backtest.price[at],
-        actual: backtest.actual[at],
-    };
-    (0..backtest.dates.len()).map(row).collect()
 }
 
 fn regimes_of(spec: &Spec, folder: Option<&Path>, rows: &[TestRow]) -> Result<Option<Vec<String>>, EvaluateError> {

@@ -173,7 +173,7 @@ impl ScoreError {
                 RunError::invalid(self).hint(format!("did you mean '{name}'?"))
             }
             Self::Forecasts(_) | Self::Prices(_) => RunError::invalid(self),
-            Self::Block(short) => RunError::invalid(self).hint(format!("bootstrap = {{ block = {} }}, or leave it out", short.open)),
+            Self::Block(short) => RunError::invalid(self).hint(short.hint()),
             Self::TwoPrices { .. } => RunError::refused(self).hint("name a table with one price a day"),
             Self::Published(PublishedError::Twice { .. }) => {
                 RunError::refused(self).hint("a forecast is published once; name a table that holds the one that readers saw")

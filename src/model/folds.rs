@@ -7,6 +7,8 @@ use std::str::FromStr;
 use chrono::{Days, Months, NaiveDate};
 use serde::{Deserialize, Serialize};
 
+use crate::base::date;
+
 /// How folds are cut.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -22,10 +24,10 @@ pub enum Folds {
 #[serde(deny_unknown_fields)]
 pub struct WalkForward {
     /// The first date forecast from.
-    #[serde(with = "iso")]
+    #[serde(with = "date")]
     pub from: NaiveDate,
     /// The last date on which an outcome may come.
-    #[serde(with = "iso")]
+    #[serde(with = "date")]
     pub to: NaiveDate,
     /// How far back a fold learns from, counted from its last row that is not purged.
     pub train: Window,
@@ -43,10 +45,10 @@ pub struct WalkForward {
 #[serde(deny_unknown_fields)]
 pub struct Purged {
     /// The first date.
-    #[serde(with = "iso")]
+    #[serde(with = "date")]
     pub from: NaiveDate,
     /// The last date on which an outcome may come.
-    #[serde(with = "iso")]
+    #[serde(with = "date")]
     pub to: NaiveDate,
     /// How many folds.
     pub count: u32,
@@ -179,23 +181,6 @@ impl From<Window> for String {
             Window::Expanding => "expanding".to_owned(),
             Window::Rolling(span) => span.to_string(),
         }
-    }
-}
-
-/// Dates as `2019-01-03`.
-mod iso {
-    use chrono::NaiveDate;
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references on")]
-    pub fn serialize<S: Serializer>(date: &NaiveDate, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(date)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<NaiveDate, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse().map_err(|_| D::Error::custom(format!("'{text}' is no date")))
     }
 }
 

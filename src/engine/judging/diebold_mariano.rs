@@ -21,6 +21,7 @@
 use serde::Serialize;
 
 use crate::engine::judging::student;
+use crate::engine::numbers::count;
 
 /// How the autocovariances were weighted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -82,11 +83,6 @@ fn variance(covariances: &[f64], kernel: Kernel) -> f64 {
     };
     let lagged: f64 = covariances.iter().enumerate().skip(1).map(|(k, covariance)| weight(k) * covariance).sum();
     covariances[0] + 2.0 * lagged
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far fewer rows than 2^52")]
-fn count(n: usize) -> f64 {
-    n as f64
 }
 
 #[cfg(test)]

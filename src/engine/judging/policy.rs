@@ -14,11 +14,13 @@
 //! Not in it: storage, interest, the roll of a contract, what a missed purchase costs.
 
 use chrono::NaiveDate;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use crate::base::date;
 use crate::engine::evaluation::TestRow;
 use crate::engine::judging::bootstrap::{Bootstrap, Interval, Resamples, default_block};
-use crate::engine::judging::segments::open_at_once;
+use crate::engine::judging::segments::{effective, open_at_once};
+use crate::engine::numbers::{mean, share};
 
 /// What a rule says of a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -88,10 +90,10 @@ pub struct Acted {
     /// Days on which it could not, for a figure that it reads was missing.
     pub undecided: usize,
     /// The first day.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "date::serialize")]
     pub first_date: NaiveDate,
     /// The last.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "date::serialize")]
     pub last_date: NaiveDate,
     /// The most decisions that were open at once.
     pub open_at_once: usize,
@@ -143,11 +145,6 @@ pub struct OfPolicy {
     pub saved_share: Option<f64>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn as_text<S: Serializer>(date: &NaiveDate, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(date)
-}
-
 /// What acting on these decisions, in the order of their dates, came to; `None` where there is none.
 #[must_use]
 pub fn judge(decisions: &[Decision], undecided: usize, bootstrap: &Bootstrap) -> Option<Acted> {
@@ -163,7 +160,7 @@ pub fn judge(decisions: &[Decision], undecided: usize, bootstrap: &Bootstrap) ->
         first_date: rows.first()?.date,
         last_date: rows.last()?.date,
         open_at_once: open,
-        effective_n: (count(n) / count(open)).max(1.0),
+        effective_n: effective(n, open),
         block,
         bootstrap: *bootstrap,
         signals: Signal::ALL.iter().map(|signal| of_signal(*signal, decisions, resamples.as_ref())).collect(),
@@ -216,19 +213,6 @@ fn of_policy(policy: &'static str, all: &[Decision], cost: impl Fn(&Decision) ->
         saved_interval: resamples.and_then(|drawn| drawn.mean(&saved)),
         saved_share: (spent > 0.0).then(|| saved.iter().sum::<f64>() / spent),
     }
-}
-
-fn share(holds: bool) -> f64 {
-    if holds { 1.0 } else { 0.0 }
-}
-
-fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / count(values.len()))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far fewer rows than 2^52")]
-fn count(n: usize) -> f64 {
-    n as f64
 }
 
 #[cfg(test)]

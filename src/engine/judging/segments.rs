@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 
 use chrono::{Datelike, NaiveDate};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
+use crate::base::date;
 use crate::engine::evaluation::{Judged, TestRow};
 use crate::engine::judging::bootstrap::{Bootstrap, Interval, Resamples, default_block};
 use crate::engine::judging::diebold_mariano::{self, Verdict};
 use crate::engine::judging::sharpe::{Trade, sharpe};
 use crate::engine::metrics::{Outcome, QuantileErrors, Summary, quantile_errors, summarise};
+use crate::engine::numbers::count;
 
 /// The segment that holds every row.
 pub const ALL: &str = "all";
@@ -76,10 +78,10 @@ pub struct Segment {
     /// `all`, a regime, a year such as `2018` or a quarter such as `2018-Q1`.
     pub segment: String,
     /// The first forecast.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "date::serialize")]
     pub first_date: NaiveDate,
     /// The last forecast.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "date::serialize")]
     pub last_date: NaiveDate,
     /// How many forecasts.
     pub n: u64,
@@ -125,9 +127,12 @@ pub struct ShortBlock {
     pub open: usize,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn as_text<S: Serializer>(date: &NaiveDate, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(date)
+impl ShortBlock {
+    /// What would do.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        format!("bootstrap = {{ block = {} }}, or leave it out", self.open)
+    }
 }
 
 /// Judges the models over all rows, each regime, year and quarter. `regimes` holds one for each row.
@@ -162,6 +167,12 @@ pub fn open_at_once(rows: &[TestRow], order: &[usize]) -> usize {
     order.iter().enumerate().map(reach).max().unwrap_or(0).max(1)
 }
 
+/// How many of `n` forecasts do not overlap, where so many are open at once: at least 1.
+#[must_use]
+pub fn effective(n: usize, open: usize) -> f64 {
+    (count(n) / count(open)).max(1.0)
+}
+
 /// Every segment's rows, in the order of time.
 fn parts(rows: &[TestRow], order: &[usize], regimes: Option<&[String]>) -> Vec<(By, String, Vec<usize>)> {
     let mut parts = vec![(By::All, ALL.to_owned(), order.to_vec())];
@@ -194,14 +205,13 @@ impl Judge<'_> {
         let resamples = Resamples::draw(at.len(), self.block, self.bootstrap);
         let rising = |row: &TestRow| row.price + row.price.abs().max(1.0);
         let hold = self.trades(at, |row| rising(&self.rows[row]));
-        let (n, open) = (count(at.len()), count(self.open));
         Some(Segment {
             by,
             segment,
             first_date: dates().min()?,
             last_date: dates().max()?,
             n: at.len() as u64,
-            effective_n: (n / open).max(1.0),
+            effective_n: effective(at.len(), self.open),
             up: summarise(&self.outcomes(at, |row| rising(&self.rows[row]))).model.direction,
             hold_sharpe: sharpe(&hold, self.open),
             models: self.models.iter().map(|model| self.model(model, at, resamples.as_ref())).collect(),
@@ -240,11 +250,6 @@ impl Judge<'_> {
         };
         self.outcomes(at, predicted).into_iter().zip(at).map(trade).collect()
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far fewer rows than 2^52")]
-fn count(n: usize) -> f64 {
-    n as f64
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@
 
 use std::cmp::Ordering;
 
+use crate::engine::numbers::count;
+
 /// Days in a year.
 const YEAR: f64 = 365.25;
 
@@ -59,16 +61,11 @@ fn ratio(returns: &[f64]) -> Option<f64> {
     let centre = mean(returns);
     let squares: f64 = returns.iter().map(|r| (r - centre).powi(2)).sum();
     let varies = returns.iter().any(|r| r.partial_cmp(&returns[0]) != Some(Ordering::Equal));
-    varies.then(|| centre / (squares / (count(returns) - 1.0)).sqrt())
+    varies.then(|| centre / (squares / (count(returns.len()) - 1.0)).sqrt())
 }
 
 fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / count(values)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far fewer rows than 2^52")]
-fn count(values: &[f64]) -> f64 {
-    values.len() as f64
+    values.iter().sum::<f64>() / count(values.len())
 }
 
 #[cfg(test)]
