@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::engine::conformal::{Calibration, LEVELS, Level};
 use crate::engine::judging::bootstrap::Interval;
+use crate::engine::numbers::count;
 use crate::engine::table_columns::{self, Values};
 use crate::engine::table_file;
 use crate::io::fs;
@@ -138,8 +139,7 @@ pub fn response(told: &Told) -> Response {
 }
 
 fn numbers_of(calibration: &Calibration) -> Vec<(String, f64)> {
-    #[expect(clippy::cast_precision_loss, reason = "far fewer rows than 2^52")]
-    let mut numbers = vec![("residuals/n".to_owned(), calibration.n as f64), ("residuals/effective_n".to_owned(), calibration.effective_n)];
+    let mut numbers = vec![("residuals/n".to_owned(), count(calibration.n)), ("residuals/effective_n".to_owned(), calibration.effective_n)];
     for level in &calibration.levels {
         let ends = level.coverage_interval;
         let known =

@@ -14,6 +14,7 @@ use crate::engine::evaluation::TestRow;
 use crate::engine::judging::bootstrap::Bootstrap;
 use crate::engine::judging::segments::{By, Judgement, Segment};
 use crate::engine::judging::text::aligned;
+use crate::engine::numbers::count;
 use crate::engine::published::{Fate, Published};
 use crate::engine::table_columns::{self, Values};
 use crate::engine::table_file;
@@ -171,12 +172,10 @@ const FIGURES: &[Figure] = &[
 /// How many have an outcome, and how the model that did best did.
 #[must_use]
 pub fn response(scored: &Scored) -> Response {
-    #[expect(clippy::cast_precision_loss, reason = "far fewer rows than 2^52")]
-    let number = |n: usize| n as f64;
     let due = scored.fates.iter().filter(|fate| fate.due().is_some()).count();
     let open: usize = scored.groups.iter().map(|group| group.open).sum();
     let mut metrics = BTreeMap::from(
-        [("published", number(scored.all.len())), ("due", number(due)), ("open", number(open))].map(|(n, v)| (n.to_owned(), v)),
+        [("published", count(scored.all.len())), ("due", count(due)), ("open", count(open))].map(|(n, v)| (n.to_owned(), v)),
     );
     for group in &scored.groups {
         let Some(all) = group.all() else { continue };

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::engine::judging::bootstrap::Interval;
 use crate::engine::judging::policy::{Acted, Decision, OfPolicy, OfSignal, Signal};
 use crate::engine::judging::text::aligned;
+use crate::engine::numbers::count;
 use crate::engine::past_forecasts::Prediction;
 use crate::engine::table_columns::{self, Values};
 use crate::engine::table_file;
@@ -139,17 +140,15 @@ fn rows(tried: &Tried) -> Result<RecordBatch, ArrowError> {
 }
 
 fn response(acted: &Acted) -> Response {
-    #[expect(clippy::cast_precision_loss, reason = "far fewer rows than 2^52")]
-    let number = |n: usize| n as f64;
     let mut metrics = BTreeMap::from([
-        ("trial/n".to_owned(), number(acted.n)),
+        ("trial/n".to_owned(), count(acted.n)),
         ("trial/effective_n".to_owned(), acted.effective_n),
-        ("trial/undecided".to_owned(), number(acted.undecided)),
+        ("trial/undecided".to_owned(), count(acted.undecided)),
     ]);
     for of in &acted.signals {
         let name = |figure: &str| format!("trial/{}/{figure}", of.signal.word());
-        metrics.insert(name("n"), number(of.n));
-        metrics.insert(name("apart"), number(of.apart));
+        metrics.insert(name("n"), count(of.n));
+        metrics.insert(name("apart"), count(of.apart));
         metrics.extend([("change", of.change), ("hit", of.hit)].into_iter().filter_map(|(figure, value)| Some((name(figure), value?))));
     }
     for of in &acted.policies {

@@ -13,6 +13,8 @@
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::numbers::count;
+
 /// The share of resamples outside the interval, on either side.
 const TAIL: f64 = 0.025;
 
@@ -75,8 +77,7 @@ impl Resamples {
     /// The interval of the mean of `values`, one a row.
     #[must_use]
     pub fn mean(&self, values: &[f64]) -> Option<Interval> {
-        #[expect(clippy::cast_precision_loss, reason = "far fewer rows than 2^52")]
-        let rows = self.rows as f64;
+        let rows = count(self.rows);
         percentiles(self.sums(values).into_iter().map(|sum| sum / rows).collect())
     }
 
@@ -111,8 +112,7 @@ fn percentiles(mut values: Vec<f64>) -> Option<Interval> {
 }
 
 fn percentile(sorted: &[f64], share: f64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "far fewer resamples than 2^52")]
-    let at = share * (sorted.len() - 1) as f64;
+    let at = share * count(sorted.len() - 1);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not below zero and at most the last index")]
     let (index, part) = (at.floor() as usize, at.fract());
     let next = sorted[(index + 1).min(sorted.len() - 1)];

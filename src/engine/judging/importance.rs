@@ -4,6 +4,7 @@
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
+use crate::engine::numbers::count;
 use crate::engine::table_columns::{Values, table};
 
 /// What moves a model of trees, in the order of its features.
@@ -36,8 +37,7 @@ pub struct Importance {
 #[must_use]
 pub fn summarise(model: &str, features: &[String], explanation: &Explanation) -> Vec<Importance> {
     let rows: Vec<&[f64]> = explanation.contributions.chunks_exact(features.len() + 1).collect();
-    #[expect(clippy::cast_precision_loss, reason = "far fewer rows than 2^52")]
-    let mean = |at: usize| rows.iter().map(|row| row[at].abs()).sum::<f64>() / rows.len().max(1) as f64;
+    let mean = |at: usize| rows.iter().map(|row| row[at].abs()).sum::<f64>() / count(rows.len().max(1));
     let shap: Vec<f64> = (0..features.len()).map(mean).collect();
     let share = |value: f64, all: &[f64]| if value == 0.0 { 0.0 } else { value / all.iter().sum::<f64>() };
     let one = |((feature, gain), value): ((&String, &f64), &f64)| Importance {
