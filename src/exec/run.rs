@@ -20,7 +20,7 @@ use crate::graph::build::NodeId;
 use crate::io::process::Children;
 use crate::model::action::Input;
 use crate::model::event::{Event, EventSink};
-use crate::model::result::ActionResult;
+use crate::model::result::{ActionResult, Cost};
 use crate::plan::explain;
 use crate::plan::key;
 use crate::plan::planner::{Made, Planner};
@@ -40,6 +40,8 @@ struct Run<'e, 'p, 'g> {
     executor: &'e Executor<'e>,
     planner: &'p mut Planner<'g>,
     observe: Observe<'p>,
+    /// What each step of the graph cost last.
+    past: Vec<Option<Cost>>,
     scheduler: Scheduler,
     pool: Pool,
     running: Running,
@@ -68,13 +70,15 @@ impl Executor<'_> {
     /// When the store itself fails; failures of steps are in the outcome.
     pub fn run(&self, planner: &mut Planner, observe: Observe, sink: &mut dyn EventSink) -> Result<Outcome, StoreError> {
         let graph = planner.graph();
-        let past_ms: Vec<Option<u64>> = graph.nodes.iter().map(|node| self.history(node).map(|c| c.wall_ms)).collect();
+        let past: Vec<Option<Cost>> = graph.nodes.iter().map(|node| self.history(node)).collect();
+        let past_ms: Vec<Option<u64>> = past.iter().map(|cost| cost.map(|c| c.wall_ms)).collect();
         let mut run = Run {
             executor: self,
             planner,
             observe,
             scheduler: Scheduler::new(graph, &past_ms),
             left: Left::new(past_ms, self.budget.cpus),
+            past,
             pool: Pool::new(self.budget),
             running: Running::default(),
             looked: clock::start(),
@@ -123,7 +127,7 @@ impl Run<'_, '_, '_> {
                 None if self.stopping => {}
                 None => {
                     let node = &self.planner.graph()[id];
-                    let need = memory::need(node, self.executor.history(node), Some(job.input_bytes()));
+                    let need = memory::need(node, self.past[id.index()], Some(job.input_bytes()));
                     self.scheduler.push(id, node.stanza.common.priority, need);
                     self.jobs.insert(id, job);
                 }
@@ -302,10 +306,9 @@ impl Run<'_, '_, '_> {
         // A result that cannot be read only makes the reason shorter.
         let last = self.executor.last.get(&job.target);
         let before = last.and_then(|b| self.executor.session.lookup(&b.key).ok().flatten());
-        let expected_ms = self.executor.history(node).map(|c| c.wall_ms);
         let why = explain::reason(before.as_ref().map(|r| &r.action), last.is_some(), &job.action);
-        let kind = node.stanza.kind.clone();
-        self.sink.event(&Event::Started { target: job.target.clone(), kind, key: job.key, why, expected_ms });
+        let (target, kind) = (job.target.clone(), node.stanza.kind.clone());
+        self.sink.event(&Event::Started { target, kind, key: job.key, why, expected_ms: self.past[id.index()].map(|c| c.wall_ms) });
     }
 
     fn ran(&mut self, id: NodeId, result: ActionResult) {
