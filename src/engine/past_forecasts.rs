@@ -62,7 +62,7 @@ pub struct OtherQuestion {
 /// When it did not, or its record cannot be read.
 pub fn same_question(folder: &Path, frame: &FrameRecord) -> Result<(), PastError> {
     let asked = backtest_file::read_record(folder)?.frame;
-    if asked.label.horizon == frame.label.horizon && asked.price == frame.price {
+    if asked.asks_the_same(frame) {
         return Ok(());
     }
     let told = |frame: &FrameRecord| format!("{}.{}, {} ahead", frame.price.table, frame.price.column, frame.label.horizon.in_words());

@@ -1,26 +1,21 @@
 //! Kind `backtest`: a model's learner, trained anew on every fold of a history, and its forecasts of what each fold had not seen. Invariant: no
 //! forecast comes from a training, or from a choice of rounds, that saw its outcome.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-
-use serde_json::json;
+use std::path::Path;
 
 use crate::engine::backtest_file::{self, ARTIFACT, BacktestFileError, Predictions};
 use crate::engine::folds::{self, Fold, FoldError};
 use crate::engine::frame_file::{self, FrameData, FrameFileError, Part, iso_date};
 use crate::engine::numbers::count;
 use crate::io::fs::{self, FsError};
-use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
-use crate::kinds::ensemble::slot;
 use crate::kinds::frame::FOLDS;
 use crate::kinds::kind::Kind;
-use crate::kinds::learner::{self, FRAME_SLOT, LearnError, Learner, Settings, mean_error, teach};
+use crate::kinds::learner::{FRAME_SLOT, LearnError, Learner, Settings, mean_error, teach};
 use crate::kinds::learners;
 use crate::kinds::request::{Request, Response, RunError};
-use crate::kinds::trained::{self, RECORD_FILE, TrainedError};
-use crate::kinds::training_stanza::{frame_part, predictors};
+use crate::kinds::trained::{self, TrainedError};
+use crate::kinds::training_stanza::{self, MODEL_SLOT};
 use crate::model::backtest::{BacktestRecord, FoldRecord};
 use crate::model::folds::Folds;
 use crate::model::recipe::{Declared, Stanza};
@@ -40,18 +35,8 @@ pub const KIND: Kind = Kind {
 };
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
-    let body = Body(stanza);
-    let model = body.target("model", learner::ARTIFACT)?;
-    let mut declared = Declared {
-        params: json!({}),
-        inputs: BTreeMap::from([(FRAME_SLOT.to_owned(), frame_part(body, context, FOLDS, "a backtest reads")?)]),
-        outputs: BTreeSet::from([ARTIFACT.to_owned()]),
-        ..Declared::default()
-    };
+    let mut declared = training_stanza::again(stanza, context, (FOLDS, "a backtest reads"), ARTIFACT)?;
     declared.engines.insert("parquet".to_owned());
-    declared.engines.extend(predictors(body, context, &model, "model")?);
-    declared.places.insert(slot(0), body.place("model"));
-    declared.inputs.insert(slot(0), model);
     Ok(declared)
 }
 
@@ -132,7 +117,7 @@ impl BacktestError {
 /// # Errors
 /// When the history cannot be cut, or a fold cannot be learnt from.
 pub fn run(request: &Request) -> Result<Response, RunError> {
-    let (history, model) = (request.input(FRAME_SLOT)?, request.input(&slot(0))?);
+    let (history, model) = (request.input(FRAME_SLOT)?, request.input(MODEL_SLOT)?);
     backtest(history, model, request.threads, &request.output(ARTIFACT)?).map_err(|error| error.as_failure())
 }
 
@@ -143,7 +128,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
 pub fn backtest(history: &Path, model: &Path, threads: u32, out: &Path) -> Result<Response, BacktestError> {
     let history = frame_file::read(history)?;
     let plan = history.record.folds.clone().ok_or(BacktestError::NotCut)?;
-    let model: ModelRecord = read_record(model)?;
+    let model = trained::read_record(model)?;
     let learner = learners::of(&model.kind).ok_or_else(|| BacktestError::Kind { kind: model.kind.clone() })?;
     let settings = settings(learner, &model, &plan, threads)?;
     let scratch = tempfile::tempdir().map_err(BacktestError::Scratch)?;
@@ -157,12 +142,6 @@ pub fn backtest(history: &Path, model: &Path, threads: u32, out: &Path) -> Resul
     let record = BacktestRecord { kind: model.kind, frame: history.record, params: settings.params, folds: records };
     backtest_file::write(out, &forecasts, &record)?;
     Ok(response)
-}
-
-fn read_record(folder: &Path) -> Result<ModelRecord, BacktestError> {
-    let path: PathBuf = folder.join(RECORD_FILE);
-    let record = serde_json::from_slice(&fs::read(&path)?);
-    Ok(record.map_err(|source| TrainedError::Record { path, source })?)
 }
 
 /// The model's parameters for a fold. Where folds have no rows for early stopping the model's own rounds are used, if they were chosen early enough.

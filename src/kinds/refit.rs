@@ -1,25 +1,18 @@
 //! Kind `refit`: a model trained again, as it was configured, on all outcomes known when the present period began. Invariant: it learns no setting
 //! anew; what was chosen on validation, the number of rounds above all, stays as it was chosen.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde_json::json;
-
 use crate::engine::frame_file::{self, FrameFileError};
-use crate::io::fs::{self, FsError};
-use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
-use crate::kinds::ensemble::slot;
 use crate::kinds::frame::REFIT;
 use crate::kinds::kind::Kind;
 use crate::kinds::learner::{ARTIFACT, FRAME_SLOT, LearnError, Settings, teach};
 use crate::kinds::learners;
 use crate::kinds::request::{Request, Response, RunError};
-use crate::kinds::trained::RECORD_FILE;
-use crate::kinds::training_stanza::{frame_part, predictors};
+use crate::kinds::trained::{self, TrainedError};
+use crate::kinds::training_stanza::{self, MODEL_SLOT};
 use crate::model::recipe::{Declared, Stanza};
-use crate::model::training::ModelRecord;
 use crate::syntax::shape::{Key, Want};
 
 /// Kind `refit`.
@@ -35,18 +28,7 @@ pub const KIND: Kind = Kind {
 };
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
-    let body = Body(stanza);
-    let model = body.target("model", ARTIFACT)?;
-    let mut declared = Declared {
-        params: json!({}),
-        inputs: BTreeMap::from([(FRAME_SLOT.to_owned(), frame_part(body, context, REFIT, "a refit learns from")?)]),
-        outputs: BTreeSet::from([ARTIFACT.to_owned()]),
-        ..Declared::default()
-    };
-    declared.engines.extend(predictors(body, context, &model, "model")?);
-    declared.places.insert(slot(0), body.place("model"));
-    declared.inputs.insert(slot(0), model);
-    Ok(declared)
+    training_stanza::again(stanza, context, (REFIT, "a refit learns from"), ARTIFACT)
 }
 
 /// Why nothing was trained.
@@ -57,10 +39,7 @@ pub enum RefitError {
     Frame(#[from] FrameFileError),
     /// The model cannot be read.
     #[error(transparent)]
-    Io(#[from] FsError),
-    /// The model's record is none.
-    #[error("{RECORD_FILE}: {0}")]
-    Record(#[from] serde_json::Error),
+    Model(#[from] TrainedError),
     /// The model is of a kind that is not trained on a frame by itself.
     #[error("{kind} models are not trained on rows of a frame")]
     Kind {
@@ -77,7 +56,7 @@ pub enum RefitError {
 /// # Errors
 /// When nothing was learnt.
 pub fn run(request: &Request) -> Result<Response, RunError> {
-    let (rows, model) = (request.input(FRAME_SLOT)?, request.input(&slot(0))?);
+    let (rows, model) = (request.input(FRAME_SLOT)?, request.input(MODEL_SLOT)?);
     refit(rows, model, request.threads, &request.output(ARTIFACT)?).map_err(|error| match error {
         RefitError::Learn(error) => error.as_failure(),
         RefitError::Kind { .. } => RunError::invalid(&error).hint("refit its members, and make an ensemble of those"),
@@ -91,7 +70,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
 /// When nothing was learnt.
 pub fn refit(rows: &Path, model: &Path, threads: u32, out: &Path) -> Result<Response, RefitError> {
     let rows = frame_file::read(rows)?;
-    let model: ModelRecord = serde_json::from_slice(&fs::read(&model.join(RECORD_FILE))?)?;
+    let model = trained::read_record(model)?;
     let learner = learners::of(&model.kind).ok_or_else(|| RefitError::Kind { kind: model.kind.clone() })?;
     let mut params = model.params;
     if let Some(rounds) = model.rounds {

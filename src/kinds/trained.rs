@@ -110,9 +110,7 @@ enum Form {
 /// # Errors
 /// When the folder holds no model that can be read.
 pub fn read(folder: &Path) -> Result<TrainedModel, TrainedError> {
-    let path = folder.join(RECORD_FILE);
-    let bytes = fs::read(&path)?;
-    let record: ModelRecord = serde_json::from_slice(&bytes).map_err(|source| TrainedError::Record { path: path.clone(), source })?;
+    let record = read_record(folder)?;
     let form = match record.kind.as_str() {
         "naive" => Form::Naive,
         "lightgbm" => Form::LightGbm(read_lightgbm(&folder.join(LIGHTGBM_FILE), &record)?),
@@ -120,9 +118,17 @@ pub fn read(folder: &Path) -> Result<TrainedModel, TrainedError> {
         "ridge" | "elastic_net" => Form::Linear(read_linear(&folder.join(LINEAR_FILE), &record)?),
         "seasonal_naive" | "drift" | "ar" | "exponential_smoothing" | "garch" => Form::Series(read_json(&folder.join(SERIES_FILE))?),
         "ensemble" => Form::Ensemble(read_members(folder, &record)?),
-        other => return Err(TrainedError::Kind { path, kind: other.to_owned() }),
+        other => return Err(TrainedError::Kind { path: folder.join(RECORD_FILE), kind: other.to_owned() }),
     };
     Ok(TrainedModel { record, form })
+}
+
+/// Reads what the model in `folder` says of itself, and not the model.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_record(folder: &Path) -> Result<ModelRecord, TrainedError> {
+    read_json(&folder.join(RECORD_FILE))
 }
 
 fn read_lightgbm(path: &Path, record: &ModelRecord) -> Result<lightgbm::Model, TrainedError> {
@@ -227,10 +233,10 @@ impl TrainedModel {
     /// Refuses a frame that asks for another horizon or price.
     fn check(&self, frame: &FrameData) -> Result<(), TrainedError> {
         let (mine, theirs) = (&self.record.frame, &frame.record);
-        if mine.label.horizon == theirs.label.horizon && mine.price == theirs.price {
+        if mine.asks_the_same(theirs) {
             return Ok(());
         }
-        Err(TrainedError::OtherQuestion { model: question(&self.record.frame), frame: question(theirs) })
+        Err(TrainedError::OtherQuestion { model: question(mine), frame: question(theirs) })
     }
 }
 

@@ -15,6 +15,9 @@ use crate::syntax::shape::{Key, Want};
 /// The key that names the frame.
 pub const FRAME_KEY: Key = Key::required("frame", Want::Target, "The frame to learn from.");
 
+/// The slot of the model whose learner is trained again.
+pub const MODEL_SLOT: &str = "model:0";
+
 /// The kinds that make models.
 pub const MODEL_KINDS: [&str; 12] = [
     "naive",
@@ -55,10 +58,26 @@ pub fn boosted(
     library: &str,
     complete: impl FnOnce(&Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError>,
 ) -> Result<Declared, KindError> {
-    let body = Body(stanza);
-    let params = complete(body.table("params").unwrap_or(&Map::new())).map_err(|error| refused(body, &error))?;
-    let declared = declared(body, context, &Settings { params, threads: stanza.common.threads })?;
+    let declared = with_params(Body(stanza), context, complete)?;
     Ok(Declared { engines: BTreeSet::from([library.to_owned()]), ..declared })
+}
+
+/// What a stanza asks for that trains a model's learner again, on the artifact `part` of a frame; `use_` says what it does with that.
+///
+/// # Errors
+/// When it names no such frame, or no model.
+pub fn again(stanza: &Stanza, context: &DeclareContext, (part, use_): (&str, &str), output: &str) -> Result<Declared, KindError> {
+    let body = Body(stanza);
+    let model = body.target("model", ARTIFACT)?;
+    let frame = frame_part(body, context, part, use_)?;
+    Ok(Declared {
+        params: json!({}),
+        engines: predictors(body, context, &model, "model")?.into_iter().collect(),
+        places: BTreeMap::from([(MODEL_SLOT.to_owned(), body.place("model"))]),
+        inputs: BTreeMap::from([(FRAME_SLOT.to_owned(), frame), (MODEL_SLOT.to_owned(), model)]),
+        outputs: BTreeSet::from([output.to_owned()]),
+        ..Declared::default()
+    })
 }
 
 /// The `fit` artifact of the frame that the stanza names.

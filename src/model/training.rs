@@ -28,6 +28,14 @@ pub struct FrameRecord {
     pub folds: Option<Folds>,
 }
 
+impl FrameRecord {
+    /// Whether both ask for the same price at the same horizon.
+    #[must_use]
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        self.label.horizon == other.label.horizon && self.price == other.price
+    }
+}
+
 /// What a frame's label is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
