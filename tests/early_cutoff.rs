@@ -221,6 +221,7 @@ fn snapshot(change: &str, table: &str, recipes: &str) -> Option<(TestSpace, impl
 const CLOSES: &str = r#"
 [table."m.closes"]
 key = ["time", "symbol"]
+available_after = "0 days"
 [sql."m.daily"]
 query = "SELECT DATE(time) AS date, AVG(close) AS price FROM m.closes WHERE symbol = 'ZL' GROUP BY 1"
 [sql."m.features"]
@@ -257,6 +258,7 @@ fn history_before_the_split_reaches_the_frame_and_trains_nothing() {
 fn columns_added_to_a_real_table_reach_what_reads_all_of_it_and_train_nothing() {
     let recipes = r#"
 [table."m.training"]
+available_after = "0 days"
 [sql."m.days"]
 query = "SELECT date FROM m.training"
 [frame."frame/1w"]

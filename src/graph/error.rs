@@ -1,6 +1,7 @@
 //! Owns what can be wrong with a graph of targets. Invariant: every error that a recipe caused has the place that caused it.
 
 use crate::base::name::{TargetName, is_table_name};
+use crate::graph::unknowable::Unknowable;
 use crate::model::recipe::Place;
 
 /// Why there is no graph, or no part of it for what was asked.
@@ -76,6 +77,14 @@ pub enum GraphError {
         /// The known names most like it.
         nearest: Vec<String>,
     },
+    /// Something that a frame may not learn from.
+    #[error("{what}")]
+    Unknowable {
+        /// What, and which frame.
+        what: Box<Unknowable>,
+        /// Where it stands.
+        place: Place,
+    },
     /// A name or glob that was asked for and matches no target.
     #[error("no target matches '{pattern}'")]
     NoMatch {
@@ -105,7 +114,8 @@ impl GraphError {
             | Self::UnknownArtifact { place, .. }
             | Self::WhichArtifact { place, .. }
             | Self::Cycle { place, .. }
-            | Self::UnknownTarget { place, .. } => Some(place),
+            | Self::UnknownTarget { place, .. }
+            | Self::Unknowable { place, .. } => Some(place),
             Self::NoMatch { .. } | Self::BadGlob { .. } => None,
         }
     }
@@ -137,6 +147,7 @@ impl GraphError {
                 [] => None,
                 names => Some(format!("did you mean {}?", names.iter().map(|n| format!("'{n}'")).collect::<Vec<_>>().join(" or "))),
             },
+            Self::Unknowable { what, .. } => Some(what.hint()),
             Self::Cycle { .. } | Self::BadGlob { .. } => None,
         }
     }

@@ -3,5 +3,7 @@
 pub mod build;
 pub mod error;
 pub mod expand;
+pub mod learning;
 pub mod select;
 pub mod topo;
+pub mod unknowable;

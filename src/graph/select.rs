@@ -4,6 +4,7 @@ use globset::GlobBuilder;
 
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::graph::error::GraphError;
+use crate::graph::learning;
 
 /// Targets that were asked for, with what they need.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,6 +31,7 @@ pub fn select(graph: &TargetGraph, patterns: &[String]) -> Result<Selection, Vec
     let roots: Vec<NodeId> = graph.ids().filter(|id| chosen[id.index()]).collect();
     let closure = closure(graph, &roots);
     errors.extend(closure.iter().flat_map(|id| missing(graph, *id)));
+    errors.extend(learning::refusals(graph, &closure));
     if errors.is_empty() { Ok(Selection { roots, closure }) } else { Err(errors) }
 }
 

@@ -141,6 +141,7 @@ fn declare(stanza: &Stanza, _: &DeclareContext) -> Result<Declared, KindError> {
             ("price".to_owned(), body.target("price.table", "table")?),
         ]),
         places: BTreeMap::from([("price".to_owned(), body.place("price.table"))]),
+        learns: BTreeMap::from([("features".to_owned(), spec.date)]),
         outputs,
         engines: BTreeSet::from(["parquet".to_owned()]),
         ..Declared::default()

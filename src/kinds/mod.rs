@@ -1,6 +1,7 @@
 //! Floor 4: one file per recipe kind: what it may say, what it declares, how it runs. Kinds never see the store.
 
 pub mod ar;
+pub mod availability;
 pub mod backtest;
 pub mod body;
 pub mod checks;

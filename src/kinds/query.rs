@@ -15,7 +15,7 @@ use crate::engine::table_file::{self, TableFileError};
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::request::{Request, Response, RunError};
-use crate::model::recipe::{Declared, Place, Source};
+use crate::model::recipe::{Declared, Place, Source, TABLE_SLOT};
 use crate::syntax::duck::translate::translate;
 use crate::syntax::sql::error::SqlError;
 use crate::syntax::sql::read::{Sql, read};
@@ -25,9 +25,6 @@ pub const ARTIFACT: &str = "table";
 
 /// The key by which rows are sorted where a stanza names none and the table has it.
 const DEFAULT_KEY: &str = "date";
-
-/// Before a table's name in a slot.
-const SLOT: &str = "table:";
 
 /// Why a query gave no rows to keep.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +76,7 @@ pub fn declare(body: Body, text: &str, at: &dyn Fn(Range<usize>) -> Place, conte
     for (name, span) in &query.tables {
         let place = at(span.clone());
         let name = name.parse().map_err(|error| KindError::new(place.clone(), format!("{error}")))?;
-        let slot = format!("{SLOT}{name}");
+        let slot = format!("{TABLE_SLOT}{name}");
         declared.places.insert(slot.clone(), place);
         declared.inputs.insert(slot, Source::Target { name, artifact: ARTIFACT.to_owned() });
     }
@@ -126,7 +123,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
     let tables: BTreeMap<String, PathBuf> = request
         .inputs
         .iter()
-        .filter_map(|(slot, folder)| Some((slot.strip_prefix(SLOT)?.to_owned(), folder.join(table_file::FILE_NAME))))
+        .filter_map(|(slot, folder)| Some((slot.strip_prefix(TABLE_SLOT)?.to_owned(), folder.join(table_file::FILE_NAME))))
         .collect();
     let rows = rows(query, &params, &tables).map_err(|error| failure(&error))?;
     keep(request, &rows, "the query's result")
@@ -169,7 +166,7 @@ pub fn failure(error: &QueryError) -> RunError {
 pub fn keep(request: &Request, rows: &RecordBatch, what: &str) -> Result<Response, RunError> {
     if rows.num_rows() == 0 {
         let empty = TableError::Empty { what: what.to_owned() };
-        let read = request.inputs.keys().find_map(|slot| slot.strip_prefix(SLOT));
+        let read = request.inputs.keys().find_map(|slot| slot.strip_prefix(TABLE_SLOT));
         return Err(RunError::refused(&empty).hint(match read {
             Some(table) => format!("look at what it reads: cbi cat {table}"),
             None => "look at what it reads".to_owned(),

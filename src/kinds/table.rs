@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::base::name::{is_table_name, nearest};
 use crate::engine::table_import::{self, ImportError, TYPES, Wanted};
 use crate::engine::warehouse;
+use crate::kinds::availability;
 use crate::kinds::body::Body;
 use crate::kinds::checks;
 use crate::kinds::context::{DeclareContext, KindError};
@@ -36,6 +37,8 @@ pub const KIND: Kind = Kind {
         ),
         Key::optional("columns", Want::List(&Want::Text, true), "Keep only these columns; all where it is not said."),
         Key::optional("types", Want::Map(&Want::Text), "Types of columns; a CSV column that is not listed is `STRING`."),
+        availability::KEY,
+        availability::DATES,
         checks::KEY,
     ],
     declare,
@@ -55,7 +58,7 @@ struct Spec {
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
     let body = Body(stanza);
     if let Some(text) = body.text("query") {
-        if let Some(key) = ["from", "columns", "types"].into_iter().find(|key| body.value(key).is_some()) {
+        if let Some(key) = ["from", "columns", "types", "available_after", "dates"].into_iter().find(|key| body.value(key).is_some()) {
             return Err(body.key_error(key, format!("'{key}' and 'query' do not go together; let the query say it")));
         }
         let mut declared = query::declare(body, text, &|_| body.place("query"), context)?;
@@ -77,6 +80,7 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
         places: BTreeMap::from([(SLOT.to_owned(), body.place("from"))]),
         outputs: BTreeSet::from([ARTIFACT.to_owned()]),
         engines: engines.iter().map(|&engine| engine.to_owned()).collect(),
+        available: availability::declare(body, &columns)?,
         ..Declared::default()
     };
     checks::declare(body, "warn", &columns, &mut declared)?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::base::name::TargetName;
+use crate::model::available::Available;
 
 /// A place in a text file, for errors with file, line and caret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -100,6 +101,9 @@ pub enum Source {
     File(String),
 }
 
+/// Slots of the tables that a query reads begin so; the table's name follows.
+pub const TABLE_SLOT: &str = "table:";
+
 /// What a stanza asks for: a pure function of the stanza and of the text files it names.
 #[derive(Debug, Clone, Default)]
 pub struct Declared {
@@ -111,6 +115,10 @@ pub struct Declared {
     pub places: BTreeMap<String, Place>,
     /// Where the text stands that it runs, if it runs one: a query.
     pub text: Option<Place>,
+    /// When the rows of the table it takes from the warehouse are known, where that is said.
+    pub available: Option<Available>,
+    /// Slots with tables that it learns from: of each the column whose date is the day on which its row must have been known.
+    pub learns: BTreeMap<String, String>,
     /// Names of the artifacts it makes.
     pub outputs: BTreeSet<String>,
     /// Engines whose identity is part of the key: `duckdb`, `lightgbm`, `xgboost`, `parquet`.

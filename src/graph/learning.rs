@@ -1,0 +1,86 @@
+//! Owns what stands under a frame. Invariant: whatever a frame learns from comes through queries from tables that say when their rows are known, and
+//! is joined by the date that those rows carry.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::graph::build::{IMPLICIT_KIND, Node, NodeId, TargetGraph};
+use crate::graph::error::GraphError;
+use crate::graph::unknowable::{Learners, Unknowable};
+use crate::model::available::Lag;
+use crate::model::recipe::{Source, TABLE_SLOT};
+
+/// The column that holds the date of a table which names no key.
+const DEFAULT_KEY: &str = "date";
+
+/// Everything among `chosen` that a frame would learn from and that nobody could have known, as far as the recipes show it.
+#[must_use]
+pub fn refusals(graph: &TargetGraph, chosen: &[NodeId]) -> Vec<GraphError> {
+    let mut under: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for frame in chosen.iter().copied().filter(|id| !graph[*id].declared.learns.is_empty()) {
+        errors.extend(joined(graph, frame));
+        beneath(graph, frame).into_iter().for_each(|id| under.entry(id).or_default().push(frame));
+    }
+    for (id, frames) in under {
+        errors.extend(refusal(graph, &graph[id], &frames));
+    }
+    errors
+}
+
+/// The targets whose rows reach this one as something to learn from: empty for all that is no frame.
+#[must_use]
+pub fn beneath(graph: &TargetGraph, frame: NodeId) -> BTreeSet<NodeId> {
+    let mut met = BTreeSet::new();
+    let mut left: Vec<NodeId> = graph[frame].declared.learns.keys().filter_map(|slot| feeds(graph, &graph[frame], slot)).collect();
+    while let Some(id) = left.pop() {
+        if met.insert(id) {
+            let slots = graph[id].declared.inputs.keys().filter(|slot| slot.starts_with(TABLE_SLOT));
+            left.extend(slots.filter_map(|slot| feeds(graph, &graph[id], slot)));
+        }
+    }
+    met
+}
+
+/// The target whose table comes in by a slot.
+fn feeds(graph: &TargetGraph, node: &Node, slot: &str) -> Option<NodeId> {
+    match node.declared.inputs.get(slot)? {
+        Source::Target { name, .. } => graph.find(name.as_str()),
+        _ => None,
+    }
+}
+
+/// The columns that a target's rows are sorted by first.
+fn key_of(node: &Node) -> Vec<&str> {
+    let named = node.declared.params["key"].as_array();
+    named.map_or_else(|| vec![DEFAULT_KEY], |key| key.iter().filter_map(serde_json::Value::as_str).collect())
+}
+
+/// What is wrong with how a frame joins the tables that it learns from.
+fn joined(graph: &TargetGraph, frame: NodeId) -> Vec<GraphError> {
+    let mut errors = Vec::new();
+    for (slot, date) in &graph[frame].declared.learns {
+        let Some(table) = feeds(graph, &graph[frame], slot).map(|id| &graph[id]).filter(|table| !table.refused) else { continue };
+        let about = |what: Unknowable| GraphError::Unknowable { place: graph[frame].stanza.place.clone(), what: Box::new(what) };
+        let (frame, table_name) = (graph[frame].name().clone(), table.name().clone());
+        if key_of(table).first() != Some(&date.as_str()) {
+            errors.push(about(Unknowable::OtherDate { frame, table: table_name, date: date.clone() }));
+        } else if let Some(Lag::Days(days @ 1..)) = table.declared.available.as_ref().map(|known| known.after) {
+            errors.push(about(Unknowable::NotYet { frame, table: table_name, days }));
+        }
+    }
+    errors
+}
+
+/// What is wrong with a target that frames learn from.
+fn refusal(graph: &TargetGraph, node: &Node, frames: &[NodeId]) -> Vec<GraphError> {
+    let learners = || Learners { first: graph[frames[0]].name().clone(), others: frames.len() - 1 };
+    let at_stanza = |what: Unknowable| vec![GraphError::Unknowable { place: node.stanza.place.clone(), what: Box::new(what) }];
+    let target = node.name().clone();
+    if node.refused || node.declared.text.is_some() || node.declared.available.is_some() {
+        Vec::new()
+    } else if node.stanza.kind == IMPLICIT_KIND {
+        at_stanza(Unknowable::NoLag { table: target, learners: learners(), implicit: node.implicit })
+    } else {
+        at_stanza(Unknowable::OtherKind { target, kind: node.stanza.kind.clone(), learners: learners() })
+    }
+}
