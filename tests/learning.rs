@@ -10,6 +10,8 @@ use cbi::kinds::context::DeclareContext;
 use cbi::kinds::registry;
 use cbi::syntax::lets::Lets;
 use cbi::syntax::recipe::parse;
+use cbi::syntax::sql::lookahead::lookahead;
+use cbi::syntax::sql::read::read;
 
 const FRAME: &str = "
 [frame.\"frame/x\"]
@@ -20,6 +22,8 @@ horizon = { rows = 5 }
 split = { train = [2000-01-01, 2001-01-01], valid = [2001-02-01, 2002-01-01], test = [2002-02-01] }
 ";
 
+const AHEAD: &str = "SELECT date, LEAD(price, 5) OVER (ORDER BY date) AS x\nFROM m.raw";
+
 /// The graph of a recipe over the warehouse tables `m.raw` and `m.slow`.
 fn graph(text: &str) -> TargetGraph {
     let (recipe, mut errors) = parse("recipes/a.toml", text);
@@ -28,7 +32,7 @@ fn graph(text: &str) -> TargetGraph {
     assert_eq!(errors, []);
     let kinds: BTreeMap<String, String> = stanzas.iter().map(|s| (s.name.to_string(), s.kind.clone())).collect();
     let context = DeclareContext {
-        text: &|_| Err("no such file".into()),
+        text: &|_| Ok(AHEAD.into()),
         files: &|_| Vec::new(),
         env: &|_| None,
         kind_of: &|name| kinds.get(name).cloned(),
@@ -121,4 +125,28 @@ fn what_no_query_made_and_no_warehouse_holds_is_nothing_to_learn_from() {
     let table = "[table.\"m.raw\"]\navailable_after = \"0 days\"\n";
     let refused = messages(&format!("{table}{text}{other}{FRAME}"), "frame/x");
     assert_eq!(refused, ["'m.features', which 'frame/x' would learn from, is made by a signal: nobody can test what was known when"]);
+}
+
+#[test]
+fn a_query_that_looks_ahead_is_refused_at_the_function_when_a_frame_stands_on_it_and_else_it_is_not() {
+    let chain = "[table.\"m.raw\"]\navailable_after = \"0 days\"\n[sql.\"m.ahead\"]\nfile = \"sql/ahead.sql\"\n\
+                 [sql.\"m.features\"]\nquery = \"SELECT * FROM m.ahead\"\n";
+    let graph = graph(&format!("{chain}{FRAME}"));
+    let errors = select(&graph, &["frame/x".to_owned()]).err().unwrap_or_default();
+    let [error] = errors.as_slice() else { panic!("{errors:?}") };
+    assert_eq!(error.to_string(), "'m.ahead', which 'frame/x' would learn from, looks ahead: LEAD reads a later row");
+    let place = error.place().expect("a place");
+    assert_eq!((&*place.file, &AHEAD[place.span.clone()]), ("sql/ahead.sql", "LEAD"));
+    assert!(error.hint().expect("a hint").starts_with("LAG(x, n) OVER (ORDER BY date)"));
+    assert!(select(&graph, &["m.features".to_owned()]).is_ok(), "a report may look both ways");
+}
+
+#[test]
+fn the_queries_that_come_with_the_repository_do_not_look_ahead() {
+    for folder in ["sql/wti", "sql/zl"] {
+        for entry in std::fs::read_dir(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).expect("a folder") {
+            let text = std::fs::read_to_string(entry.expect("a file").path()).expect("a query");
+            assert_eq!(lookahead(&read(&text).expect("a query").query), []);
+        }
+    }
 }

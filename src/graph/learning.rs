@@ -7,7 +7,7 @@ use crate::graph::build::{IMPLICIT_KIND, Node, NodeId, TargetGraph};
 use crate::graph::error::GraphError;
 use crate::graph::unknowable::{Learners, Unknowable};
 use crate::model::available::Lag;
-use crate::model::recipe::{Source, TABLE_SLOT};
+use crate::model::recipe::{Ahead, Source, TABLE_SLOT};
 
 /// The column that holds the date of a table which names no key.
 const DEFAULT_KEY: &str = "date";
@@ -76,7 +76,13 @@ fn refusal(graph: &TargetGraph, node: &Node, frames: &[NodeId]) -> Vec<GraphErro
     let learners = || Learners { first: graph[frames[0]].name().clone(), others: frames.len() - 1 };
     let at_stanza = |what: Unknowable| vec![GraphError::Unknowable { place: node.stanza.place.clone(), what: Box::new(what) }];
     let target = node.name().clone();
-    if node.refused || node.declared.text.is_some() || node.declared.available.is_some() {
+    if node.declared.text.is_some() {
+        let about = |ahead: &Ahead| {
+            let what = Unknowable::LooksAhead { target: target.clone(), how: ahead.how.clone(), hint: ahead.hint, learners: learners() };
+            GraphError::Unknowable { place: ahead.place.clone(), what: Box::new(what) }
+        };
+        node.declared.ahead.iter().map(about).collect()
+    } else if node.refused || node.declared.available.is_some() {
         Vec::new()
     } else if node.stanza.kind == IMPLICIT_KIND {
         at_stanza(Unknowable::NoLag { table: target, learners: learners(), implicit: node.implicit })

@@ -56,6 +56,18 @@ pub enum Unknowable {
         /// The frame's column of dates.
         date: String,
     },
+    /// A query that reads later rows.
+    #[error("'{target}', which {learners} would learn from, looks ahead: {how}")]
+    LooksAhead {
+        /// The query's target.
+        target: TargetName,
+        /// How.
+        how: String,
+        /// What to write instead.
+        hint: &'static str,
+        /// Who would learn from it.
+        learners: Learners,
+    },
     /// A table that comes from neither a query nor the warehouse.
     #[error("'{target}', which {learners} would learn from, is made by a {kind}: nobody can test what was known when")]
     OtherKind {
@@ -80,6 +92,7 @@ impl Unknowable {
                 format!("let a query put the rows of '{table}' on the days from which they are known, and learn from that")
             }
             Self::OtherDate { date, .. } => format!("add to the table's stanza: key = [\"{date}\"]"),
+            Self::LooksAhead { hint, .. } => (*hint).to_owned(),
             Self::OtherKind { .. } => "features come from 'sql' targets, and those from tables of the warehouse".to_owned(),
         }
     }

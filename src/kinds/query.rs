@@ -15,9 +15,10 @@ use crate::engine::table_file::{self, TableFileError};
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::request::{Request, Response, RunError};
-use crate::model::recipe::{Declared, Place, Source, TABLE_SLOT};
+use crate::model::recipe::{Ahead, Declared, Place, Source, TABLE_SLOT};
 use crate::syntax::duck::translate::translate;
 use crate::syntax::sql::error::SqlError;
+use crate::syntax::sql::lookahead::lookahead;
 use crate::syntax::sql::read::{Sql, read};
 
 /// The artifact that holds a table.
@@ -69,6 +70,10 @@ pub fn declare(body: Body, text: &str, at: &dyn Fn(Range<usize>) -> Place, conte
     let mut declared = Declared {
         params: json!({ "query": query.canonical, "params": params, "key": body.value("key") }),
         text: Some(at(0..text.len())),
+        ahead: lookahead(&query.query)
+            .into_iter()
+            .map(|ahead| Ahead { place: at(ahead.span), how: ahead.how.to_string(), hint: ahead.how.hint() })
+            .collect(),
         outputs: [ARTIFACT.to_owned()].into(),
         engines: ["duckdb", "parquet"].map(str::to_owned).into(),
         ..Declared::default()

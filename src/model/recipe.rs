@@ -101,6 +101,17 @@ pub enum Source {
     File(String),
 }
 
+/// A place at which a query reads later rows: nothing wrong with it, as long as nobody learns from what it gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ahead {
+    /// Where.
+    pub place: Place,
+    /// How, in words.
+    pub how: String,
+    /// What to write instead.
+    pub hint: &'static str,
+}
+
 /// Slots of the tables that a query reads begin so; the table's name follows.
 pub const TABLE_SLOT: &str = "table:";
 
@@ -115,6 +126,8 @@ pub struct Declared {
     pub places: BTreeMap<String, Place>,
     /// Where the text stands that it runs, if it runs one: a query.
     pub text: Option<Place>,
+    /// Where its query can be seen to read later rows.
+    pub ahead: Vec<Ahead>,
     /// When the rows of the table it takes from the warehouse are known, where that is said.
     pub available: Option<Available>,
     /// Slots with tables that it learns from: of each the column whose date is the day on which its row must have been known.

@@ -4,6 +4,7 @@ pub mod ast;
 pub mod error;
 pub mod lex;
 mod literal;
+pub mod lookahead;
 mod parse;
 mod parse_call;
 mod parse_expr;

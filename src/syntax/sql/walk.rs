@@ -26,6 +26,12 @@ pub trait Visit {
     /// The `WITH` query at `index` was visited and is known from here on.
     fn named(&mut self, _query: &Query, _index: usize) {}
 
+    /// A `SELECT` begins.
+    fn select(&mut self, _select: &Select) {}
+
+    /// A `SELECT` ends.
+    fn leave_select(&mut self) {}
+
     /// A query ends.
     fn leave(&mut self, _query: &Query) {}
 }
@@ -67,6 +73,7 @@ fn body(body: &Body, visit: &mut dyn Visit) -> Done {
 /// # Errors
 /// The visitor's first.
 pub fn select(select: &Select, visit: &mut dyn Visit) -> Done {
+    visit.select(select);
     if let Some(from) = &select.from {
         relation(from, visit)?;
     }
@@ -80,7 +87,9 @@ pub fn select(select: &Select, visit: &mut dyn Visit) -> Done {
     if let Some(GroupBy::Keys(keys) | GroupBy::Rollup(keys)) = &select.group_by {
         each(keys, visit)?;
     }
-    select.windows.iter().try_for_each(|(_, w)| window(w, visit))
+    select.windows.iter().try_for_each(|(_, w)| window(w, visit))?;
+    visit.leave_select();
+    Ok(())
 }
 
 fn relation(relation: &Relation, visit: &mut dyn Visit) -> Done {
