@@ -223,6 +223,10 @@ fn weights_that_make_no_mean_are_refused_before_anything_runs() {
     assert_eq!(refusal(json!([1, -1])), "a weight is 0 or more, not -1");
     assert_eq!(refusal(json!([0, 0])), "the weights add up to nothing");
     assert!(refusal(json!("best")).contains("\"inverse_error\""));
+    let body = json!({"frame": "frame/x", "models": ["m/1", "m/2"], "weights": "inverse_error", "alpha": 2});
+    let error = &declare("ensemble", 1, &body).unwrap_err()[0];
+    assert_eq!(error.message, "'alpha' is the penalty of 'stacked' weights, and these are others");
+    assert_eq!(&*error.place.file, "recipes/x.toml");
 }
 
 #[test]

@@ -93,6 +93,10 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
         return Err(body.error("backtests", format!("there are {} backtests for {} models", backtests.len(), models.len())));
     }
     let spec = Spec { models: models.len(), weights: weights(body, models.len())?, backtests: !backtests.is_empty() };
+    if body.value("alpha").is_some() && !matches!(spec.weights, Weights::Stacked(_)) {
+        let error = body.key_error("alpha", "'alpha' is the penalty of 'stacked' weights, and these are others");
+        return Err(error.hint("weights = \"stacked\", or leave 'alpha' out"));
+    }
     if matches!(spec.weights, Weights::Stacked(_)) && !spec.backtests {
         let error = body.error("weights", "'stacked' weights are earned on out-of-sample forecasts, and there are no 'backtests'");
         return Err(error.hint("backtests = [\"backtest/…\", …], one for each model"));
