@@ -10,13 +10,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use cbi::base::diagnostic::ExitCode;
 use cbi::engine::frame_file;
 use cbi::engine::gbdt::vocabulary::lightgbm::LIGHTGBM;
 use cbi::engine::gbdt::vocabulary::xgboost::XGBOOST;
 use cbi::engine::parameters::Form;
 use cbi::kinds::trained;
 use cbi::model::training::LabelKind;
-use crude_oil::{train, write_fit};
+use crude_oil::{declare, run, train, write_fit};
 use python::{python, succeed};
 use serde_json::{Value, json};
 
@@ -28,6 +29,13 @@ struct Case {
 
 fn case(label: LabelKind, weight: bool, params: Value) -> Case {
     Case { label, weight, params }
+}
+
+/// The features that the parameters say are categories, sorted.
+fn categories(params: &Value) -> Vec<String> {
+    let listed = params["categorical_feature"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let typed = params["feature_types"].as_object().into_iter().flatten().filter(|(_, of)| **of == "c").map(|(name, _)| name.as_str());
+    listed.chain(typed).map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Trains each case through cbi and asks the vendor's package.
@@ -57,6 +65,7 @@ fn judged(kind: &str, cases: &[Case], tolerance: f64) {
         assert_eq!(verdict["same_trees"], true, "{what}");
         let record: Value = serde_json::from_slice(&fs::read(model.join("model.json")).unwrap()).unwrap();
         assert_eq!(verdict["rounds"], record["rounds"], "{what}");
+        assert_eq!(verdict["categorical"], json!(categories(&case.params)), "features split by sets of their values: {what}");
     }
 }
 
@@ -81,6 +90,30 @@ fn lightgbm_reads_our_model_predicts_the_same_and_trains_the_same() {
             json!({"objective": "quantile", "alpha": 0.9, "num_iterations": 80, "max_bin": 63, "categorical_feature": ["month", "weekday"]}),
         ),
         case(LabelKind::LogReturn, false, json!({"num_iterations": 100, "extra_trees": true, "path_smooth": 1.5, "linear_tree": true})),
+        case(
+            LabelKind::LogReturn,
+            true,
+            json!({"data_sample_strategy": "goss", "top_rate": 0.3, "other_rate": 0.2, "metric": "l2", "num_iterations": 300,
+                   "early_stopping_round": 20, "learning_rate": 0.05, "max_depth": 5, "min_data_in_leaf": 100, "feature_fraction": 0.7}),
+        ),
+        case(
+            LabelKind::LogReturn,
+            false,
+            json!({"objective": "huber", "alpha": 0.05, "metric": "l1", "num_iterations": 300, "early_stopping_round": 20,
+                   "feature_fraction_bynode": 0.6, "min_gain_to_split": 1e-4, "lambda_l1": 0.1}),
+        ),
+        case(
+            LabelKind::Level,
+            true,
+            json!({"boosting": "rf", "bagging_fraction": 0.6, "bagging_freq": 1, "num_iterations": 40, "max_cat_to_onehot": 1,
+                   "cat_smooth": 1, "cat_l2": 1, "min_data_per_group": 10, "categorical_feature": ["month"]}),
+        ),
+        case(
+            LabelKind::LogReturn,
+            false,
+            json!({"num_iterations": 80, "monotone_constraints": {"ret_21": 1, "vol_21": -1}, "monotone_constraints_method": "advanced",
+                   "monotone_penalty": 0.5, "interaction_constraints": [["ret_21", "vol_21", "month"], ["ma_5", "ret_5"]]}),
+        ),
     ];
     judged("lightgbm", &cases, 1e-12);
 }
@@ -108,8 +141,96 @@ fn xgboost_reads_our_model_predicts_the_same_and_trains_the_same() {
             false,
             json!({"num_boost_round": 50, "booster": "gblinear", "updater": "coord_descent", "base_score": 0.1}),
         ),
+        case(
+            LabelKind::LogReturn,
+            true,
+            json!({"objective": "reg:pseudohubererror", "huber_slope": 0.05, "eval_metric": "mphe", "num_boost_round": 200,
+                   "early_stopping_rounds": 20, "grow_policy": "lossguide", "max_leaves": 15, "max_depth": 0, "colsample_bylevel": 0.7,
+                   "colsample_bynode": 0.8, "gamma": 1e-4, "alpha": 0.1}),
+        ),
+        case(
+            LabelKind::Level,
+            false,
+            json!({"num_boost_round": 60, "tree_method": "approx", "num_parallel_tree": 2, "subsample": 0.8, "max_cat_to_onehot": 3,
+                   "max_cat_threshold": 8, "feature_types": {"month": "c", "weekday": "c"}}),
+        ),
+        case(
+            LabelKind::Level,
+            true,
+            json!({"num_boost_round": 60, "eta": 0.1, "feature_types": {"month": "c"}, "max_cat_to_onehot": 1,
+                   "monotone_constraints": {"ret_21": 1, "vol_21": -1}, "interaction_constraints": [["ret_21", "vol_21", "month"], ["ma_5", "ret_5"]]}),
+        ),
     ];
     judged("xgboost", &cases, 1e-6);
+}
+
+/// Forecasts of the rows, with one feature at each of its deciles: one list a decile.
+fn swept(kind: &str, params: &Value, feature: &str) -> Vec<Vec<f64>> {
+    let folder = tempfile::tempdir().unwrap();
+    let fit = folder.path().join("fit");
+    write_fit(&fit, LabelKind::Level, false);
+    let (model, _) = train(kind, &json!({"frame": "frame/x", "params": params}), &fit, &[], folder.path());
+    let (model, mut frame) = (trained::read(&model).unwrap(), frame_file::read(&fit).unwrap());
+    let column = frame.record.features.iter().position(|name| name == feature).unwrap();
+    let mut values: Vec<f64> = frame.features[column].iter().copied().filter(|value| !value.is_nan()).collect();
+    values.sort_by(f64::total_cmp);
+    let rows: Vec<usize> = (0..frame.len()).step_by(20).collect();
+    let at = |decile: usize| values[(values.len() - 1) * decile / 10];
+    (0..=10)
+        .map(|decile| {
+            frame.features[column].fill(at(decile));
+            model.predict(&frame, &rows).unwrap()
+        })
+        .collect()
+}
+
+/// The largest fall from one decile to the next.
+fn largest_fall(swept: &[Vec<f64>]) -> f64 {
+    let falls = swept.windows(2).flat_map(|pair| pair[0].iter().zip(&pair[1]).map(|(before, after)| before - after));
+    falls.fold(0.0, f64::max)
+}
+
+#[test]
+fn a_monotone_constraint_binds_where_the_free_model_bends() {
+    let trees = [("lightgbm", json!({"num_iterations": 60})), ("xgboost", json!({"num_boost_round": 60}))];
+    for (kind, free) in trees {
+        let mut bound = free.clone();
+        bound["monotone_constraints"] = json!({"ret_21": 1});
+        let (free, bound) = (swept(kind, &free, "ret_21"), swept(kind, &bound, "ret_21"));
+        assert!(largest_fall(&free) > 0.1, "{kind}: without the constraint forecasts fall too");
+        assert!(largest_fall(&bound) <= 1e-6, "{kind}: {}", largest_fall(&bound));
+        assert!(bound[0] != bound[10], "{kind}: the feature is still used");
+    }
+}
+
+#[test]
+fn parameters_by_a_name_that_no_feature_has_are_refused_with_the_nearest() {
+    let folder = tempfile::tempdir().unwrap();
+    let fit = folder.path().join("fit");
+    write_fit(&fit, LabelKind::LogReturn, false);
+    let refused = |kind: &str, params: Value| {
+        let declared = declare(kind, 1, &json!({"frame": "frame/x", "params": params})).unwrap();
+        run(kind, &declared, &fit, &[], &folder.path().join("m")).unwrap_err()
+    };
+    for kind in ["lightgbm", "xgboost"] {
+        let error = refused(kind, json!({"monotone_constraints": {"ret_20": 1}}));
+        let message = "'monotone_constraints' names 'ret_20', which is not a feature of the frame";
+        assert_eq!((error.code, error.message.as_str()), (ExitCode::Invalid, message));
+        assert!(error.hint.unwrap().starts_with("did you mean 'ret_2"), "{kind}");
+        let error = refused(kind, json!({"interaction_constraints": [["monthly"]]}));
+        assert_eq!(error.hint.unwrap(), "did you mean 'month'?");
+    }
+    let error = refused("lightgbm", json!({"categorical_feature": ["weekdays"]}));
+    assert_eq!((error.code, error.hint.as_deref()), (ExitCode::Invalid, Some("did you mean 'weekday'?")));
+    let error = refused("xgboost", json!({"feature_types": {"weekdays": "c"}}));
+    assert_eq!((error.code, error.hint.as_deref()), (ExitCode::Invalid, Some("did you mean 'weekday'?")));
+    for (kind, params) in [("lightgbm", json!({"categorical_feature": ["ret_1"]})), ("xgboost", json!({"feature_types": {"ret_1": "c"}}))] {
+        let error = refused(kind, params);
+        assert_eq!(error.code, ExitCode::Refused);
+        assert!(error.message.starts_with("feature 'ret_1' is said to be categorical, but holds "), "{}", error.message);
+    }
+    let wrong = declare("xgboost", 1, &json!({"frame": "frame/x", "params": {"monotone_constraints": {"ret_1": 2}}})).unwrap_err();
+    assert!(wrong[0].message.contains("-1, 0 or 1 by feature names"), "{}", wrong[0].message);
 }
 
 /// Trains each case through cbi, lets it explain its forecasts and asks the vendor's package for the same.
@@ -182,14 +303,16 @@ fn sample(name: &str, form: Form) -> Value {
         Form::Word(words) | Form::Words(words) => json!(words[0]),
         Form::Numbers => json!("(1,0)"),
         Form::Groups => json!("[[0,1]]"),
+        Form::Signs => json!("(1,0)"),
+        Form::Types(words) => json!(words[0]),
         Form::Features => json!([0]),
     }
 }
 
 #[test]
 fn xgboost_knows_every_parameter_that_we_let_through() {
-    let of_the_loop = ["num_boost_round", "early_stopping_rounds"];
-    let parameters = XGBOOST.parameters.iter().filter(|parameter| !of_the_loop.contains(&parameter.name));
+    let not_of_the_booster = ["num_boost_round", "early_stopping_rounds", "feature_types"];
+    let parameters = XGBOOST.parameters.iter().filter(|parameter| !not_of_the_booster.contains(&parameter.name));
     let given = parameters.map(|parameter| {
         let name = parameter.name;
         let beside = match name {

@@ -22,8 +22,12 @@ pub enum Form {
     Words(&'static [&'static str]),
     /// Numbers, or a number for all.
     Numbers,
-    /// Lists of feature indexes.
+    /// Lists of features, by name or index.
     Groups,
+    /// -1, 0 or 1 for features by their names, or for each.
+    Signs,
+    /// Words for features by their names, or for each.
+    Types(&'static [&'static str]),
     /// Names or indexes of features.
     Features,
     /// Lags: a whole number for all up to it, or a list of those there are.
@@ -199,7 +203,9 @@ impl Form {
             Self::Word(words) => word(words, value),
             Self::Words(words) => word(words, value) || all(&|item| word(words, item)),
             Self::Numbers => value.is_number() || all(&Value::is_number),
-            Self::Groups => all(&|item| item.as_array().is_some_and(|group| group.iter().all(Value::is_u64))),
+            Self::Groups => all(&|item| item.as_array().is_some_and(|group| group.iter().all(|item| item.is_string() || item.is_u64()))),
+            Self::Signs => of_features(value, &|item| item.as_i64().is_some_and(|sign| (-1..=1).contains(&sign))),
+            Self::Types(words) => of_features(value, &|item| word(words, item)),
             Self::Lags => value.is_u64() || all(&|item| item.as_u64().is_some_and(|lag| lag > 0)),
             Self::Features => value.is_string() || all(&|item| item.is_string() || item.is_u64()),
         }
@@ -213,9 +219,22 @@ impl Form {
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::Words(words) => format!("one of, or a list of, {}", words.join(", ")),
             Self::Numbers => "a number or a list of numbers".into(),
-            Self::Groups => "a list of lists of feature indexes".into(),
+            Self::Groups => "a list of lists of feature names".into(),
+            Self::Signs => "-1, 0 or 1 by feature names, { ret_5 = 1 }, or a list with one for each".into(),
+            Self::Types(words) => {
+                format!("one of {} by feature names, {{ month = \"{}\" }}, or a list with one for each", words.join(", "), words[0])
+            }
             Self::Features => "a list of feature names".into(),
             Self::Lags => "a whole number, or a list of whole numbers from 1".into(),
         }
+    }
+}
+
+/// Whether every value holds, of a table by feature names or of a list with one for each.
+fn of_features(value: &Value, holds: &dyn Fn(&Value) -> bool) -> bool {
+    match value {
+        Value::Object(named) => !named.is_empty() && named.values().all(holds),
+        Value::Array(items) => !items.is_empty() && items.iter().all(holds),
+        _ => false,
     }
 }

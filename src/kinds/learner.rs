@@ -176,7 +176,11 @@ impl LearnError {
         match self {
             Self::NoRows(part) => RunError::refused(self).hint(format!("widen the frame's `split.{part}`")),
             Self::Gbdt(GbdtError::NoValidRows) => RunError::refused(self).hint("give the frame's `split` a `valid` range that holds rows"),
-            Self::Gbdt(GbdtError::Categorical { .. } | GbdtError::Unused { .. }) => RunError::invalid(self),
+            Self::Gbdt(GbdtError::NoFeature { nearest: Some(near), .. }) => RunError::invalid(self).hint(format!("did you mean '{near}'?")),
+            Self::Gbdt(GbdtError::NoFeature { .. } | GbdtError::Length { .. } | GbdtError::Unused { .. }) => RunError::invalid(self),
+            Self::Gbdt(GbdtError::Code { .. }) => {
+                RunError::refused(self).hint("number the categories from 0 in the SQL that makes the feature")
+            }
             Self::Gbdt(GbdtError::Load { .. }) => RunError::failed(self).hint("cbi doctor"),
             Self::Gbdt(GbdtError::FeatureName { .. }) => RunError::invalid(self).hint("name the column otherwise in the SQL that makes it"),
             Self::Linear(LinearError::Dependent { .. }) => RunError::refused(self).hint("params = { alpha = 1.0 }"),

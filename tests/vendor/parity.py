@@ -50,6 +50,11 @@ def lightgbm(frame, model, params):
     assert loaded.feature_name() == frame.names, loaded.feature_name()
     categories = params.pop("categorical_feature", "auto")
     rounds = params.pop("num_iterations")
+    # The package knows names of categorical features only; the others it takes by their place.
+    if isinstance(params.get("monotone_constraints"), dict):
+        params["monotone_constraints"] = [params["monotone_constraints"].get(name, 0) for name in frame.names]
+    if "interaction_constraints" in params:
+        params["interaction_constraints"] = [[frame.names.index(name) for name in group] for group in params["interaction_constraints"]]
     x, label, weight = frame.part(frame.train)
     train = lgb.Dataset(x, label, weight=weight, feature_name=frame.names, categorical_feature=categories, params=params)
     valid = []
@@ -60,7 +65,9 @@ def lightgbm(frame, model, params):
     best = trained.best_iteration or rounds
     trees = lambda text: text[text.index("Tree=0") : text.index("end of trees")]
     same = trees(text) == trees(trained.model_to_string(num_iteration=best))
-    return loaded.predict(frame.x), trained.predict(frame.x, num_iteration=best), best, same
+    splits = loaded.trees_to_dataframe()
+    categorical = splits.loc[splits["decision_type"] == "==", "split_feature"]
+    return loaded.predict(frame.x), trained.predict(frame.x, num_iteration=best), best, same, sorted(set(categorical))
 
 
 def xgboost(frame, model, params):
@@ -72,24 +79,32 @@ def xgboost(frame, model, params):
     patience = params.pop("early_stopping_rounds", None)
     if isinstance(params.get("monotone_constraints"), list):
         params["monotone_constraints"] = tuple(params["monotone_constraints"])
-    matrix = lambda rows: xgb.DMatrix(frame.part(rows)[0], frame.part(rows)[1], weight=frame.part(rows)[2], feature_names=frame.names, nthread=1)
+    about = {"feature_names": frame.names, "nthread": 1}
+    if "feature_types" in params:
+        given = params.pop("feature_types")
+        about |= {"feature_types": [given.get(name, "q") for name in frame.names], "enable_categorical": True}
+        assert loaded.feature_types == about["feature_types"], loaded.feature_types
+    matrix = lambda rows: xgb.DMatrix(frame.part(rows)[0], frame.part(rows)[1], weight=frame.part(rows)[2], **about)
     evals = [(matrix(frame.valid), "valid")] if patience else []
     trained = xgb.train(params, matrix(frame.train), rounds, evals=evals, early_stopping_rounds=patience, verbose_eval=False)
     best = trained.best_iteration + 1 if patience else rounds
     if patience:
         trained = trained[:best]
-    everything = xgb.DMatrix(frame.x, feature_names=frame.names, nthread=1)
+    everything = xgb.DMatrix(frame.x, **about)
     # The package adds attributes of its own to a model; trees and everything else are compared.
     bare = lambda booster: {k: v for k, v in json.loads(bytes(booster.save_raw("json")))["learner"].items() if k != "attributes"}
     same = bare(loaded) == bare(trained)
-    return loaded.predict(everything), trained.predict(everything), best, same
+    booster = bare(loaded)["gradient_booster"]
+    trees = booster.get("gbtree", booster).get("model", {}).get("trees", [])
+    categorical = {frame.names[tree["split_indices"][node]] for tree in trees for node in tree["categories_nodes"]}
+    return loaded.predict(everything), trained.predict(everything), best, same, sorted(categorical)
 
 
 def main():
     fit, model, predictions = (Path(argument) for argument in sys.argv[1:])
     frame = Frame(fit)
     record = json.loads((model / "model.json").read_text())
-    read, trained, best, same = {"lightgbm": lightgbm, "xgboost": xgboost}[record["kind"]](frame, model, dict(record["params"]))
+    read, trained, best, same, categorical = {"lightgbm": lightgbm, "xgboost": xgboost}[record["kind"]](frame, model, dict(record["params"]))
     ours = np.array(json.loads(predictions.read_text()))
     theirs = levels(np.asarray(read, "float64"), frame.price, frame.kind)
     trained = levels(np.asarray(trained, "float64"), frame.price, frame.kind)
@@ -100,6 +115,7 @@ def main():
                 "rows": len(ours),
                 "rounds": best,
                 "same_trees": same,
+                "categorical": categorical,
                 "mae_cbi": frame.valid_mae(ours),
                 "mae_vendor": frame.valid_mae(trained),
             }

@@ -27,11 +27,33 @@ pub enum GbdtError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// A categorical feature that the frame has not.
-    #[error("categorical_feature names '{name}', which is not a feature of the frame")]
-    Categorical {
+    /// A parameter names a feature that the frame has not.
+    #[error("'{parameter}' names '{name}', which is not a feature of the frame")]
+    NoFeature {
+        /// The parameter.
+        parameter: &'static str,
         /// The name or index as given.
         name: String,
+        /// The feature that may have been meant.
+        nearest: Option<String>,
+    },
+    /// A list that is to hold one value a feature.
+    #[error("'{parameter}' holds {given} values for {features} features")]
+    Length {
+        /// The parameter.
+        parameter: &'static str,
+        /// Values given.
+        given: usize,
+        /// Features of the frame.
+        features: usize,
+    },
+    /// A value of a categorical feature that is no code of a category.
+    #[error("feature '{feature}' is said to be categorical, but holds {value}, which is no code of a category (a whole number from 0)")]
+    Code {
+        /// The feature.
+        feature: String,
+        /// Its value.
+        value: f64,
     },
     /// A number of rows or columns beyond what the library can count.
     #[error("{rows} rows of {columns} features are more than {library} takes")]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::engine::gbdt::by_feature;
 use crate::engine::gbdt::data::{Sample, TrainingData, parameter_text};
 use crate::engine::gbdt::error::GbdtError;
 use crate::engine::gbdt::ffi::c::Rows;
@@ -37,7 +38,7 @@ pub fn train(
     stopping: Option<EarlyStopping>,
 ) -> Result<(String, u32), GbdtError> {
     check_names(&data.features)?;
-    let params = parameters(params, &data.features)?;
+    let params = parameters(params, data)?;
     let library = library()?;
     let train = load(library, &data.train, data, &params, None)?;
     let valid = if stopping.is_some() {
@@ -90,11 +91,21 @@ fn check_names(features: &[String]) -> Result<(), GbdtError> {
     }
 }
 
-/// The parameters in the vendor's one line; categorical features become indexes.
-fn parameters(params: &BTreeMap<String, Value>, features: &[String]) -> Result<String, GbdtError> {
+/// The parameters in the vendor's one line; what is given by a feature's name becomes what the library reads.
+fn parameters(params: &BTreeMap<String, Value>, data: &TrainingData) -> Result<String, GbdtError> {
+    let features = &data.features;
     let mut words = Vec::new();
     for (name, value) in params {
-        let text = if name == "categorical_feature" { indexes(value, features)? } else { parameter_text(value, &joined) };
+        let text = match name.as_str() {
+            "categorical_feature" => {
+                let places = categories(value, features)?;
+                by_feature::check_codes(&places, data)?;
+                places.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+            }
+            "monotone_constraints" => joined(&by_feature::values("monotone_constraints", value, &Value::from(0), features)?),
+            "interaction_constraints" => parameter_text(&by_feature::groups("interaction_constraints", value, features)?, &joined),
+            _ => parameter_text(value, &joined),
+        };
         words.push(format!("{name}={text}"));
     }
     Ok(words.join(" "))
@@ -109,17 +120,12 @@ fn joined(items: &[Value]) -> String {
     items.iter().map(inner).collect::<Vec<_>>().join(",")
 }
 
-/// Names (also as `"name:a,b"`) or indexes of categorical features, as indexes.
-fn indexes(value: &Value, features: &[String]) -> Result<String, GbdtError> {
+/// The places of categorical features, given by name (also as `"name:a,b"`) or index.
+fn categories(value: &Value, features: &[String]) -> Result<Vec<usize>, GbdtError> {
     let text = parameter_text(value, &joined);
     let by_name = text.strip_prefix("name:").unwrap_or(&text);
-    let index = |word: &str| {
-        let named = features.iter().position(|name| name == word);
-        let numbered = word.parse().ok().filter(|index: &usize| *index < features.len());
-        named.or(numbered).ok_or_else(|| GbdtError::Categorical { name: word.to_owned() })
-    };
-    let found = by_name.split(',').map(str::trim).filter(|word| !word.is_empty()).map(index).collect::<Result<Vec<_>, _>>()?;
-    Ok(found.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+    let words = by_name.split(',').map(str::trim).filter(|word| !word.is_empty());
+    words.map(|word| by_feature::place("categorical_feature", word, features)).collect()
 }
 
 /// A trained model.

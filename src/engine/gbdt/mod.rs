@@ -1,5 +1,6 @@
 //! The two gradient-boosting libraries, used through their vendors' own C interfaces.
 
+pub mod by_feature;
 pub mod data;
 pub mod error;
 pub mod ffi;

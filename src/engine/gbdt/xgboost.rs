@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::engine::gbdt::by_feature;
 use crate::engine::gbdt::data::{Sample, TrainingData, parameter_text, single};
 use crate::engine::gbdt::error::GbdtError;
 use crate::engine::gbdt::ffi::c::Rows;
@@ -14,6 +15,9 @@ use crate::engine::native;
 
 /// Characters that the vendor's Python package refuses in a name.
 const NOT_IN_NAMES: &[char] = &['[', ']', '<'];
+
+/// The parameter of the rows, not of the booster, that says which features are categories.
+const TYPES: &str = "feature_types";
 
 /// The library, loaded.
 ///
@@ -52,20 +56,45 @@ pub fn train(
     }
     let library = library()?;
     library.keep_warnings()?;
-    let columns = data.features.len();
-    let mut samples = vec![load(library, &data.train, columns, threads)?];
+    let types = types(params, data)?;
+    let types: Option<Vec<&str>> = types.as_ref().map(|types| types.iter().map(String::as_str).collect());
+    let sample = |sample| load(library, sample, data.features.len(), types.as_deref(), threads);
+    let mut samples = vec![sample(&data.train)?];
     if stopping.is_some() {
-        samples.push(load(library, data.valid.as_ref().ok_or(GbdtError::NoValidRows)?, columns, threads)?);
+        samples.push(sample(data.valid.as_ref().ok_or(GbdtError::NoValidRows)?)?);
     }
     let mut booster = library.booster(samples)?;
-    for (name, text) in params.iter().flat_map(|(name, value)| settings(name, value)) {
-        booster.set(name, &text)?;
+    for (name, value) in params.iter().filter(|(name, _)| *name != TYPES) {
+        for (name, text) in settings(name, &placed(name, value, &data.features)?) {
+            booster.set(name, &text)?;
+        }
     }
     booster.set_names(&data.names())?;
+    if let Some(types) = &types {
+        booster.set_types(types)?;
+    }
     let version = version(&booster.config()?);
     let kept = boost(library, &mut booster, rounds, stopping)?;
     let model = if kept < booster.rounds()? { booster.first_rounds(kept)? } else { booster };
     Ok(Trained { ubj: model.ubj()?, rounds: kept, version, warnings: library.warnings() })
+}
+
+/// What each feature is, `c` a category or `q` a quantity, where the parameters say so of any.
+fn types(params: &BTreeMap<String, Value>, data: &TrainingData) -> Result<Option<Vec<String>>, GbdtError> {
+    let Some(given) = params.get(TYPES) else { return Ok(None) };
+    let types = by_feature::values(TYPES, given, &Value::from("q"), &data.features)?;
+    let categories: Vec<usize> = types.iter().enumerate().filter(|(_, of)| *of == "c").map(|(at, _)| at).collect();
+    by_feature::check_codes(&categories, data)?;
+    Ok(Some(types.iter().map(|of| of.as_str().unwrap_or("q").to_owned()).collect()))
+}
+
+/// A parameter's value with features by their place, where it gives them by name.
+fn placed(name: &str, value: &Value, features: &[String]) -> Result<Value, GbdtError> {
+    match name {
+        "monotone_constraints" => by_feature::values("monotone_constraints", value, &Value::from(0), features).map(Value::from),
+        "interaction_constraints" => by_feature::groups("interaction_constraints", value, features),
+        _ => Ok(value.clone()),
+    }
 }
 
 /// Runs rounds, until the last metric on the valid rows stands still where that is asked for; how many to keep.
@@ -111,9 +140,18 @@ fn last_score(answer: &str) -> Result<f64, GbdtError> {
     number.ok_or_else(|| GbdtError::Answer { library: "xgboost", answer: answer.to_owned() })
 }
 
-fn load(library: &'static XgBoost, sample: &Sample, columns: usize, threads: u32) -> Result<XgBoostData, GbdtError> {
+fn load(
+    library: &'static XgBoost,
+    sample: &Sample,
+    columns: usize,
+    types: Option<&[&str]>,
+    threads: u32,
+) -> Result<XgBoostData, GbdtError> {
     let values = single(sample.values.iter().copied());
     let mut rows = library.data(Rows::new(&values, columns), threads)?;
+    if let Some(types) = types {
+        rows.set_types(types)?;
+    }
     rows.set("label", &sample.label)?;
     if let Some(weight) = &sample.weight {
         rows.set("weight", weight)?;

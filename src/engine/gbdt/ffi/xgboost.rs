@@ -12,6 +12,7 @@ library!(
     XgBoost, "xgboost", XGBGetLastError, {
         XGDMatrixCreateFromDense(*const c_char, *const c_char, *mut Handle);
         XGDMatrixSetInfoFromInterface(Handle, *const c_char, *const c_char);
+        XGDMatrixSetStrFeatureInfo(Handle, *const c_char, Texts, u64);
         XGDMatrixFree(Handle);
         XGBoosterCreate(*const Handle, u64, *mut Handle);
         XGBoosterSetParam(Handle, *const c_char, *const c_char);
@@ -110,6 +111,19 @@ impl XgBoostData {
         // SAFETY: the array names as many floats as it says; the library copies them.
         self.api.check(unsafe { (self.api.XGDMatrixSetInfoFromInterface)(self.handle, c_text(field).as_ptr(), array.as_ptr()) })
     }
+
+    /// Says what each feature is: `c` a category, `q` a quantity.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn set_types(&mut self, types: &[&str]) -> Result<(), GbdtError> {
+        let texts = c_texts(types);
+        let field = c_text("feature_type");
+        // SAFETY: as many texts as said, each ended by a zero; the library copies them.
+        self.api.check(unsafe {
+            (self.api.XGDMatrixSetStrFeatureInfo)(self.handle, field.as_ptr(), pointers(&texts).as_ptr(), types.len() as u64)
+        })
+    }
 }
 
 impl Drop for XgBoostData {
@@ -141,11 +155,22 @@ impl XgBoostBooster {
     /// # Errors
     /// What the library says.
     pub fn set_names(&mut self, names: &[&str]) -> Result<(), GbdtError> {
-        let texts = c_texts(names);
-        let field = c_text("feature_name");
+        self.tell("feature_name", names)
+    }
+
+    /// Says in the model what each feature is: `c` a category, `q` a quantity.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn set_types(&mut self, types: &[&str]) -> Result<(), GbdtError> {
+        self.tell("feature_type", types)
+    }
+
+    fn tell(&mut self, field: &str, texts: &[&str]) -> Result<(), GbdtError> {
+        let (held, field) = (c_texts(texts), c_text(field));
         // SAFETY: as many texts as said, each ended by a zero; the library copies them.
         self.api.check(unsafe {
-            (self.api.XGBoosterSetStrFeatureInfo)(self.handle, field.as_ptr(), pointers(&texts).as_ptr(), names.len() as u64)
+            (self.api.XGBoosterSetStrFeatureInfo)(self.handle, field.as_ptr(), pointers(&held).as_ptr(), texts.len() as u64)
         })
     }
 

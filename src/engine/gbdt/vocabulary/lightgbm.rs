@@ -1,7 +1,7 @@
 //! Owns the list of `LightGBM`'s parameters. Invariant: it holds every parameter and alias that the library itself lists (`LGBM_DumpParamAliases`,
 //! 4.7.0), and nothing else.
 
-use crate::engine::parameters::Form::{self, Bool, Features, Groups, Int, Number, Numbers, Word, Words};
+use crate::engine::parameters::Form::{self, Bool, Features, Groups, Int, Number, Numbers, Signs, Word, Words};
 use crate::engine::parameters::{Owned, Parameter, Vocabulary};
 
 /// Objectives whose prediction is a number on the label's scale.
@@ -119,7 +119,7 @@ pub static LIGHTGBM: Vocabulary = Vocabulary {
         parameter("cat_l2", &[], Number),
         parameter("cat_smooth", &[], Number),
         parameter("max_cat_to_onehot", &[], Int),
-        parameter("monotone_constraints", &["mc", "monotone_constraint", "monotonic_cst"], Numbers),
+        parameter("monotone_constraints", &["mc", "monotone_constraint", "monotonic_cst"], Signs),
         parameter(
             "monotone_constraints_method",
             &["mc_method", "monotone_constraining_method"],

@@ -1,7 +1,7 @@
 //! Owns the list of `XGBoost`'s parameters (documentation of 3.2.0). Invariant: every documented parameter is either here to be given or named as
 //! owned by something else.
 
-use crate::engine::parameters::Form::{self, Bool, Groups, Int, Number, Numbers, Word, Words};
+use crate::engine::parameters::Form::{self, Bool, Groups, Int, Number, Signs, Types, Word, Words};
 use crate::engine::parameters::{Owned, Parameter, Vocabulary};
 
 /// Objectives whose prediction is a number on the label's scale.
@@ -53,8 +53,11 @@ pub static XGBOOST: Vocabulary = Vocabulary {
         parameter("max_leaves", &[], Int),
         parameter("max_bin", &[], Int),
         parameter("num_parallel_tree", &[], Int),
-        parameter("monotone_constraints", &[], Numbers),
+        parameter("monotone_constraints", &[], Signs),
         parameter("interaction_constraints", &[], Groups),
+        parameter("feature_types", &[], Types(&["c", "q"])),
+        parameter("max_cat_to_onehot", &[], Int),
+        parameter("max_cat_threshold", &[], Int),
         parameter("max_cached_hist_node", &[], Int),
         parameter("sample_type", &[], Word(&["uniform", "weighted"])),
         parameter("normalize_type", &[], Word(&["tree", "forest"])),
@@ -90,10 +93,7 @@ pub static XGBOOST: Vocabulary = Vocabulary {
             names: &["num_feature", "missing", "feature_weights"],
             instead: "the frame gives rows, weights and features; missing is NULL",
         },
-        Owned {
-            names: &["enable_categorical", "max_cat_to_onehot", "max_cat_threshold"],
-            instead: "a frame's features are numbers; use a `lightgbm` stanza with `categorical_feature` for codes of categories",
-        },
+        Owned { names: &["enable_categorical"], instead: "say which features are codes of categories: feature_types = { month = \"c\" }" },
         Owned {
             names: &["num_class", "scale_pos_weight", "multi_strategy", "aft_loss_distribution", "aft_loss_distribution_scale"],
             instead: "it is about other labels than one price",
