@@ -1,5 +1,6 @@
 //! Owns the cache folder's layout. Invariant: a folder with a `format` file is whole; one without holds nothing that anybody relies on.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -259,7 +260,11 @@ fn remove_stale(tmp: &Path) -> StoreResult<()> {
         lock.push(".lock");
         // A folder is made after its lock and removed before it, so one without is nobody's.
         if let Some(lock) = Lock::try_take(Path::new(&lock), Mode::Exclusive)? {
-            fs::remove_tree(&folder).and_then(|()| lock.remove())?;
+            match fs::remove_tree(&folder) {
+                // What the process had started is still dying, and writing: the next one removes it.
+                Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+                removed => removed.and_then(|()| lock.remove())?,
+            }
         }
     }
     for entry in entries.iter().filter(|e| e.what != What::Folder) {
@@ -280,5 +285,33 @@ impl Drop for Work {
         // Best effort: the next process removes what is left.
         let _ = fs::remove_tree(&self.folder);
         let _ = self.claimant.take().map(Claimant::remove);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::write;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    #[test]
+    fn what_outlives_a_killed_process_for_a_moment_does_not_stop_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..40 {
+            let root = Root::open(&folder.path().join("cache")).unwrap();
+            let left = root.path().join("tmp").join(format!("1-{round}"));
+            fs::create_folder(&left).unwrap();
+            let over = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| (0..).take_while(|_| !over.load(Ordering::Relaxed)).for_each(|n| _ = write(left.join(n.to_string()), "x")));
+                let scratch = root.scratch();
+                over.store(true, Ordering::Relaxed);
+                fs::create_folder(&scratch.unwrap()).unwrap();
+            });
+        }
+        let root = Root::open(&folder.path().join("cache")).unwrap();
+        root.scratch().unwrap();
+        assert_eq!(fs::list(&root.path().join("tmp")).unwrap().len(), 2, "its own folder and lock, and nothing of the dead");
     }
 }
