@@ -3,6 +3,7 @@
 
 mod build_kit;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::io::Write;
@@ -27,11 +28,10 @@ outputs = ["o1"]
 
 const GC: [&str; 5] = ["gc", "--keep-builds", "1", "--keep-days", "0"];
 
-/// The faults of the n-th operation that are tried. Of the operations, 256 list one folder of blobs each, all alike: few of those are tried.
+/// The faults of the n-th operation that are tried.
 fn faults(n: usize) -> Vec<String> {
-    let lists = (41..=256).contains(&n) && !n.is_multiple_of(24);
-    let all = ["kill", "eio", "tear", "enospc"].iter().zip([1, 5, 7, 9]);
-    all.filter(|(_, every)| !lists && n.is_multiple_of(*every)).map(|(what, _)| format!("nth={n}:{what}")).collect()
+    let all = ["kill", "eio", "tear", "enospc"].iter().zip([1, 5, 11, 13]);
+    all.filter(|(_, every)| n.is_multiple_of(*every)).map(|(what, _)| format!("nth={n}:{what}")).collect()
 }
 
 fn workspace() -> Workspace {
@@ -106,19 +106,21 @@ fn a_collection_that_ends_anywhere_loses_nothing_and_the_next_one_goes_on() {
         assert_eq!(blobs(&workspace).len(), kept, "{fault}: as much is left as a clean one leaves");
     };
     let operations = sweep(&workspace, &GC, prepare, check);
-    assert!(operations > 150, "{operations} operations");
+    assert!(operations > 80, "{operations} operations");
 }
 
 #[test]
 fn a_repair_that_ends_anywhere_destroys_nothing_and_the_next_one_goes_on() {
     let workspace = workspace();
+    let before = RefCell::new("alpha".to_owned());
     let damage = |fault: &str| {
-        // What earlier rounds left would make each round longer.
-        runs(&workspace, &GC, fault);
-        build(&workspace, &format!("before {fault}"), 2, fault);
+        // Now and then, what earlier rounds left is taken away: it makes each round longer.
+        if fault.contains("0:") {
+            runs(&workspace, &GC, fault);
+        }
         build(&workspace, fault, 2, fault);
         // An older result lacks a blob, one of the last build is damaged, something strange lies about, and somebody died while appending.
-        fs::remove_file(blob(&workspace, &format!("BEFORE {}", fault.to_ascii_uppercase()))).unwrap();
+        fs::remove_file(blob(&workspace, &before.replace(fault.to_owned()).to_ascii_uppercase())).unwrap();
         let damaged = blob(&workspace, &fault.to_ascii_uppercase());
         fs::set_permissions(&damaged, Permissions::from_mode(0o644)).unwrap();
         fs::write(&damaged, "other bytes").unwrap();
