@@ -218,8 +218,7 @@ fn every_known_defect_that_a_check_can_see_is_seen() {
     }
     let regimes =
         said["checks"].as_array().unwrap().iter().find(|c| c["check"] == "agrees_with registry.regime_weights_yaml: weight").unwrap();
-    let names: Vec<&str> = regimes["rows"].as_array().unwrap().iter().map(|row| row[0].as_str().unwrap()).collect();
-    assert_eq!(names, ["trump_anticipation_2024", "trump_return_2024_2025", "trump_second_term"]);
+    assert_eq!(self::regimes(regimes), ["trump_anticipation_2024", "trump_return_2024_2025", "trump_second_term"]);
 }
 
 #[test]
@@ -238,6 +237,62 @@ fn the_repositorys_soybean_recipes_raise_no_false_alarm_on_cleaned_tables() {
         of(false).all(|c| c["severity"] == "warn") && of(false).any(|c| c["passed"] == false),
         "raw tables warn, and there is what to warn of"
     );
+}
+
+/// The regimes on which two tables part.
+fn regimes(check: &Value) -> Vec<&str> {
+    check["rows"].as_array().unwrap().iter().map(|row| row[0].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_second_copy_of_the_regimes_weights_that_disagrees_is_a_warning_that_names_both() {
+    let Some(shared) = common::shared() else { return };
+    let space = TestSpace::wti();
+    space.write("other/PLACE.txt", "");
+    for name in ["registry.regime_calendar.parquet", "registry.regime_weights.parquet"] {
+        std::os::unix::fs::symlink(shared.join("warehouse").join(name), space.path("other").join(name)).unwrap();
+    }
+    let yaml = std::fs::read_to_string(shared.join("warehouse/regime_weights.yaml")).unwrap();
+    space.write("other/registry.regime_weights_yaml.csv", weights(&yaml));
+    let zl = ["--profile", "zl", "--warehouse", "other"];
+    let (said, code) = check(&space, &[&["registry.regime_*"], &zl[..]].concat());
+    assert_eq!(code, 0, "both are raw tables: {}", said["failed"]);
+    let copy = said["checks"].as_array().unwrap().iter().find(|c| c["check"] == "agrees_with registry.regime_weights: weight").unwrap();
+    assert_eq!((copy["target"].as_str(), copy["severity"].as_str()), (Some("registry.regime_weights_yaml"), Some("warn")));
+    assert_eq!(regimes(copy), ["trump_anticipation_2024", "trump_return_2024_2025", "trump_second_term"]);
+    // The same file in the place of the table: what is built on the calendar is built, and says so.
+    std::fs::remove_file(space.path("other/registry.regime_weights.parquet")).unwrap();
+    std::fs::rename(space.path("other/registry.regime_weights_yaml.csv"), space.path("other/registry.regime_weights.csv")).unwrap();
+    space.write("recipes/other.toml", "[table.\"registry.regime_weights\"]\nkey = [\"regime\"]\ntypes = { weight = \"INT64\" }\n");
+    let built = space.build(&[&["zl.regimes"], &zl[..]].concat()).ok();
+    let warned: Vec<&Value> = built.events.iter().filter(|e| e["event"] == "warned").collect();
+    assert_eq!((warned.len(), warned[0]["target"].as_str()), (1, Some("registry.regime_calendar")), "{}", built.stdout);
+    let text = warned[0]["warnings"].to_string();
+    assert!(text.contains("registry.regime_weights") && text.contains("trump_return_2024_2025"), "{text}");
+}
+
+#[test]
+fn a_day_to_learn_from_without_a_regime_is_refused_by_the_frame() {
+    let Some(shared) = common::shared() else { return };
+    let space = TestSpace::wti();
+    let warehouse = shared.join("warehouse");
+    let frame = ["frame/zl/1m", "--profile", "zl", "--warehouse", warehouse.to_str().unwrap()];
+    let text = space.read("sql/zl/regimes.sql");
+    space.write(
+        "sql/zl/regimes.sql",
+        format!(
+            "{}\nWHERE date < TIMESTAMP '2023-11-01' AND NOT date BETWEEN TIMESTAMP '2008-09-15' AND TIMESTAMP '2008-09-19'\n",
+            text.trim_end()
+        ),
+    );
+    space.edit("recipes/zl/data.toml", "{ max_gap = { column = \"date\", days = 1 } }", "{ max_gap = { column = \"date\", days = 9 } }");
+    let refused = space.build(&frame);
+    assert_eq!(refused.code, 8, "{}", refused.stderr);
+    let error = refused.failure("frame/zl/1m")["error"].as_str().unwrap();
+    assert!(error.starts_with("'zl.regimes' has no weight in 'training_weight' for "), "{error}");
+    assert!(error.contains(" days to learn from: 2008-09-15 to 20"), "{error}");
+    space.write("sql/zl/regimes.sql", text);
+    space.build(&frame).ok();
 }
 
 const TRAINING: &str = r#"

@@ -13,7 +13,7 @@ use cbi::engine::frame::spec::FrameSpec;
 use cbi::engine::frame_file;
 use cbi::engine::table_columns::{Values, dates, floats, table};
 use cbi::engine::table_file;
-use cbi::kinds::frame::make;
+use cbi::kinds::frame::{Inputs, make};
 use cbi::model::training::{DateRange, Horizon, Label, LabelKind, PriceColumn, Split};
 use chrono::NaiveDate;
 
@@ -63,10 +63,11 @@ fn frame(warehouse: &Path, rows: u32) -> BTreeMap<i32, Day> {
             test: range("2023-01-01", None),
         },
         weight: None,
+        weight_date: "date".into(),
         folds: None,
         refit: None,
     };
-    make(&spec, folder.path(), folder.path(), folder.path()).unwrap();
+    make(&spec, &Inputs { features: folder.path(), prices: folder.path(), weights: None }, folder.path()).unwrap();
     let mut days = BTreeMap::new();
     for artifact in ["fit", "test", "score"] {
         let data = frame_file::read(&folder.path().join(artifact)).unwrap();
@@ -134,10 +135,11 @@ fn of_training_table(table: &Path, columns: &[&str], out: &Path) -> Result<cbi::
             test: range("2025-01-01", None),
         },
         weight: None,
+        weight_date: "date".into(),
         folds: None,
         refit: None,
     };
-    make(&spec, inputs.path(), inputs.path(), out)
+    make(&spec, &Inputs { features: inputs.path(), prices: inputs.path(), weights: None }, out)
 }
 
 /// The bytes of an artifact's files.

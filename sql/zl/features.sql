@@ -17,12 +17,10 @@ WITH
       currency.usd_myr_rate AS myr,
       positions.commercial_share AS cftc_share,
       positions.commercial_change AS cftc_change,
-      positions.open_interest_change AS cftc_interest_change,
-      regimes.training_weight
+      positions.open_interest_change AS cftc_interest_change
     FROM zl.markets AS markets
     LEFT JOIN zl.currency AS currency USING (date)
     LEFT JOIN zl.positions AS positions USING (date)
-    LEFT JOIN zl.regimes AS regimes USING (date)
   ),
 
   returns AS (
@@ -60,7 +58,6 @@ WITH
     SELECT
       date,
       day_number,
-      training_weight,
       price,
 
       -- Soybean oil itself

@@ -4,22 +4,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::engine::frame::build::build;
-use crate::engine::frame::columns;
+use crate::engine::frame::build::{Tables, build};
 use crate::engine::frame::error::FrameError;
 use crate::engine::frame::spec::FrameSpec;
 use crate::engine::frame::write::write;
 use crate::engine::table_file;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::frame_stanza;
 use crate::kinds::kind::Kind;
 use crate::kinds::request::{Request, Response, RunError};
-use crate::model::folds::{Folds, Span};
 use crate::model::recipe::{Declared, Stanza};
-use crate::model::training::{DateRange, Horizon, Label, LabelKind, PriceColumn, Split};
-use crate::syntax::shape::{Key, Want};
+
+/// The slot of the table of features.
+const FEATURES_SLOT: &str = "features";
+/// The slot of the table of prices.
+const PRICE_SLOT: &str = "price";
+/// The slot of the table of row weights.
+const WEIGHT_SLOT: &str = "weight";
 
 /// The artifact that learners read: train and valid rows.
 pub const FIT: &str = "fit";
@@ -32,209 +36,39 @@ pub const FOLDS: &str = "folds";
 /// The artifact that `refit` reads.
 pub const REFIT: &str = "refit";
 
-/// The ranges of `split`, in the order of time.
-const RANGES: [&str; 3] = ["train", "valid", "test"];
-
-const DATES: Want = Want::List(&Want::Date, true);
-
 /// Kind `frame`.
 pub const KIND: Kind = Kind {
     name: "frame",
-    version: 2,
+    version: 3,
     about: "Makes the rows that models learn from, are tested on and forecast from: labels from the price series, splits by date, chosen features.",
-    keys: &[
-        Key::required("features", Want::TableName, "The table of features: one row a date."),
-        Key::required(
-            "columns",
-            Want::List(&Want::Text, true),
-            "Its columns to use as features: names and patterns such as `ret_*`, numbers or truth values.",
-        ),
-        Key::optional("date", Want::Text, "The feature table's column of dates; `date` where it is not said."),
-        Key::required(
-            "price",
-            Want::Table(&[
-                Key::required("table", Want::TableName, "The table that holds the price: one row a date."),
-                Key::required("column", Want::Text, "Its column of prices. A day without one does not count as a row."),
-                Key::optional("date", Want::Text, "Its column of dates; `date` where it is not said."),
-            ]),
-            "The price series that labels are made from.",
-        ),
-        Key::required(
-            "horizon",
-            Want::Choice(&[
-                Key::optional("rows", Want::Int(1), "So many later rows with a price."),
-                Key::optional("days", Want::Int(1), "The first row with a price at or after so many calendar days."),
-            ]),
-            "How far ahead the outcome lies.",
-        ),
-        Key::optional(
-            "label",
-            Want::OneOf(&["level", "log_return"]),
-            "What models learn: the price at the outcome (`level`, where it is not said) or the log of it over today's (`log_return`).",
-        ),
-        Key::required(
-            "split",
-            Want::Table(&[
-                Key::required("train", DATES, "First and last date of the rows to learn from."),
-                Key::required("valid", DATES, "First and last date of the rows for early stopping and weighting."),
-                Key::required("test", DATES, "First and last date of the rows for evaluation; without a last one, up to the newest."),
-            ]),
-            "Date ranges, both ends included. A row whose outcome comes when the next range has begun is left out.",
-        ),
-        Key::optional("weight", Want::Text, "The feature table's column of row weights."),
-        Key::optional(
-            "folds",
-            Want::Choice(&[
-                Key::optional(
-                    "walk_forward",
-                    Want::Table(&[
-                        Key::required("from", Want::Date, "The first date forecast from."),
-                        Key::required("to", Want::Date, "The last date on which an outcome may come."),
-                        Key::required("train", Want::Text, "How far back a fold learns: `expanding`, or a stretch such as `12 months`."),
-                        Key::optional("valid", Want::Text, "The stretch before the test that early stopping uses."),
-                        Key::required("test", Want::Text, "The stretch that a fold forecasts."),
-                        Key::optional("step", Want::Text, "How far the next fold lies ahead; as far as `test` where it is not said."),
-                    ]),
-                    "Learn from the past, forecast the next stretch, step on.",
-                ),
-                Key::optional(
-                    "purged",
-                    Want::Table(&[
-                        Key::required("from", Want::Date, "The first date."),
-                        Key::required("to", Want::Date, "The last date on which an outcome may come."),
-                        Key::required("count", Want::Int(2), "How many folds."),
-                    ]),
-                    "Cut the rows into stretches and forecast each from all the others, less those whose outcomes reach into it.",
-                ),
-            ]),
-            "How `backtest` cuts the history into folds. No row that a fold learns from has an outcome in its test.",
-        ),
-        Key::optional(
-            "refit",
-            Want::OneOf(&["monthly", "quarterly", "yearly"]),
-            "How often `refit` trains again, on all outcomes known when the period began.",
-        ),
-    ],
+    keys: frame_stanza::KEYS,
     declare,
 };
 
 fn declare(stanza: &Stanza, _: &DeclareContext) -> Result<Declared, KindError> {
     let body = Body(stanza);
-    let spec = FrameSpec {
-        date: body.text("date").unwrap_or("date").to_owned(),
-        columns: patterns(body)?,
-        price: PriceColumn { table: inside(body, "price", "table")?.to_owned(), column: inside(body, "price", "column")?.to_owned() },
-        price_date: body.text_in("price", "date").unwrap_or("date").to_owned(),
-        label: Label { kind: label_kind(body), horizon: horizon(body)? },
-        split: split(body)?,
-        weight: body.text("weight").map(ToOwned::to_owned),
-        folds: folds(body)?,
-        refit: body.value("refit").and_then(|word| serde_json::from_value(word.clone()).ok()),
-    };
+    let spec = frame_stanza::spec(body)?;
     let mut outputs = BTreeSet::from([FIT, TEST, SCORE].map(ToOwned::to_owned));
     outputs.extend(spec.folds.as_ref().map(|_| FOLDS.to_owned()));
     outputs.extend(spec.refit.map(|_| REFIT.to_owned()));
+    let mut inputs = BTreeMap::from([
+        (FEATURES_SLOT.to_owned(), body.target("features", "table")?),
+        (PRICE_SLOT.to_owned(), body.target("price.table", "table")?),
+    ]);
+    let mut places = BTreeMap::from([(PRICE_SLOT.to_owned(), body.place("price.table"))]);
+    if spec.weight.is_some() {
+        places.insert(WEIGHT_SLOT.to_owned(), body.place("weight.table"));
+        inputs.insert(WEIGHT_SLOT.to_owned(), body.target("weight.table", "table")?);
+    }
     Ok(Declared {
         params: json!(spec),
-        inputs: BTreeMap::from([
-            ("features".to_owned(), body.target("features", "table")?),
-            ("price".to_owned(), body.target("price.table", "table")?),
-        ]),
-        places: BTreeMap::from([("price".to_owned(), body.place("price.table"))]),
-        learns: BTreeMap::from([("features".to_owned(), spec.date)]),
+        learns: BTreeMap::from([(FEATURES_SLOT.to_owned(), spec.date)]),
+        inputs,
+        places,
         outputs,
         engines: BTreeSet::from(["parquet".to_owned()]),
         ..Declared::default()
     })
-}
-
-fn inside<'a>(body: Body<'a>, key: &str, inner: &str) -> Result<&'a str, KindError> {
-    body.text_in(key, inner).ok_or_else(|| body.error(key, format!("'{key}' needs the key '{inner}'")))
-}
-
-fn patterns(body: Body) -> Result<Vec<String>, KindError> {
-    let mut all: Vec<String> = Vec::new();
-    for (index, pattern) in body.texts("columns").into_iter().enumerate() {
-        let at = format!("columns.{index}");
-        if pattern.is_empty() {
-            return Err(body.error(&at, "a column's name is empty"));
-        }
-        if all.iter().any(|p| p == pattern) {
-            return Err(body.error(&at, format!("'{pattern}' is listed twice")));
-        }
-        columns::compile(pattern).map_err(|error| body.error(&at, error.to_string()))?;
-        all.push(pattern.to_owned());
-    }
-    Ok(all)
-}
-
-fn label_kind(body: Body) -> LabelKind {
-    if body.text("label") == Some("log_return") { LabelKind::LogReturn } else { LabelKind::Level }
-}
-
-fn horizon(body: Body) -> Result<Horizon, KindError> {
-    let given = body.table("horizon").into_iter().flatten().next();
-    let Some((unit, count)) = given else { return Err(body.error("horizon", "'horizon' is { rows = … } or { days = … }")) };
-    let count = count.as_u64().and_then(|n| u32::try_from(n).ok());
-    let count = count.ok_or_else(|| body.error(&format!("horizon.{unit}"), "the horizon is out of range"))?;
-    Ok(if unit == "days" { Horizon::Days(count) } else { Horizon::Rows(count) })
-}
-
-/// How the history is cut, where it is.
-fn folds(body: Body) -> Result<Option<Folds>, KindError> {
-    let Some((method, keys)) = body.table("folds").into_iter().flatten().next() else { return Ok(None) };
-    let at = |key: &str| format!("folds.{method}.{key}");
-    let mut keys = keys.as_object().cloned().unwrap_or_default();
-    for (key, value) in keys.iter().filter(|(key, _)| ["train", "valid", "test", "step"].contains(&key.as_str())) {
-        let text = value.as_str().unwrap_or_default();
-        if !(key == "train" && text == "expanding") {
-            text.parse::<Span>().map_err(|error| body.error(&at(key), error))?;
-        }
-    }
-    if let (None, Some(test)) = (keys.get("step"), keys.get("test").cloned()) {
-        keys.insert("step".into(), test);
-    }
-    if keys.get("from").and_then(Value::as_str) >= keys.get("to").and_then(Value::as_str) {
-        return Err(body.error(&at("to"), "the folds end before they begin"));
-    }
-    let last = keys.get("to").and_then(Value::as_str).unwrap_or_default();
-    if let Some(test) = body.table("split").and_then(|split| split.get("test")?.get(0)?.as_str()).filter(|test| last >= *test) {
-        let message = format!("the folds end on {last}, but 'test' begins on {test}: what is tested last is kept from everything before");
-        return Err(body.error(&at("to"), message));
-    }
-    let folds = serde_json::from_value(json!({ method: keys }));
-    folds.map(Some).map_err(|error| body.error("folds", error.to_string()))
-}
-
-/// The three ranges: each runs forwards, and each ends before the next begins.
-fn split(body: Body) -> Result<Split, KindError> {
-    let [train, valid, test] = RANGES.map(|name| range(body, name));
-    let (train, valid, test) = (train?, valid?, test?);
-    for ((earlier, before), (later, after)) in [(("train", &train), ("valid", &valid)), (("valid", &valid), ("test", &test))] {
-        let at = format!("split.{later}.0");
-        let end = before.to.as_deref().unwrap_or_default();
-        // Dates of this form are in the order of their texts.
-        if after.from.as_str() <= end {
-            let message = format!("'{later}' begins on {}, but '{earlier}' ends on {end}", after.from);
-            return Err(body.error(&at, message).hint("the ranges follow each other: train, then valid, then test"));
-        }
-    }
-    Ok(Split { train: Some(train), valid: Some(valid), test: Some(test) })
-}
-
-fn range(body: Body, name: &str) -> Result<DateRange, KindError> {
-    let at = format!("split.{name}");
-    let dates: Vec<String> = body.table("split").and_then(|split| split.get(name)).map(texts).unwrap_or_default();
-    match (dates.as_slice(), name) {
-        ([from, to], _) if to < from => Err(body.error(&at, format!("'{name}' ends on {to}, before it begins on {from}"))),
-        ([_, _], _) | ([_], "test") => DateRange::try_from(dates).map_err(|error| body.error(&at, error)),
-        ([_], _) => Err(body.error(&at, format!("'{name}' needs a last date; only 'test' may stay open"))),
-        _ => Err(body.error(&at, format!("'{name}' is a list of two dates, the first and the last"))),
-    }
-}
-
-fn texts(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
 }
 
 /// Runs the action.
@@ -242,8 +76,13 @@ fn texts(list: &Value) -> Vec<String> {
 /// # Errors
 /// When the tables cannot be read, or no frame can be made of them.
 pub fn run(request: &Request) -> Result<Response, RunError> {
-    let (features, prices) = (request.input("features")?, request.input("price")?);
-    make(&request.params()?, features, prices, &request.out).map_err(|error| failure(&error))
+    let spec: FrameSpec = request.params()?;
+    let inputs = Inputs {
+        features: request.input(FEATURES_SLOT)?,
+        prices: request.input(PRICE_SLOT)?,
+        weights: spec.weight.as_ref().map(|_| request.input(WEIGHT_SLOT)).transpose()?,
+    };
+    make(&spec, &inputs, &request.out).map_err(|error| failure(&error))
 }
 
 /// A column that is not there is the recipe's mistake; rows that can't be learnt from are a data check's refusal.
@@ -260,13 +99,25 @@ fn failure(error: &FrameError) -> RunError {
     }
 }
 
-/// Makes the artifacts `fit`, `test` and `score` in `out` from the folders of the feature table and the price table.
+/// The folders of the tables that a frame is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Of features.
+    pub features: &'a Path,
+    /// Of prices.
+    pub prices: &'a Path,
+    /// Of row weights, where the frame has some.
+    pub weights: Option<&'a Path>,
+}
+
+/// Makes the artifacts `fit`, `test` and `score` in `out`.
 ///
 /// # Errors
 /// When the tables cannot be read, or no frame can be made of them.
-pub fn make(spec: &FrameSpec, features: &Path, prices: &Path, out: &Path) -> Result<Response, FrameError> {
+pub fn make(spec: &FrameSpec, inputs: &Inputs, out: &Path) -> Result<Response, FrameError> {
     let rows = |folder: &Path| table_file::read(&folder.join(table_file::FILE_NAME));
-    let frame = build(spec, &rows(features)?, &rows(prices)?)?;
+    let weights = inputs.weights.map(rows).transpose()?;
+    let frame = build(spec, &Tables { features: rows(inputs.features)?, prices: rows(inputs.prices)?, weights })?;
     write(&frame, spec, out)?;
     let parts = [("train", &frame.train), ("valid", &frame.valid), ("test", &frame.test), ("score", &frame.score)];
     #[expect(clippy::cast_precision_loss, reason = "fewer rows than a double counts exactly")]
@@ -276,9 +127,12 @@ pub fn make(spec: &FrameSpec, features: &Path, prices: &Path, out: &Path) -> Res
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::kinds::body;
     use crate::model::recipe::{Common, Place, Source, Spot};
+    use crate::model::training::{DateRange, Horizon, Label, LabelKind, TableColumn};
 
     fn good() -> Value {
         json!({
@@ -330,6 +184,20 @@ mod tests {
         assert_eq!(spec.label, Label { kind: LabelKind::Level, horizon: Horizon::Rows(21) });
         assert_eq!((spec.date.as_str(), spec.price_date.as_str(), spec.weight), ("date", "date", None));
         assert_eq!(spec.split.test, Some(DateRange { from: "2014-01-01".into(), to: None }));
+    }
+
+    #[test]
+    fn the_recipe_names_the_authority_on_weights_and_the_frame_reads_it() {
+        let mut stanza = good();
+        stanza["weight"] = json!({"table": "wti.regimes", "column": "training_weight", "date": "day"});
+        let declared = declared(stanza).unwrap();
+        assert_eq!(declared.inputs["weight"], Source::Target { name: "wti.regimes".parse().unwrap(), artifact: "table".into() });
+        let spec: FrameSpec = serde_json::from_value(declared.params).unwrap();
+        assert_eq!(spec.weight, Some(TableColumn { table: "wti.regimes".into(), column: "training_weight".into() }));
+        assert_eq!(spec.weight_date, "day");
+        assert!(
+            refusal(|s| s["weight"] = json!("training_weight")).contains("'weight' must be a table { table = …, column = …, date = … }")
+        );
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod forecast_error;
 pub mod forecast_rows;
 pub mod forecast_table;
 pub mod frame;
+pub mod frame_stanza;
 pub mod garch;
 pub mod kind;
 pub mod learner;

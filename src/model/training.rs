@@ -21,8 +21,8 @@ pub struct FrameRecord {
     pub price: PriceColumn,
     /// The date ranges the rows were assigned by.
     pub split: Split,
-    /// The column that became `weight`, where there is one.
-    pub weight: Option<String>,
+    /// The authority on row weights, where rows are weighted.
+    pub weight: Option<TableColumn>,
     /// How a history is cut into folds; of the artifact `folds` alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folds: Option<Folds>,
@@ -92,6 +92,16 @@ impl Horizon {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriceColumn {
+    /// The table, `dataset.table`.
+    pub table: String,
+    /// Its column.
+    pub column: String,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableColumn {
     /// The table, `dataset.table`.
     pub table: String,
     /// Its column.

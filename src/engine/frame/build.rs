@@ -14,6 +14,17 @@ use crate::engine::frame::splits::{Fate, Splits};
 use crate::engine::frame_file::Part;
 use crate::engine::price_history::PriceHistory;
 
+/// The tables that a frame is made from.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    /// Features, one row a date.
+    pub features: RecordBatch,
+    /// Prices, one row a date.
+    pub prices: RecordBatch,
+    /// Row weights, one row a date, where rows are weighted.
+    pub weights: Option<RecordBatch>,
+}
+
 /// Days sorted into parts, before features are looked up.
 #[derive(Debug, Default)]
 struct Days {
@@ -29,10 +40,11 @@ struct Days {
 ///
 /// # Errors
 /// When a column is missing or unusable, or the rows can't be learnt from: see [`FrameError`].
-pub fn build(spec: &FrameSpec, features: &RecordBatch, prices: &RecordBatch) -> Result<Frame, FrameError> {
+pub fn build(spec: &FrameSpec, tables: &Tables) -> Result<Frame, FrameError> {
     let splits = spec.splits()?;
-    let series = read::prices(prices, spec)?;
-    let features = read::features(features, spec)?;
+    let series = read::prices(&tables.prices, spec)?;
+    let features = read::features(&tables.features, spec)?;
+    let weights = tables.weights.as_ref().map(|table| read::weights(table, spec)).transpose()?;
     let labelled = series.label(spec.label)?;
     let days = sort_out(&labelled, &splits);
     let (train, missing_train) = join(&days.train, &features);
@@ -45,7 +57,7 @@ pub fn build(spec: &FrameSpec, features: &RecordBatch, prices: &RecordBatch) -> 
     let (history, _) = join(&learnt_by(spec.folds.as_ref().map(|folds| folds.range().1)), &features);
     let (refit, _) = join(&learnt_by(spec.refit.and_then(|refit| refit.period_of(series.ends().1).pred_opt())), &features);
     let prices = PriceHistory::new(series.days());
-    let frame = Frame { notes: left_out(&days, &missing), features, train, valid, test, score, history, refit, prices };
+    let frame = Frame { notes: left_out(&days, &missing), features, weights, train, valid, test, score, history, refit, prices };
     checks::every_part_has_rows(&frame, &splits, &days.score, series.ends())?;
     checks::rows_can_be_learnt_from(frame, spec)
 }

@@ -102,17 +102,20 @@ fn dead_and_constant(frame: &Frame) -> (Vec<String>, Vec<String>) {
     (dead, constant)
 }
 
+/// Every row that learners see has a weight, none is below zero or infinite, and not all are zero.
 fn weights_are_weights(frame: &Frame, spec: &FrameSpec) -> Result<(), FrameError> {
-    let (Some(column), Some(weights)) = (&spec.weight, &frame.features.weight) else { return Ok(()) };
-    let learnt = [&frame.train, &frame.valid, &frame.history, &frame.refit].into_iter().flatten();
-    let bad = learnt.map(|row| (row.date, weights[row.at])).filter(|(_, w)| w.is_nan() || w.is_infinite() || *w < 0.0);
-    let mut days: Vec<_> = bad.map(|(date, w)| (date, (!w.is_nan()).then_some(w))).collect();
-    days.sort_by_key(|(date, _)| *date);
-    days.dedup_by_key(|(date, _)| *date);
-    let nothing_weighs = days.is_empty() && frame.train.iter().all(|row| weights[row.at] == 0.0);
-    if nothing_weighs {
-        let days = frame.train.iter().map(|row| (row.date, Some(0.0))).collect();
-        return Err(FrameError::BadWeight { column: column.clone(), days });
+    let (Some(of), Some(weights)) = (&spec.weight, &frame.weights) else { return Ok(()) };
+    let learnt: BTreeSet<NaiveDate> =
+        [&frame.train, &frame.valid, &frame.history, &frame.refit].into_iter().flatten().map(|row| row.date).collect();
+    let weight = |date: &NaiveDate| weights.get(date).copied().filter(|w| !w.is_nan());
+    let without: Vec<NaiveDate> = learnt.iter().filter(|date| weight(date).is_none()).copied().collect();
+    if !without.is_empty() {
+        return Err(FrameError::NoWeight { of: of.clone(), without, days: learnt.len() });
     }
-    if days.is_empty() { Ok(()) } else { Err(FrameError::BadWeight { column: column.clone(), days }) }
+    let all = || learnt.iter().filter_map(|date| Some((*date, weight(date)?)));
+    let mut bad: Vec<(NaiveDate, f64)> = all().filter(|(_, w)| w.is_infinite() || *w < 0.0).collect();
+    if bad.is_empty() && frame.train.iter().all(|row| weight(&row.date) == Some(0.0)) {
+        bad = all().collect();
+    }
+    if bad.is_empty() { Ok(()) } else { Err(FrameError::BadWeight { of: of.clone(), days: bad }) }
 }

@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 
 use crate::engine::table_file::TableFileError;
 use crate::io::fs::FsError;
+use crate::model::training::TableColumn;
 
 /// How many examples a message names before it says how many more there are.
 const SHOWN: usize = 5;
@@ -163,13 +164,23 @@ pub enum FrameError {
         /// How many rows.
         rows: usize,
     },
-    /// A weight that is missing or below zero.
-    #[error("the weight '{column}' is {}", listed(days, |(date, weight)| format!("{} on {date}", weight.map_or("missing".into(), |w| w.to_string()))))]
+    /// Days to learn from without a weight.
+    #[error("'{}' has no weight in '{}' for {} of {days} days to learn from: {}", of.table, of.column, without.len(), ends(without))]
+    NoWeight {
+        /// The authority on weights.
+        of: TableColumn,
+        /// The days, ascending.
+        without: Vec<NaiveDate>,
+        /// All days to learn from.
+        days: usize,
+    },
+    /// Weights that are none: below zero, infinite, or zero on every day.
+    #[error("the weight '{}' of '{}' is {}", of.column, of.table, listed(days, |(date, weight)| format!("{weight} on {date}")))]
     BadWeight {
-        /// The column.
-        column: String,
+        /// The authority on weights.
+        of: TableColumn,
         /// The days and their weights.
-        days: Vec<(NaiveDate, Option<f64>)>,
+        days: Vec<(NaiveDate, f64)>,
     },
     /// A date that is none.
     #[error("'{text}' is not a date")]
@@ -222,10 +233,22 @@ impl FrameError {
                 Some(format!("move the ranges of 'split' to where prices are, {first} to {last}; each must be longer than the horizon"))
             }
             Self::ConstantLabel { .. } => Some("choose a range for 'train' in which the price moves".into()),
-            Self::BadWeight { column, .. } => Some(format!("give every day a weight of zero or more, in the SQL that makes '{column}'")),
+            Self::NoWeight { of, .. } => {
+                Some(format!("extend '{}' to these days, or move the ranges of 'split': a weight is never made up", of.table))
+            }
+            Self::BadWeight { of, .. } => Some(format!("give every day a weight of zero or more in '{}', and some day more", of.table)),
             Self::AllMissing { .. } => Some("leave them out of 'columns', or start 'train' where they have values".into()),
             _ => None,
         }
+    }
+}
+
+/// The first and the last of these days.
+fn ends(days: &[NaiveDate]) -> String {
+    match days {
+        [] => String::new(),
+        [day] => day.to_string(),
+        [first, .., last] => format!("{first} to {last}"),
     }
 }
 

@@ -8,13 +8,13 @@ use arrow::compute::take_record_batch;
 use chrono::{Days, NaiveDate};
 use proptest::prelude::*;
 
-use crate::engine::frame::build::build;
+use crate::engine::frame::build::{Tables, build};
 use crate::engine::frame::error::FrameError;
 use crate::engine::frame::spec::FrameSpec;
 use crate::engine::frame::write::write;
 use crate::engine::frame_file::{self, FrameData, Part};
 use crate::engine::table_columns::{Values, table};
-use crate::model::training::{DateRange, Horizon, Label, LabelKind, PriceColumn, Split};
+use crate::model::training::{DateRange, Horizon, Label, LabelKind, PriceColumn, Split, TableColumn};
 
 const START: &str = "2001-01-01";
 
@@ -29,6 +29,7 @@ fn spec(horizon: Horizon) -> FrameSpec {
         label: Label { kind: LabelKind::Level, horizon },
         split: Split { train: range(0, Some(59)), valid: range(60, Some(89)), test: range(90, None) },
         weight: None,
+        weight_date: "date".into(),
         folds: None,
         refit: None,
     }
@@ -98,7 +99,11 @@ impl Made {
 }
 
 fn make(spec: &FrameSpec, features: &RecordBatch, prices: &RecordBatch) -> Result<Made, FrameError> {
-    let frame = build(spec, features, prices)?;
+    weighted(spec, features, prices, None)
+}
+
+fn weighted(spec: &FrameSpec, features: &RecordBatch, prices: &RecordBatch, weights: Option<&RecordBatch>) -> Result<Made, FrameError> {
+    let frame = build(spec, &Tables { features: features.clone(), prices: prices.clone(), weights: weights.cloned() })?;
     let folder = tempfile::tempdir().unwrap();
     write(&frame, spec, folder.path())?;
     Ok(Made { folder, notes: frame.notes })
@@ -212,23 +217,40 @@ fn days_without_features_are_left_out_and_counted_up_to_one_in_twenty() {
     assert_eq!(error.to_string(), "3 of 53 train days have no row in the feature table: 2001-01-02, 2001-01-03, 2001-01-04");
 }
 
+/// 50 on every day, but for these.
+fn weights(other: &[(u64, Option<f64>)]) -> RecordBatch {
+    let weight = |o| other.iter().find(|(day, _)| *day == o).map_or(Some(50.0), |(_, weight)| *weight);
+    table([("date".into(), dates(0..120)), ("training_weight".into(), Values::Floats((0..120).map(weight).collect()))]).unwrap()
+}
+
+fn weighted_spec() -> FrameSpec {
+    FrameSpec { weight: Some(TableColumn { table: "t.regimes".into(), column: "training_weight".into() }), ..spec(Horizon::Rows(7)) }
+}
+
 #[test]
-fn weights_come_from_a_column_and_must_be_weights() {
-    let mut weighted = spec(Horizon::Rows(7));
-    weighted.weight = Some("lag_w".into());
-    let heavy = |bad: Option<f64>| {
-        let values = (0..120).map(|o| if o == 12 { bad } else { Some(50.0) }).collect();
-        replaced(&features(&all(120), &["lag_w"]), "lag_w", Values::Floats(values))
-    };
-    let made = make(&weighted, &heavy(Some(600.0)), &prices(&all(120))).unwrap();
+fn weights_come_from_the_authority_that_the_recipe_names() {
+    let spec = weighted_spec();
+    let made = weighted(&spec, &features(&all(120), &[]), &prices(&all(120)), Some(&weights(&[(12, Some(600.0)), (115, None)]))).unwrap();
     let fit = made.data("fit");
-    assert_eq!(fit.record.features, ["x", "lag_10", "lag_2"], "a pattern passes over the weight");
     assert_eq!(&fit.weight.unwrap()[11..13], [50.0, 600.0]);
-    assert_eq!(made.data("test").weight, None);
-    for (bad, text) in [(None, "missing"), (Some(-1.0), "-1")] {
-        let error = refused(&weighted, &heavy(bad), &prices(&all(120)));
-        assert_eq!(error.to_string(), format!("the weight 'lag_w' is {text} on 2001-01-13"));
-    }
+    assert_eq!(fit.record.weight, spec.weight);
+    assert_eq!(made.data("test").weight, None, "and a day that nothing learns from needs none");
+}
+
+#[test]
+fn a_day_to_learn_from_without_a_weight_is_refused_with_the_first_the_last_and_how_many() {
+    let refused = |weights: &RecordBatch| {
+        let made = weighted(&weighted_spec(), &features(&all(120), &[]), &prices(&all(120)), Some(weights));
+        made.map(|made| made.notes).unwrap_err().to_string()
+    };
+    let text = "'t.regimes' has no weight in 'training_weight' for";
+    assert_eq!(refused(&weights(&[(12, None)])), format!("{text} 1 of 76 days to learn from: 2001-01-13"));
+    let gaps: Vec<_> = (10..15).chain(70..72).map(|o| (o, None)).collect();
+    assert_eq!(refused(&weights(&gaps)), format!("{text} 7 of 76 days to learn from: 2001-01-11 to 2001-03-13"));
+    assert_eq!(refused(&weights(&[]).slice(0, 50)), format!("{text} 26 of 76 days to learn from: 2001-02-20 to 2001-03-24"));
+    assert_eq!(refused(&weights(&[(12, Some(-1.0))])), "the weight 'training_weight' of 't.regimes' is -1 on 2001-01-13");
+    let none: Vec<_> = (0..120).map(|o| (o, Some(0.0))).collect();
+    assert!(refused(&weights(&none)).starts_with("the weight 'training_weight' of 't.regimes' is 0 on 2001-01-01, 0 on "));
 }
 
 fn any_horizon() -> impl Strategy<Value = Horizon> {

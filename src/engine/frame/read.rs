@@ -13,6 +13,7 @@ use crate::engine::table_columns::{self as table, ColumnError};
 
 const PRICES: &str = "the price table";
 const FEATURES: &str = "the feature table";
+const WEIGHTS: &str = "the table of weights";
 
 /// The chosen columns of the feature table.
 #[derive(Debug, Clone)]
@@ -21,8 +22,6 @@ pub struct Features {
     pub names: Vec<String>,
     /// Their values, NaN where missing: one list a column, one value a row of the table.
     pub columns: Vec<Vec<f64>>,
-    /// The row weights, where the frame has some.
-    pub weight: Option<Vec<f64>>,
     /// Where each date's row is.
     pub row_of: BTreeMap<NaiveDate, usize>,
 }
@@ -43,15 +42,25 @@ pub fn prices(table: &RecordBatch, spec: &FrameSpec) -> Result<PriceSeries, Fram
 /// # Errors
 /// When a column is missing or has another type, or dates are missing or doubled.
 pub fn features(table: &RecordBatch, spec: &FrameSpec) -> Result<Features, FrameError> {
-    let skip: Vec<&str> = std::iter::once(spec.date.as_str()).chain(spec.weight.as_deref()).collect();
+    let skip: Vec<&str> = std::iter::once(spec.date.as_str()).chain(spec.weight.as_ref().map(|of| of.column.as_str())).collect();
     let names = select(&spec.columns, &table::names(table), &skip)?;
-    let row_of = rows_by_date(dates(table, &spec.date, FEATURES)?)?;
+    let row_of = rows_by_date(dates(table, &spec.date, FEATURES)?, FEATURES)?;
     let columns = numbers(table, &names, FEATURES)?;
-    let weight = numbers(table, spec.weight.as_slice(), FEATURES)?.pop();
-    Ok(Features { names, columns, weight, row_of })
+    Ok(Features { names, columns, row_of })
 }
 
-fn rows_by_date(dates: Vec<NaiveDate>) -> Result<BTreeMap<NaiveDate, usize>, FrameError> {
+/// The weight of each date in the table of weights, NaN where it has none.
+///
+/// # Errors
+/// When a column is missing or has another type, or dates are missing or doubled.
+pub fn weights(table: &RecordBatch, spec: &FrameSpec) -> Result<BTreeMap<NaiveDate, f64>, FrameError> {
+    let columns: Vec<String> = spec.weight.iter().map(|of| of.column.clone()).collect();
+    let values: Vec<f64> = numbers(table, &columns, WEIGHTS)?.into_iter().flatten().collect();
+    let row_of = rows_by_date(dates(table, &spec.weight_date, WEIGHTS)?, WEIGHTS)?;
+    Ok(row_of.into_iter().map(|(date, row)| (date, values[row])).collect())
+}
+
+fn rows_by_date(dates: Vec<NaiveDate>, input: &'static str) -> Result<BTreeMap<NaiveDate, usize>, FrameError> {
     let mut row_of = BTreeMap::new();
     let mut twice = Vec::new();
     for (row, date) in dates.into_iter().enumerate() {
@@ -61,7 +70,7 @@ fn rows_by_date(dates: Vec<NaiveDate>) -> Result<BTreeMap<NaiveDate, usize>, Fra
     }
     twice.sort_unstable();
     twice.dedup();
-    if twice.is_empty() { Ok(row_of) } else { Err(FrameError::DuplicateDates { input: FEATURES, dates: twice }) }
+    if twice.is_empty() { Ok(row_of) } else { Err(FrameError::DuplicateDates { input, dates: twice }) }
 }
 
 /// A column of dates without gaps.

@@ -1,5 +1,7 @@
 //! Owns the rows of a frame. Invariant: every list of rows is ascending by date, each date once, and a row's features are those of its own date.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDate;
 
 use crate::engine::frame::labels::Outcome;
@@ -12,6 +14,8 @@ use crate::engine::price_history::PriceHistory;
 pub struct Frame {
     /// The feature table's chosen columns.
     pub features: Features,
+    /// The weight of each date, NaN where it has none; where rows are weighted.
+    pub weights: Option<BTreeMap<NaiveDate, f64>>,
     /// Rows to learn from.
     pub train: Vec<Row>,
     /// Rows for early stopping and weighting.

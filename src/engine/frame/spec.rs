@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::frame::error::FrameError;
 use crate::engine::frame::splits::Splits;
 use crate::model::folds::Folds;
-use crate::model::training::{FrameRecord, Label, PriceColumn, Split};
+use crate::model::training::{FrameRecord, Label, PriceColumn, Split, TableColumn};
 
 /// What a frame is made from and how; the params of a `frame` action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +24,10 @@ pub struct FrameSpec {
     pub label: Label,
     /// The date ranges; all three are needed.
     pub split: Split,
-    /// The feature table's column of row weights.
-    pub weight: Option<String>,
+    /// The authority on row weights, where rows are weighted.
+    pub weight: Option<TableColumn>,
+    /// Its column of dates.
+    pub weight_date: String,
     /// How to cut a history into folds, where there is to be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folds: Option<Folds>,
@@ -98,11 +100,11 @@ impl FrameSpec {
         self.unsplit_record(features, self.weight.clone())
     }
 
-    fn unsplit_record(&self, features: &[String], weight: Option<String>) -> FrameRecord {
+    fn unsplit_record(&self, features: &[String], weight: Option<TableColumn>) -> FrameRecord {
         self.record(features, Split { train: None, valid: None, test: None }, weight)
     }
 
-    fn record(&self, features: &[String], split: Split, weight: Option<String>) -> FrameRecord {
+    fn record(&self, features: &[String], split: Split, weight: Option<TableColumn>) -> FrameRecord {
         FrameRecord { features: features.to_vec(), label: self.label, price: self.price.clone(), split, weight, folds: None }
     }
 }

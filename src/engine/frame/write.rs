@@ -58,8 +58,8 @@ fn fit(frame: &Frame) -> Columns {
 
 fn learnable(frame: &Frame, rows: &[Row], parts: &[Part]) -> Columns {
     let mut columns = labelled(rows, parts);
-    if let Some(weight) = &frame.features.weight {
-        columns.push(("weight".into(), floats(rows.iter().map(|row| weight[row.at]))));
+    if let Some(weights) = &frame.weights {
+        columns.push(("weight".into(), floats(rows.iter().map(|row| weights.get(&row.date).copied().unwrap_or(f64::NAN)))));
     }
     with_features(columns, &frame.features, rows)
 }
