@@ -123,6 +123,49 @@ fn every_figure_is_that_of_other_peoples_libraries() {
 }
 
 #[test]
+fn a_quantile_sets_forecasts_are_the_vendors_in_order_and_its_figures_scikit_learns() {
+    let oil = Oil::new();
+    for (learner, params) in [
+        ("lightgbm", json!({"num_iterations": 60, "num_leaves": 7, "early_stopping_round": 20})),
+        ("xgboost", json!({"num_boost_round": 40, "max_depth": 3})),
+    ] {
+        let body = json!({"frame": "frame/x", "learner": learner, "levels": [0.025, 0.1, 0.5, 0.9], "params": params});
+        train("quantiles", &body, &oil.path("fit"), &[], &oil.path(learner));
+        let stanza = json!({"frame": "frame/x", "models": ["model/set"]});
+        let declared = declare("evaluate", 1, &stanza).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let out = oil.path(&format!("{learner}_judged"));
+        let inputs = [("frame".to_owned(), oil.path("test")), ("model:0".to_owned(), oil.path(learner).join("model"))].into();
+        let response = out.join("response.json");
+        let request = Request {
+            kind: "evaluate".into(),
+            params: declared.params,
+            threads: 1,
+            inputs,
+            digests: BTreeMap::new(),
+            out: out.clone(),
+            response,
+        };
+        let report = cbi::kinds::dispatch::run(&request).unwrap_or_else(|error| panic!("{error}"));
+        assert!(report.metrics.contains_key("model/set/p2.5/pinball") && report.metrics.contains_key("model/set/p10_p90/coverage"));
+
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vendor/quantile_sets.py");
+        let mut command = Command::new(python());
+        command.args([script, oil.path("fit"), oil.path("test"), oil.path(learner).join("model"), out.join("metrics")]).args(["21", "21"]);
+        let verdict: Value = serde_json::from_str(succeed(&mut command).lines().last().unwrap()).unwrap();
+        // All, five years and twenty quarters: four levels and one interval each.
+        assert_eq!(verdict["measured"], (1 + 5 + 20) * 5, "{verdict}");
+        for (what, difference) in verdict["largest"].as_object().unwrap() {
+            let tolerance = if what == "quantile" && learner == "xgboost" { 1e-6 } else { 1e-9 };
+            assert!(difference.as_f64().is_some_and(|d| d <= tolerance), "{learner}, {what}: {verdict}");
+        }
+        let text = fs::read_to_string(out.join("metrics/metrics.md")).unwrap();
+        for part in ["## Quantile sets, level by level\n", "## Quantile sets, between two levels\n", "| p10 to p90 |"] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+}
+
+#[test]
 fn tails_of_students_t_are_scipys() {
     let questions: Vec<(f64, f64)> =
         [1.0, 2.0, 9.0, 62.0, 1235.0, 6000.0].iter().flat_map(|df| [0.0, 1e-3, 0.3, 1.0, 1.96, 4.5, 12.0].map(|t| (t, *df))).collect();

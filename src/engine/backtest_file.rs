@@ -3,12 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
+use crate::engine::quantiles::Quantiles;
 use crate::engine::table_columns::{ColumnError, Values, dates, floats, strings, table};
 use crate::engine::table_file::{self, TableFileError};
 use crate::io::fs::{self, FsError};
 use crate::model::backtest::BacktestRecord;
+use crate::model::training::level_name;
 
 /// The artifact of a target that makes such forecasts.
 pub const ARTIFACT: &str = "backtest";
@@ -34,6 +37,8 @@ pub struct Predictions {
     pub actual: Vec<f64>,
     /// The price forecast.
     pub predicted: Vec<f64>,
+    /// The quantiles forecast, where a quantile set did; its middle one is also the price forecast.
+    pub quantiles: Option<Quantiles>,
 }
 
 /// Forecasts that cannot be read or written.
@@ -78,7 +83,26 @@ pub fn read(folder: &Path) -> Result<Predictions, BacktestFileError> {
         price: numbers("price")?,
         actual: numbers("actual")?,
         predicted: numbers("predicted")?,
+        quantiles: quantiles(&rows, &read_record(folder)?.levels)?,
     })
+}
+
+fn quantiles(rows: &RecordBatch, levels: &[f64]) -> Result<Option<Quantiles>, BacktestFileError> {
+    if levels.is_empty() {
+        return Ok(None);
+    }
+    let of = |name: &dyn Fn(f64) -> String| levels.iter().map(|level| whole("p…", floats(rows, &name(*level))?)).collect::<Result<_, _>>();
+    Ok(Some(Quantiles {
+        levels: levels.to_vec(),
+        predicted: of(&level_name)?,
+        naive: of(&naive_name)?,
+        crossed: whole("crossed", floats(rows, "crossed")?)?.into_iter().map(|crossed| crossed > 0.5).collect(),
+    }))
+}
+
+/// What the column of the naive quantile of a level is called.
+fn naive_name(level: f64) -> String {
+    format!("naive_{}", level_name(level))
 }
 
 fn whole<T>(name: &'static str, values: Vec<Option<T>>) -> Result<Vec<T>, BacktestFileError> {
@@ -114,6 +138,13 @@ pub fn write(folder: &Path, forecasts: &Predictions, record: &BacktestRecord) ->
         ("actual", floats(&forecasts.actual)),
         ("predicted", floats(&forecasts.predicted)),
     ];
-    let columns = columns.map(|(name, values)| (name.to_owned(), values));
+    let mut columns: Vec<_> = columns.map(|(name, values)| (name.to_owned(), values)).into();
+    if let Some(all) = &forecasts.quantiles {
+        for (at, level) in all.levels.iter().enumerate() {
+            columns.push((level_name(*level), floats(&all.predicted[at])));
+            columns.push((naive_name(*level), floats(&all.naive[at])));
+        }
+        columns.push(("crossed".to_owned(), Values::Bools(all.crossed.iter().copied().map(Some).collect())));
+    }
     Ok(table_file::write(&folder.join(PREDICTIONS_FILE), &table(columns)?, &["date".to_owned()])?)
 }

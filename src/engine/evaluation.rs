@@ -3,6 +3,7 @@
 
 use chrono::NaiveDate;
 
+use crate::engine::quantiles::Quantiles;
 use crate::model::training::TrainedOn;
 
 /// One forecast to be judged: made on `date`, come due on `outcome_date`.
@@ -27,6 +28,8 @@ pub struct Judged {
     pub predicted: Vec<f64>,
     /// The level of the quantile that they are meant to be, where they are one.
     pub quantile: Option<f64>,
+    /// All quantiles of a set; `predicted` is its middle one.
+    pub set: Option<Quantiles>,
 }
 
 /// Rows that a model has seen and is asked to be judged on.

@@ -21,6 +21,7 @@ pub mod parameters;
 pub mod past_forecasts;
 pub mod price_history;
 pub mod published;
+pub mod quantiles;
 pub mod series;
 pub mod sql;
 pub mod stacking;

@@ -13,6 +13,17 @@ pub fn share(holds: bool) -> f64 {
     if holds { 1.0 } else { 0.0 }
 }
 
+/// The quantile at `share` of values in ascending order, between neighbours in a straight line (type 7 of R. J. Hyndman and Y. Fan, *The American
+/// Statistician* 50, 1996: numpy's default). There must be one value at least.
+#[must_use]
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let at = share * count(sorted.len() - 1);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not below zero and at most the last index")]
+    let (index, part) = (at.floor() as usize, at.fract());
+    let next = sorted[(index + 1).min(sorted.len() - 1)];
+    sorted[index] + part * (next - sorted[index])
+}
+
 /// Their mean; none of nothing.
 #[must_use]
 pub fn mean(values: &[f64]) -> Option<f64> {

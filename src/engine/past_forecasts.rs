@@ -128,6 +128,7 @@ mod tests {
             price: vec![46.0; 2],
             actual: vec![47.0; 2],
             predicted: vec![46.5, predicted],
+            quantiles: None,
         }
     }
 

@@ -109,7 +109,7 @@ pub fn out_of_sample(members: &[Predictions], earned: Earned) -> Result<Predicti
     same_days(members)?;
     let first = &members[0];
     let equal = vec![1.0 / count(members.len()); members.len()];
-    let mut own = Predictions { predicted: Vec::with_capacity(first.dates.len()), ..first.clone() };
+    let mut own = Predictions { predicted: Vec::with_capacity(first.dates.len()), quantiles: None, ..first.clone() };
     let mut begin = 0;
     for fold in first.folds.chunk_by(|a, b| a == b) {
         let known: Vec<usize> = (0..begin).filter(|&row| first.outcome_dates[row] < first.dates[begin]).collect();
@@ -139,6 +139,7 @@ mod tests {
             price: of(&|_| 50.0),
             actual: of(&actual),
             predicted: of(&predicted),
+            quantiles: None,
         }
     }
 

@@ -1,12 +1,13 @@
 //! Kind `backtest`: a model's learner, trained anew on every fold of a history, and its forecasts of what each fold had not seen. Invariant: no
 //! forecast comes from a training, or from a choice of rounds, that saw its outcome.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::engine::backtest_file::{self, ARTIFACT, BacktestFileError, Predictions};
 use crate::engine::folds::{self, Fold, FoldError};
 use crate::engine::frame_file::{self, FrameData, FrameFileError, Part, iso_date};
-use crate::engine::numbers::count;
+use crate::engine::numbers::{count, mean, share};
 use crate::io::fs::{self, FsError};
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::frame::FOLDS;
@@ -139,7 +140,8 @@ pub fn backtest(history: &Path, model: &Path, threads: u32, out: &Path) -> Resul
         fs::remove_tree(&place)?;
     }
     let response = response(&forecasts, &records);
-    let record = BacktestRecord { kind: model.kind, frame: history.record, params: settings.params, folds: records };
+    let levels = forecasts.quantiles.as_ref().map(|all| all.levels.clone()).unwrap_or_default();
+    let record = BacktestRecord { kind: model.kind, frame: history.record, params: settings.params, levels, folds: records };
     backtest_file::write(out, &forecasts, &record)?;
     Ok(response)
 }
@@ -154,14 +156,15 @@ fn settings(learner: &dyn Learner, model: &ModelRecord, plan: &Folds, threads: u
         Folds::Purged(_) if reads_series => return Err(BacktestError::Series { kind: model.kind.clone() }),
         Folds::Purged(_) => false,
     };
-    if !own_choice && let Some(rounds) = model.rounds {
+    let rounds = model.rounds_kept();
+    if !own_choice && !rounds.is_empty() {
         let chosen = model.trained_on.iter().filter(|seen| seen.split == Part::Valid.word()).map(|seen| &seen.outcome_last).max();
         if let (Folds::WalkForward(_), Some(chosen)) = (plan, chosen)
             && *chosen >= from.to_string()
         {
             return Err(BacktestError::Rounds { chosen: chosen.clone(), from: from.to_string() });
         }
-        learner.fix_rounds(&mut params, rounds);
+        learner.fix_rounds(&mut params, &rounds);
     }
     Ok(Settings { params, threads })
 }
@@ -192,7 +195,11 @@ fn one_fold(
     forecasts.price.extend(fold.test.iter().map(|&row| history.price[row]));
     forecasts.actual.extend(fold.test.iter().map(|&row| outcomes[row]));
     forecasts.predicted.extend(predicted);
-    Ok(FoldRecord { first, last, rows: fold.test.len() as u64, rounds: model.record.rounds, trained_on: model.record.trained_on })
+    if let Some(quantiles) = model.quantiles(history, &fold.test)? {
+        forecasts.quantiles.get_or_insert_default().extend(quantiles);
+    }
+    let ModelRecord { rounds, levels, trained_on, .. } = model.record;
+    Ok(FoldRecord { first, last, rows: fold.test.len() as u64, rounds, levels, trained_on })
 }
 
 /// The error over all folds beside the naive forecast's.
@@ -206,5 +213,8 @@ fn response(forecasts: &Predictions, folds: &[FoldRecord]) -> Response {
         ("backtest_naive_mae", naive),
         ("backtest_mae_ratio", own / naive),
     ];
-    Response { metrics: metrics.map(|(name, value)| (name.to_owned(), value)).into(), ..Response::default() }
+    let mut metrics: BTreeMap<String, f64> = metrics.map(|(name, value)| (name.to_owned(), value)).into();
+    let crossed = forecasts.quantiles.as_ref().and_then(|all| mean(&all.crossed.iter().map(|crossed| share(*crossed)).collect::<Vec<_>>()));
+    metrics.extend(crossed.map(|crossed| ("crossed".to_owned(), crossed)));
+    Response { metrics, ..Response::default() }
 }

@@ -197,7 +197,7 @@ pub fn combine(spec: &Spec, fit: &Path, members: &[PathBuf], backtests: &[PathBu
         let own = own_backtest(&spec.weights, &shares, &proofs).map_err(earned)?;
         let first = backtest_file::read_record(&backtests[0])?;
         let params = BTreeMap::from([("weights".to_owned(), json!(spec.weights))]);
-        backtest_file::write(&out.backtest, &own, &BacktestRecord { kind: KIND.name.to_owned(), params, ..first })?;
+        backtest_file::write(&out.backtest, &own, &BacktestRecord { kind: KIND.name.to_owned(), params, levels: Vec::new(), ..first })?;
         let mae = |levels: &[f64]| mean_error(levels, &own.actual, f64::abs);
         report.metrics.insert("backtest_mae".into(), mae(&own.predicted));
         report.metrics.insert("backtest_naive_mae".into(), mae(&own.price));
@@ -251,7 +251,7 @@ fn own_backtest(weights: &Weights, shares: &[f64], proofs: &[Predictions]) -> Re
     let first = &proofs[0];
     let levels = |row: usize| shares.iter().zip(proofs).map(move |(share, proof)| (*share, proof.predicted[row]));
     let predicted = (0..first.dates.len()).map(|row| stacking::combined(first.price[row], levels(row))).collect();
-    Ok(Predictions { predicted, ..first.clone() })
+    Ok(Predictions { predicted, quantiles: None, ..first.clone() })
 }
 
 fn earned(error: StackingError) -> LearnError {
@@ -310,6 +310,7 @@ fn record(spec: &Spec, models: &[TrainedModel], shares: &[f64], proofs: &[Predic
         params: BTreeMap::from([("weights".to_owned(), json!(spec.weights))]),
         seed: None,
         rounds: None,
+        levels: Vec::new(),
         trained_on: seen.into_iter().collect(),
         engine: None,
         members: models.iter().zip(shares).map(member).collect(),

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::engine::backtest_file::{self, ARTIFACT as BACKTEST, BacktestFileError};
+use crate::engine::backtest_file::{self, ARTIFACT as BACKTEST, BacktestFileError, Predictions};
 use crate::engine::evaluation::{self, Judged, Seen, TestRow};
 use crate::engine::frame_file::{self, FrameData, FrameFileError};
 use crate::engine::judging::bootstrap::Bootstrap;
 use crate::engine::judging::importance::{self, Importance};
 use crate::engine::judging::regimes::{self, RegimeError};
 use crate::engine::judging::segments::{self, ShortBlock};
-use crate::engine::past_forecasts::{self, PastError};
+use crate::engine::past_forecasts::{self, PastError, Prediction};
 use crate::engine::stacking::{self, StackingError};
 use crate::engine::table_columns::ColumnError;
 use crate::engine::table_file::{self, TableFileError};
@@ -306,7 +306,8 @@ pub fn judge(spec: &Spec, inputs: &Inputs, out: &Path) -> Result<Response, Evalu
             .map_err(|seen| EvaluateError::Seen { model: name.clone(), seen: Box::new(seen) })?;
         let all: Vec<usize> = (0..rows.len()).collect();
         let predicted = model.predict(&frame, &all).map_err(failed)?;
-        models.push(Judged { model: name.clone(), predicted, quantile: model.quantile() });
+        let set = model.quantiles(&frame, &all).map_err(failed)?;
+        models.push(Judged { model: name.clone(), predicted, quantile: model.quantile(), set });
         if let Some(explain) = &spec.explain {
             importance.extend(explained(name, &model, &frame, &all[newest(*explain, rows.len())..]).map_err(failed)?);
         }
@@ -331,9 +332,13 @@ pub fn judge_backtests(spec: &Spec, folders: &[PathBuf], regimes: Option<&Path>,
     let past = backtests.iter().map(past_forecasts::from_columns).collect::<Result<Vec<_>, _>>()?;
     let rows: Vec<TestRow> = past[0].iter().map(|one| one.row).collect();
     let regimes = regimes_of(spec, regimes, &rows)?;
-    let predicted = past.iter().map(|one| one.iter().map(|p| p.predicted).collect());
-    let judged = |(name, predicted): (&String, Vec<f64>)| Judged { model: name.clone(), predicted, quantile: None };
-    let models: Vec<Judged> = spec.models.iter().zip(predicted).map(judged).collect();
+    let judged = |(name, (one, sets)): (&String, (&Vec<Prediction>, Predictions))| Judged {
+        model: name.clone(),
+        predicted: one.iter().map(|p| p.predicted).collect(),
+        quantile: None,
+        set: sets.quantiles,
+    };
+    let models: Vec<Judged> = spec.models.iter().zip(past.iter().zip(backtests)).map(judged).collect();
     let judgement = segments::judge(&rows, &models, regimes.as_deref(), &spec.bootstrap)?;
     let told = Told { frame: &record.frame, rows: &rows, models: &models, judgement: &judgement, explained: None };
     evaluate_report::write(&told, out)?;

@@ -9,13 +9,14 @@ use serde_json::json;
 
 use crate::engine::evaluation::{Judged, TestRow};
 use crate::engine::judging::importance::{self, Importance};
+use crate::engine::judging::quantile_sets::SetSummary;
 use crate::engine::judging::segments::{By, Judgement, ModelSummary, Segment};
-use crate::engine::judging::{tables, text};
+use crate::engine::judging::{quantile_tables, tables, text};
 use crate::engine::metrics::Errors;
 use crate::engine::table_file::{self, TableFileError};
 use crate::io::fs::{self, FsError};
 use crate::kinds::request::Response;
-use crate::model::training::FrameRecord;
+use crate::model::training::{FrameRecord, level_name};
 
 /// The readable table in the artifact.
 pub const TEXT_FILE: &str = "metrics.md";
@@ -65,6 +66,18 @@ pub fn write(told: &Told, out: &Path) -> Result<(), ReportError> {
     table_file::write(&out.join("metrics.parquet"), &measures, &key(&["model", "by", "segment"]))?;
     table_file::write(&out.join("predictions.parquet"), &tables::predictions(told.rows, told.models)?, &key(&["date", "model"]))?;
     let mut readable = text::text(&heading(told.frame), told.judgement);
+    if told.models.iter().any(|model| model.set.is_some()) {
+        let segments = &told.judgement.segments;
+        table_file::write(&out.join("quantiles.parquet"), &quantile_tables::levels(segments)?, &key(&["model", "by", "segment", "level"]))?;
+        table_file::write(
+            &out.join("intervals.parquet"),
+            &quantile_tables::intervals(segments)?,
+            &key(&["model", "by", "segment", "lower"]),
+        )?;
+        let forecasts = quantile_tables::predictions(told.rows, told.models)?;
+        table_file::write(&out.join("quantile_predictions.parquet"), &forecasts, &key(&["date", "model", "level"]))?;
+        readable.push_str(&quantile_tables::text(told.judgement));
+    }
     if let Some((all, first)) = told.explained {
         table_file::write(&out.join("importance.parquet"), &importance::table_of(all)?, &key(&["model", "feature"]))?;
         readable.push_str(&text::importance(all, *first));
@@ -97,6 +110,9 @@ pub fn response(judgement: &Judgement) -> Response {
     for model in &all.models {
         numbers(&mut report, &model.model, errors(&model.summary.model));
         numbers(&mut report, &model.model, beside_naive(model));
+        if let Some(set) = &model.set {
+            of_set(&mut report, &model.model, set);
+        }
     }
     report.notes.extend(best(all));
     report
@@ -115,6 +131,23 @@ fn beside_naive(model: &ModelSummary) -> [(&'static str, Option<f64>); 6] {
         ("dm_p", model.dm_absolute.map(|v| v.p)),
         ("sharpe", model.sharpe),
     ]
+}
+
+fn of_set(report: &mut Response, model: &str, set: &SetSummary) {
+    let whole = [("pinball", set.pinball), ("pinball_ratio", set.pinball_ratio), ("crossed", set.crossed)];
+    numbers(report, model, whole);
+    for level in &set.levels {
+        let name = format!("{model}/{}", level_name(level.level));
+        numbers(report, &name, [("pinball", level.pinball), ("naive_pinball", level.naive_pinball), ("coverage", level.coverage)]);
+    }
+    for i in &set.intervals {
+        let name = format!("{model}/{}_{}", level_name(i.lower), level_name(i.upper));
+        numbers(
+            report,
+            &name,
+            [("coverage", i.coverage), ("naive_coverage", i.naive_coverage), ("width", i.width), ("naive_width", i.naive_width)],
+        );
+    }
 }
 
 fn numbers<const N: usize>(report: &mut Response, model: &str, named: [(&str, Option<f64>); N]) {

@@ -14,7 +14,9 @@ use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::evaluate;
 use crate::kinds::forecast_error::ForecastError;
-use crate::kinds::forecast_rows::{self, CALENDAR_SLOT, Inputs, MODEL_SLOT, RESIDUALS_SLOT, SourceColumn, Spec, source_slot};
+use crate::kinds::forecast_rows::{
+    self, CALENDAR_SLOT, Inputs, MODEL_SLOT, QUANTILES_SLOT, RESIDUALS_SLOT, SourceColumn, Spec, source_slot,
+};
 use crate::kinds::forecast_table::{self, Told};
 use crate::kinds::frame::SCORE;
 use crate::kinds::kind::Kind;
@@ -33,7 +35,7 @@ const MAX_AGE: &str = "The most calendar days that its newest date may lie befor
 /// Kind `forecast`.
 pub const KIND: Kind = Kind {
     name: "forecast",
-    version: 2,
+    version: 3,
     about: "Forecasts from a frame's newest rows, whose outcome nobody knows yet, each with the day it comes due, its intervals and the naive forecast.",
     keys: &[
         Key::required("frame", Want::Target, "The frame whose newest rows are used."),
@@ -51,6 +53,7 @@ pub const KIND: Kind = Kind {
             Want::Target,
             "The backtest whose errors say how far a forecast may be off; without it there are no intervals.",
         ),
+        Key::optional("quantiles", Want::Target, "The quantile set, or a refit of one, whose quantiles stand beside the forecast."),
         Key::optional(
             "optional",
             Want::List(&Want::Text, true),
@@ -100,6 +103,7 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
         max_age_days: body.int("max_age_days").and_then(|days| u32::try_from(days).ok()),
         sources: sources(body, &mut declared)?,
         residuals: residuals(body, context, &mut declared)?,
+        quantiles: quantiles(body, context, &mut declared)?,
     };
     declared.params = json!(spec);
     Ok(declared)
@@ -118,6 +122,22 @@ fn residuals(body: Body, context: &DeclareContext, declared: &mut Declared) -> R
         return Ok(false);
     }
     declared.inputs.insert(RESIDUALS_SLOT.to_owned(), backtest(body, context, "residuals")?);
+    Ok(true)
+}
+
+fn quantiles(body: Body, context: &DeclareContext, declared: &mut Declared) -> Result<bool, KindError> {
+    if body.value("quantiles").is_none() {
+        return Ok(false);
+    }
+    let set = body.target("quantiles", learner::ARTIFACT)?;
+    if let Source::Target { name, .. } = &set
+        && let Some(kind) = (context.kind_of)(name.as_str()).filter(|kind| !["quantiles", "refit"].contains(&kind.as_str()))
+    {
+        return Err(body.error("quantiles", format!("'{name}' is a {kind}, not a quantile set")));
+    }
+    declared.engines.extend(predictors(body, context, &set, "quantiles")?);
+    declared.places.insert(QUANTILES_SLOT.to_owned(), body.place("quantiles"));
+    declared.inputs.insert(QUANTILES_SLOT.to_owned(), set);
     Ok(true)
 }
 
@@ -165,6 +185,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
         model: folder(MODEL_SLOT)?,
         calendar: folder(CALENDAR_SLOT)?,
         residuals: spec.residuals.then(|| folder(RESIDUALS_SLOT)).transpose()?,
+        quantiles: spec.quantiles.then(|| folder(QUANTILES_SLOT)).transpose()?,
         sources: (0..spec.sources.len()).map(|index| folder(&source_slot(index))).collect::<Result<_, _>>()?,
         digests: request.digests.clone(),
     };
@@ -178,15 +199,23 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
 pub fn forecast(spec: &Spec, inputs: &Inputs, out: &Path) -> Result<Response, ForecastError> {
     let frame = frame_file::read(&inputs.score)?;
     let model = trained::read(&inputs.model)?;
-    let missing = forecast_rows::missing(&frame, &model.record.features, &spec.optional)?;
+    let set = inputs.quantiles.as_deref().map(trained::read).transpose()?;
+    let mut features = model.record.features.clone();
+    features.extend(set.iter().flat_map(|set| set.record.features.clone()).filter(|name| !model.record.features.contains(name)));
+    let missing = forecast_rows::missing(&frame, &features, &spec.optional)?;
     let calendar = Calendar::new(forecast_rows::dates_of(&inputs.calendar, &spec.calendar_column)?)?;
     let all: Vec<usize> = (0..frame.len()).collect();
     let predicted = model.predict(&frame, &all)?;
+    let quantiles = set.as_ref().unwrap_or(&model).quantiles(&frame, &all)?;
+    if set.is_some() && quantiles.is_none() {
+        return Err(ForecastError::NoQuantiles);
+    }
     let forecasts = forecast_rows::dated(&frame, &predicted, missing, &calendar)?;
     let told = Told {
         horizon: frame.record.label.horizon,
         newest: forecast_rows::newest_complete(&forecasts)?,
         calibration: forecast_rows::calibration(inputs.residuals.as_deref(), &frame.record, &forecasts)?,
+        quantiles,
         sources: forecast_rows::sources(spec, inputs)?,
         max_age_days: spec.max_age_days,
         digests: &inputs.digests,
@@ -265,6 +294,7 @@ mod tests {
                 params: Settings::default().params,
                 seed: None,
                 rounds: None,
+                levels: Vec::new(),
                 trained_on: Vec::new(),
                 engine: None,
                 members: Vec::new(),
@@ -276,11 +306,18 @@ mod tests {
                 model: path("model"),
                 calendar: path("calendar"),
                 residuals: None,
+                quantiles: None,
                 sources: Vec::new(),
                 digests: [MODEL_SLOT, FRAME_SLOT].map(|slot| (slot.to_owned(), format!("hash of {slot}"))).into(),
             };
-            let spec =
-                Spec { calendar_column: "day".into(), optional: Vec::new(), max_age_days: None, sources: Vec::new(), residuals: false };
+            let spec = Spec {
+                calendar_column: "day".into(),
+                optional: Vec::new(),
+                max_age_days: None,
+                sources: Vec::new(),
+                residuals: false,
+                quantiles: false,
+            };
             Self { folder, spec, inputs }
         }
 
@@ -305,10 +342,16 @@ mod tests {
                 price: vec![50.0; 99],
                 actual: count.clone().map(|i| 50.0 * (1.0 + f64::from(i) / 100.0)).collect(),
                 predicted: vec![50.0; 99],
+                quantiles: None,
             };
             let folder = self.folder.path().join("backtest");
-            let about =
-                BacktestRecord { kind: "naive".into(), frame: record(horizon, &[]), params: Settings::default().params, folds: Vec::new() };
+            let about = BacktestRecord {
+                kind: "naive".into(),
+                frame: record(horizon, &[]),
+                params: Settings::default().params,
+                levels: Vec::new(),
+                folds: Vec::new(),
+            };
             backtest_file::write(&folder, &forecasts, &about).unwrap();
             self.inputs.residuals = Some(folder);
             self

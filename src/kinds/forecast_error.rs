@@ -44,6 +44,9 @@ pub enum ForecastError {
         /// Its column of dates.
         column: String,
     },
+    /// The target that is to give quantiles is no set of them.
+    #[error("'quantiles' names a model of one price, which has none")]
+    NoQuantiles,
     /// No day has all the features that the model needs.
     #[error("none of the {rows} newest days is complete: {newest} lacks {}", missing.join(", "))]
     NoCompleteDay {
@@ -93,6 +96,7 @@ impl ForecastError {
             | Self::SourceColumn { source: ColumnError::Missing { nearest: Some(name), .. }, .. } => {
                 RunError::invalid(self).hint(format!("did you mean '{name}'?"))
             }
+            Self::NoQuantiles => RunError::invalid(self).hint("name a target of the kind 'quantiles', or a refit of one"),
             Self::Residuals(PastError::Question(_)) => RunError::invalid(self).hint("name a backtest of the same frame"),
             Self::Column(_)
             | Self::SourceColumn { .. }

@@ -24,6 +24,9 @@ pub const CALENDAR_SLOT: &str = "calendar";
 /// The slot of the backtest.
 pub const RESIDUALS_SLOT: &str = "residuals";
 
+/// The slot of the quantile set.
+pub const QUANTILES_SLOT: &str = "quantiles";
+
 /// The slot of a table whose age is told.
 #[must_use]
 pub fn source_slot(index: usize) -> String {
@@ -48,6 +51,9 @@ pub struct Spec {
     /// Whether a backtest's errors make intervals.
     #[serde(default)]
     pub residuals: bool,
+    /// Whether a quantile set tells its quantiles beside the forecast.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quantiles: bool,
 }
 
 /// A table whose age is told.
@@ -73,6 +79,8 @@ pub struct Inputs {
     pub calendar: PathBuf,
     /// The backtest, where the spec has one.
     pub residuals: Option<PathBuf>,
+    /// The quantile set, where the spec has one.
+    pub quantiles: Option<PathBuf>,
     /// The tables whose age is told, in the order of the spec.
     pub sources: Vec<PathBuf>,
     /// Slot → hash of what feeds it.

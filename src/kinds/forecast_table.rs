@@ -12,15 +12,16 @@ use serde_json::json;
 use crate::engine::conformal::{Calibration, LEVELS, Level};
 use crate::engine::judging::bootstrap::Interval;
 use crate::engine::numbers::count;
+use crate::engine::quantiles::Quantiles;
 use crate::engine::table_columns::{self, Values};
 use crate::engine::table_file;
 use crate::io::fs;
 use crate::kinds::forecast_error::ForecastError;
-use crate::kinds::forecast_rows::{CALENDAR_SLOT, Forecast, MODEL_SLOT, RESIDUALS_SLOT, SourceDates};
+use crate::kinds::forecast_rows::{CALENDAR_SLOT, Forecast, MODEL_SLOT, QUANTILES_SLOT, RESIDUALS_SLOT, SourceDates};
 use crate::kinds::learner::FRAME_SLOT;
 use crate::kinds::request::Response;
 use crate::model::check::{Age, Severity, Verdict};
-use crate::model::training::Horizon;
+use crate::model::training::{Horizon, level_name};
 
 /// What is told of the intervals, beside the table.
 pub const INTERVALS_FILE: &str = "intervals.json";
@@ -35,6 +36,8 @@ pub struct Told<'a> {
     pub newest: usize,
     /// What intervals are made from, where there are any.
     pub calibration: Option<Calibration>,
+    /// Quantiles of the forecasts, where a set tells them.
+    pub quantiles: Option<Quantiles>,
     /// The tables whose age is told.
     pub sources: Vec<SourceDates>,
     /// How old the newest complete day may be.
@@ -67,7 +70,7 @@ fn table(told: &Told) -> Result<RecordBatch, ArrowError> {
     let texts = |value: &dyn Fn(&Forecast) -> Option<String>| Values::Strings(all.iter().map(value).collect());
     let hash = |slot: &str| Values::Strings(vec![told.digests.get(slot).cloned(); all.len()]);
     let around = |at: usize, end: fn(Interval) -> f64| floats(&|f| interval(told, f, at).map(end));
-    let columns = [
+    let mut columns = vec![
         ("date", dates(&|f| Some(f.date))),
         ("horizon", texts(&|_| Some(told.horizon.in_words()))),
         ("target_date", dates(&|f| Some(f.target_date))),
@@ -89,7 +92,16 @@ fn table(told: &Told) -> Result<RecordBatch, ArrowError> {
         ("residuals_hash", hash(RESIDUALS_SLOT)),
         ("sources", texts(&|f| (!told.sources.is_empty()).then(|| sources(&told.sources, f.date)))),
     ];
-    table_columns::table(columns.map(|(name, values)| (name.to_owned(), values)))
+    if told.quantiles.is_some() {
+        columns.push(("quantiles_hash", hash(if told.digests.contains_key(QUANTILES_SLOT) { QUANTILES_SLOT } else { MODEL_SLOT })));
+    }
+    let columns = columns.into_iter().map(|(name, values)| (name.to_owned(), values));
+    let of_level = |set: &Quantiles, at: usize| {
+        let values = set.predicted[at].iter().map(|value| Some(*value)).collect();
+        (level_name(set.levels[at]), Values::Floats(values))
+    };
+    let quantiles = told.quantiles.iter().flat_map(|set| (0..set.levels.len()).map(move |at| of_level(set, at)));
+    table_columns::table(columns.chain(quantiles))
 }
 
 /// The interval at one of the levels.
@@ -131,6 +143,12 @@ pub fn response(told: &Told) -> Response {
         });
         notes.push(intervals.collect::<Vec<_>>().join(", "));
         notes.push(coverage(calibration));
+    }
+    if let Some(set) = &told.quantiles {
+        let of_level = |at: usize| (level_name(set.levels[at]), set.predicted[at][told.newest]);
+        let all: Vec<(String, f64)> = (0..set.levels.len()).map(of_level).collect();
+        notes.push(all.iter().map(|(name, value)| format!("{name} {}", shown(*value))).collect::<Vec<_>>().join(", "));
+        metrics.extend(all);
     }
     if let Some(later) = told.forecasts.iter().filter(|f| f.date > newest.date).max_by_key(|f| f.date) {
         notes.push(format!("{} is not complete: it lacks {}", later.date, later.missing.join(", ")));

@@ -14,11 +14,12 @@ use crate::engine::gbdt::data::{Sample, TrainingData, single};
 use crate::engine::gbdt::error::GbdtError;
 use crate::engine::linear::rows::LinearError;
 use crate::engine::native;
+use crate::engine::numbers::{mean, share};
 use crate::engine::series::error::SeriesError;
 use crate::io::fs::{self, FsError};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::{self, RECORD_FILE, TrainedError, TrainedModel};
-use crate::model::training::{Engine, ModelRecord};
+use crate::model::training::{Engine, LevelRecord, ModelRecord};
 
 /// The slot of the frame's `fit` artifact.
 pub const FRAME_SLOT: &str = "frame";
@@ -73,21 +74,24 @@ pub trait Learner {
     /// When it cannot learn from this frame.
     fn fit(&self, frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError>;
 
-    /// Changes the parameters so that so many rounds are trained and none is chosen; learners without rounds leave them as they are.
-    fn fix_rounds(&self, _params: &mut BTreeMap<String, Value>, _rounds: u32) {}
+    /// Changes the parameters so that so many rounds are trained, by each of its models, and none is chosen; learners without rounds leave them as
+    /// they are.
+    fn fix_rounds(&self, _params: &mut BTreeMap<String, Value>, _rounds: &[u32]) {}
 }
 
 /// What a learner made.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Fitted {
     /// Its native files: name → bytes.
-    pub files: BTreeMap<&'static str, Vec<u8>>,
+    pub files: BTreeMap<String, Vec<u8>>,
     /// Its parameters as run.
     pub params: BTreeMap<String, Value>,
     /// Its seed.
     pub seed: Option<u64>,
     /// Rounds kept.
     pub rounds: Option<u32>,
+    /// The models of a quantile set.
+    pub levels: Vec<LevelRecord>,
     /// The features it reads.
     pub features: Vec<String>,
     /// The parts of the frame it was given.
@@ -216,6 +220,7 @@ pub fn teach(learner: &dyn Learner, frame: &FrameData, settings: &Settings, out:
         params: fitted.params,
         seed: fitted.seed,
         rounds: fitted.rounds,
+        levels: fitted.levels,
         trained_on: fitted.seen.iter().filter_map(|&part| frame.trained_on(part)).collect(),
         engine: fitted.engine,
         members: Vec::new(),
@@ -267,6 +272,10 @@ pub fn report(model: &TrainedModel, frame: &FrameData) -> Result<Response, Learn
     for (prefix, levels) in measured {
         report.metrics.insert(format!("{prefix}mae"), mean_error(levels, &actual, f64::abs));
         report.metrics.insert(format!("{prefix}rmse"), mean_error(levels, &actual, |e| e * e).sqrt());
+    }
+    if let Some(quantiles) = model.quantiles(frame, &rows)? {
+        let crossed: Vec<f64> = quantiles.crossed.iter().map(|crossed| share(*crossed)).collect();
+        report.metrics.extend(mean(&crossed).map(|crossed| ("valid_crossed".to_owned(), crossed)));
     }
     Ok(report)
 }

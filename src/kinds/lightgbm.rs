@@ -40,7 +40,10 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
 }
 
 /// The recipe's parameters with the defaults that make a training repeatable.
-fn parameters(given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
+///
+/// # Errors
+/// The first that the library has not, or that cannot be used.
+pub fn parameters(given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
     let mut params = LIGHTGBM.check(given)?;
     let whole = |name: &str, least: u64| training_stanza::at_least(&params, name, least);
     whole("num_iterations", 1)?;
@@ -88,9 +91,9 @@ impl Learner for LightGbm {
         KIND.name
     }
 
-    fn fix_rounds(&self, params: &mut BTreeMap<String, Value>, rounds: u32) {
+    fn fix_rounds(&self, params: &mut BTreeMap<String, Value>, rounds: &[u32]) {
         params.retain(|name, _| !["early_stopping_round", "early_stopping_min_delta", "first_metric_only"].contains(&name.as_str()));
-        params.insert("num_iterations".into(), json!(rounds));
+        params.insert("num_iterations".into(), json!(rounds.first()));
     }
 
     fn fit(&self, frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError> {
@@ -106,7 +109,7 @@ impl Learner for LightGbm {
         let (text, kept) = lightgbm::train(&data, &params, rounds, stopping)?;
         let version = text.lines().find_map(|line| line.strip_prefix("version=")).map(str::to_owned);
         Ok(Fitted {
-            files: BTreeMap::from([(LIGHTGBM_FILE, text.into_bytes())]),
+            files: BTreeMap::from([(LIGHTGBM_FILE.to_owned(), text.into_bytes())]),
             seed: params.get("seed").and_then(Value::as_u64),
             params,
             rounds: Some(kept),

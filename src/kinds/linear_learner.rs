@@ -39,7 +39,7 @@ pub fn fit(
     let warnings =
         if still { vec!["every coefficient is zero: the forecast is the same label for all rows".to_owned()] } else { Vec::new() };
     Ok(Fitted {
-        files: BTreeMap::from([(LINEAR_FILE, native_json::bytes(&LinearModel::new(names, &prepared, &solution))?)]),
+        files: BTreeMap::from([(LINEAR_FILE.to_owned(), native_json::bytes(&LinearModel::new(names, &prepared, &solution))?)]),
         params: settings.params.clone(),
         features: names.clone(),
         seen: vec![Part::Train],

@@ -29,6 +29,7 @@ pub mod linear_learner;
 pub mod naive;
 pub mod native_json;
 pub mod probe;
+pub mod quantiles;
 pub mod query;
 pub mod refit;
 pub mod registry;

@@ -17,6 +17,7 @@ use crate::kinds::garch;
 use crate::kinds::kind::Kind;
 use crate::kinds::lightgbm;
 use crate::kinds::naive;
+use crate::kinds::quantiles;
 use crate::kinds::refit;
 use crate::kinds::ridge;
 use crate::kinds::score;
@@ -42,6 +43,7 @@ pub static KINDS: &[&Kind] = &[
     &elastic_net::KIND,
     &lightgbm::KIND,
     &xgboost::KIND,
+    &quantiles::KIND,
     &refit::KIND,
     &backtest::KIND,
     &ensemble::KIND,

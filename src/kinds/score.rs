@@ -259,7 +259,7 @@ fn groups(scored: &Scored, spec: &Spec) -> Result<Vec<Group>, ScoreError> {
     for own in rows.chunk_by(|a, b| (&a.0.model, &a.0.horizon) == (&b.0.model, &b.0.horizon)) {
         let due: Vec<(TestRow, f64)> = own.iter().filter_map(|(one, fate)| Some((fate.due()?, one.predicted))).collect();
         let (rows, predicted): (Vec<TestRow>, Vec<f64>) = due.into_iter().unzip();
-        let judged = Judged { model: own[0].0.model.clone(), predicted, quantile: None };
+        let judged = Judged { model: own[0].0.model.clone(), predicted, quantile: None, set: None };
         let judgement = if rows.is_empty() { None } else { Some(segments::judge(&rows, &[judged], None, &spec.bootstrap)?) };
         let count = |word: &str| own.iter().filter(|(_, fate)| fate.word() == word).count();
         groups.push(Group {

@@ -29,7 +29,7 @@ pub fn fit(
         metrics.insert("valid_volatility".to_owned(), volatility.iter().sum::<f64>() / count(volatility.len()));
     }
     Ok(Fitted {
-        files: BTreeMap::from([(SERIES_FILE, native_json::bytes(&model)?)]),
+        files: BTreeMap::from([(SERIES_FILE.to_owned(), native_json::bytes(&model)?)]),
         params: settings.params.clone(),
         seen: vec![Part::Train],
         metrics,

@@ -11,11 +11,12 @@ use crate::engine::gbdt::error::GbdtError;
 use crate::engine::gbdt::{lightgbm, xgboost};
 use crate::engine::judging::importance::Explanation;
 use crate::engine::linear::model::LinearModel;
+use crate::engine::quantiles::{PastChanges, Quantiles};
 use crate::engine::series::error::SeriesError;
 use crate::engine::series::model::SeriesModel;
 use crate::engine::stacking::combined;
 use crate::io::fs::{self, FsError};
-use crate::model::training::ModelRecord;
+use crate::model::training::{LevelRecord, ModelRecord, level_name};
 
 /// What a model's record is called inside its artifact.
 pub const RECORD_FILE: &str = "model.json";
@@ -27,6 +28,8 @@ pub const XGBOOST_FILE: &str = "model.ubj";
 pub const LINEAR_FILE: &str = "linear.json";
 /// What a model of the price series is called inside its artifact.
 pub const SERIES_FILE: &str = "series.json";
+/// What a quantile set's past changes are called inside its artifact.
+pub const CHANGES_FILE: &str = "changes.json";
 /// The folder of an ensemble's members, each under its number.
 pub const MEMBERS_FOLDER: &str = "members";
 
@@ -101,6 +104,8 @@ enum Form {
     XgBoost(xgboost::Model),
     Linear(LinearModel),
     Series(SeriesModel),
+    /// The models of a quantile set, by level, and what the naive quantiles are made from.
+    Quantiles(Vec<Form>, PastChanges),
     /// Members with their shares.
     Ensemble(Vec<(f64, TrainedModel)>),
 }
@@ -117,6 +122,7 @@ pub fn read(folder: &Path) -> Result<TrainedModel, TrainedError> {
         "xgboost" => Form::XgBoost(read_xgboost(&folder.join(XGBOOST_FILE), &record)?),
         "ridge" | "elastic_net" => Form::Linear(read_linear(&folder.join(LINEAR_FILE), &record)?),
         "seasonal_naive" | "drift" | "ar" | "exponential_smoothing" | "garch" => Form::Series(read_json(&folder.join(SERIES_FILE))?),
+        "quantiles" => read_quantiles(folder, &record)?,
         "ensemble" => Form::Ensemble(read_members(folder, &record)?),
         other => return Err(TrainedError::Kind { path: folder.join(RECORD_FILE), kind: other.to_owned() }),
     };
@@ -129,6 +135,18 @@ pub fn read(folder: &Path) -> Result<TrainedModel, TrainedError> {
 /// When it cannot be read.
 pub fn read_record(folder: &Path) -> Result<ModelRecord, TrainedError> {
     read_json(&folder.join(RECORD_FILE))
+}
+
+fn read_quantiles(folder: &Path, record: &ModelRecord) -> Result<Form, TrainedError> {
+    let one = |level: &LevelRecord| {
+        let path = folder.join(quantile_file(level.level));
+        match record.params.get("learner").and_then(Value::as_str) {
+            Some("xgboost") => Ok(Form::XgBoost(read_xgboost(&path, record)?)),
+            _ => Ok(Form::LightGbm(read_lightgbm(&path, record)?)),
+        }
+    };
+    let models = record.levels.iter().map(one).collect::<Result<_, TrainedError>>()?;
+    Ok(Form::Quantiles(models, read_json(&folder.join(CHANGES_FILE))?))
 }
 
 fn read_lightgbm(path: &Path, record: &ModelRecord) -> Result<lightgbm::Model, TrainedError> {
@@ -164,6 +182,12 @@ fn read_members(folder: &Path, record: &ModelRecord) -> Result<Vec<(f64, Trained
     members.map(|(index, member)| Ok((member.weight, read(&member_folder(folder, index))?))).collect()
 }
 
+/// What the model of a level is called inside a quantile set's artifact.
+#[must_use]
+pub fn quantile_file(level: f64) -> String {
+    format!("{}.model", level_name(level))
+}
+
 /// Where the member with this number stands.
 #[must_use]
 pub fn member_folder(folder: &Path, index: usize) -> PathBuf {
@@ -182,12 +206,41 @@ impl TrainedModel {
             Form::Naive => return Ok(rows.iter().map(|&row| frame.price[row]).collect()),
             Form::Ensemble(members) => return weighted(members, frame, rows),
             Form::Series(model) => return Ok(model.predict(frame, rows)?),
+            Form::Quantiles(..) => return Ok(self.quantiles(frame, rows)?.unwrap_or_default().median().to_vec()),
             Form::Linear(model) => model.predict(&frame.matrix(features, rows)?),
             Form::LightGbm(model) => model.predict(&frame.matrix(features, rows)?, features.len())?,
             Form::XgBoost(model) => model.predict(&frame.matrix(features, rows)?, features.len())?,
         };
+        Ok(self.levels(&answers, frame, rows))
+    }
+
+    /// The quantiles forecast for each of the given rows, none crossing another; none where the model is no quantile set.
+    ///
+    /// # Errors
+    /// When the frame asks for something else than the model forecasts, or lacks one of its features.
+    pub fn quantiles(&self, frame: &FrameData, rows: &[usize]) -> Result<Option<Quantiles>, TrainedError> {
+        self.check(frame)?;
+        let Form::Quantiles(models, past) = &self.form else { return Ok(None) };
+        let features = &self.record.features;
+        let matrix = frame.matrix(features, rows)?;
+        let mut own = Vec::with_capacity(models.len());
+        for model in models {
+            let answers = match model {
+                Form::LightGbm(model) => model.predict(&matrix, features.len())?,
+                Form::XgBoost(model) => model.predict(&matrix, features.len())?,
+                _ => Vec::new(),
+            };
+            own.push(self.levels(&answers, frame, rows));
+        }
+        let levels: Vec<f64> = self.record.levels.iter().map(|level| level.level).collect();
+        let naive: Vec<Vec<f64>> = rows.iter().map(|&row| past.around(frame.price[row])).collect();
+        Ok(Some(Quantiles::rearranged(&levels, own, &naive)))
+    }
+
+    /// Answers in the form of the label as prices. Both forms keep the order, so a quantile of the label is one of the price.
+    fn levels(&self, answers: &[f64], frame: &FrameData, rows: &[usize]) -> Vec<f64> {
         let kind = self.record.frame.label.kind;
-        Ok(answers.iter().zip(rows).map(|(&answer, &row)| kind.to_level(answer, frame.price[row])).collect())
+        answers.iter().zip(rows).map(|(&answer, &row)| kind.to_level(answer, frame.price[row])).collect()
     }
 
     /// The forecast standard deviation of the log return from each of the given rows to its outcome; none where the model forecasts no such thing.
@@ -210,7 +263,7 @@ impl TrainedModel {
         self.check(frame)?;
         let features = &self.record.features;
         let (gains, contributions) = match &self.form {
-            Form::Naive | Form::Linear(_) | Form::Series(_) | Form::Ensemble(_) => return Ok(None),
+            Form::Naive | Form::Linear(_) | Form::Series(_) | Form::Quantiles(..) | Form::Ensemble(_) => return Ok(None),
             Form::LightGbm(model) => (model.gains()?, model.contributions(&frame.matrix(features, rows)?, features.len())?),
             Form::XgBoost(model) => (model.gains(features)?, model.contributions(&frame.matrix(features, rows)?, features.len())?),
         };

@@ -19,7 +19,7 @@ pub const FRAME_KEY: Key = Key::required("frame", Want::Target, "The frame to le
 pub const MODEL_SLOT: &str = "model:0";
 
 /// The kinds that make models.
-pub const MODEL_KINDS: [&str; 12] = [
+pub const MODEL_KINDS: [&str; 13] = [
     "naive",
     "seasonal_naive",
     "drift",
@@ -30,6 +30,7 @@ pub const MODEL_KINDS: [&str; 12] = [
     "elastic_net",
     "lightgbm",
     "xgboost",
+    "quantiles",
     "ensemble",
     "refit",
 ];
@@ -115,7 +116,7 @@ pub fn predictors(body: Body, context: &DeclareContext, model: &Source, path: &s
     let names: &[&str] = match (context.kind_of)(name.as_str()).as_deref() {
         Some("lightgbm") => &["lightgbm"],
         Some("xgboost") => &["xgboost"],
-        Some("ensemble" | "refit") => &["lightgbm", "xgboost"],
+        Some("ensemble" | "refit" | "quantiles") => &["lightgbm", "xgboost"],
         Some(kind) if !MODEL_KINDS.contains(&kind) => return Err(body.error(path, format!("'{name}' is a {kind}, not a model"))),
         _ => &[],
     };

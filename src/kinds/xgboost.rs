@@ -43,7 +43,10 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
 }
 
 /// The recipe's parameters with the defaults that make a training repeatable.
-fn parameters(given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
+///
+/// # Errors
+/// The first that the library has not, or that cannot be used.
+pub fn parameters(given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
     let mut params = XGBOOST.check(given)?;
     let whole = |name: &str, least: u64| training_stanza::at_least(&params, name, least);
     whole("num_boost_round", 1)?;
@@ -77,9 +80,9 @@ impl Learner for XgBoost {
         KIND.name
     }
 
-    fn fix_rounds(&self, params: &mut BTreeMap<String, Value>, rounds: u32) {
+    fn fix_rounds(&self, params: &mut BTreeMap<String, Value>, rounds: &[u32]) {
         params.remove("early_stopping_rounds");
-        params.insert("num_boost_round".into(), json!(rounds));
+        params.insert("num_boost_round".into(), json!(rounds.first()));
     }
 
     fn fit(&self, frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError> {
@@ -93,7 +96,7 @@ impl Learner for XgBoost {
         of_the_booster.retain(|name, _| !OF_THE_LOOP.contains(&name.as_str()));
         let trained = xgboost::train(&data, &of_the_booster, settings.threads, rounds, stopping)?;
         Ok(Fitted {
-            files: BTreeMap::from([(XGBOOST_FILE, trained.ubj)]),
+            files: BTreeMap::from([(XGBOOST_FILE.to_owned(), trained.ubj)]),
             seed: params.get("seed").and_then(Value::as_u64),
             params,
             rounds: Some(trained.rounds),

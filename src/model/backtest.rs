@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::training::{FrameRecord, TrainedOn};
+use crate::model::training::{FrameRecord, LevelRecord, TrainedOn};
 
 /// `backtest.json`: what was trained, and on which rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ pub struct BacktestRecord {
     pub frame: FrameRecord,
     /// The learner's parameters in every fold.
     pub params: BTreeMap<String, serde_json::Value>,
+    /// The levels of a quantile set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<f64>,
     /// The folds, in order.
     pub folds: Vec<FoldRecord>,
 }
@@ -33,6 +36,9 @@ pub struct FoldRecord {
     /// Rounds kept, where the learner has rounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounds: Option<u32>,
+    /// The models of a quantile set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<LevelRecord>,
     /// Every row that its training saw.
     pub trained_on: Vec<TrainedOn>,
 }

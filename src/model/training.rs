@@ -172,9 +172,36 @@ pub struct ModelRecord {
     pub trained_on: Vec<TrainedOn>,
     /// The library that trained it.
     pub engine: Option<Engine>,
+    /// The models of a quantile set, by ascending level.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<LevelRecord>,
     /// Members of an ensemble, in the order of their folders `members/<i>`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Member>,
+}
+
+impl ModelRecord {
+    /// The rounds that each of its models kept; none where the learner has no rounds.
+    #[must_use]
+    pub fn rounds_kept(&self) -> Vec<u32> {
+        self.rounds.into_iter().chain(self.levels.iter().filter_map(|level| level.rounds)).collect()
+    }
+}
+
+/// One model of a quantile set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LevelRecord {
+    /// The share of the prices that is meant to come at or below it.
+    pub level: f64,
+    /// Rounds kept, where the learner has rounds.
+    pub rounds: Option<u32>,
+}
+
+/// What the quantile of a level is called: `p10`, `p2.5`.
+#[must_use]
+pub fn level_name(level: f64) -> String {
+    format!("p{}", (level * 1e6).round() / 1e4)
 }
 
 /// Rows a model has seen: those of one split.
@@ -227,6 +254,11 @@ mod tests {
         assert_eq!(record.label.horizon, Horizon::Rows(21));
         assert_eq!(record.split.valid, Some(DateRange { from: "2010-01-01".into(), to: None }));
         assert_eq!(serde_json::to_string(&record).unwrap(), text);
+    }
+
+    #[test]
+    fn a_level_is_called_by_its_percent() {
+        assert_eq!([0.1, 0.07, 0.025, 0.5].map(level_name), ["p10", "p7", "p2.5", "p50"]);
     }
 
     #[test]

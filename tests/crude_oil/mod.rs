@@ -140,7 +140,10 @@ pub fn declare(kind: &str, threads: u32, body: &Value) -> Result<Declared, Vec<K
         text: &|_| Err("no such file".into()),
         files: &|_| Vec::new(),
         env: &|_| None,
-        kind_of: &|name| Some(if name.starts_with("frame/") { "frame" } else { "lightgbm" }.to_owned()),
+        kind_of: &|name| {
+            let kind = name.split_once('/').map(|(kind, _)| kind).filter(|kind| ["frame", "quantiles"].contains(kind));
+            Some(kind.unwrap_or("lightgbm").to_owned())
+        },
         as_of: None,
     };
     registry::declare(&stanza, &context).map(|(_, declared)| declared)

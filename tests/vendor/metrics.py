@@ -158,4 +158,5 @@ def main():
     print(json.dumps({"measured": measured, "undefined": undefined, "largest": largest, "simulated": simulated}))
 
 
-main()
+if __name__ == "__main__":
+    main()

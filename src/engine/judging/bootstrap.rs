@@ -13,7 +13,7 @@
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::numbers::count;
+use crate::engine::numbers::{count, quantile};
 
 /// The share of resamples outside the interval, on either side.
 const TAIL: f64 = 0.025;
@@ -108,15 +108,7 @@ fn percentiles(mut values: Vec<f64>) -> Option<Interval> {
         return None;
     }
     values.sort_by(f64::total_cmp);
-    Some(Interval { low: percentile(&values, TAIL), high: percentile(&values, 1.0 - TAIL) })
-}
-
-fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let at = share * count(sorted.len() - 1);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not below zero and at most the last index")]
-    let (index, part) = (at.floor() as usize, at.fract());
-    let next = sorted[(index + 1).min(sorted.len() - 1)];
-    sorted[index] + part * (next - sorted[index])
+    Some(Interval { low: quantile(&values, TAIL), high: quantile(&values, 1.0 - TAIL) })
 }
 
 #[cfg(test)]
@@ -185,7 +177,7 @@ mod tests {
 
     #[test]
     fn percentiles_lie_between_neighbours_in_a_straight_line() {
-        assert!((percentile(&[0.0, 1.0, 2.0, 3.0], 0.5) - 1.5).abs() < 1e-12);
-        assert!((percentile(&[0.0, 10.0], 0.975) - 9.75).abs() < 1e-12);
+        assert!((quantile(&[0.0, 1.0, 2.0, 3.0], 0.5) - 1.5).abs() < 1e-12);
+        assert!((quantile(&[0.0, 10.0], 0.975) - 9.75).abs() < 1e-12);
     }
 }

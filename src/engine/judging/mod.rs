@@ -4,6 +4,8 @@ pub mod bootstrap;
 pub mod diebold_mariano;
 pub mod importance;
 pub mod policy;
+pub mod quantile_sets;
+pub mod quantile_tables;
 pub mod regimes;
 pub mod segments;
 pub mod sharpe;

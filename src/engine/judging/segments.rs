@@ -10,6 +10,7 @@ use crate::base::date;
 use crate::engine::evaluation::{Judged, TestRow};
 use crate::engine::judging::bootstrap::{Bootstrap, Interval, Resamples, default_block};
 use crate::engine::judging::diebold_mariano::{self, Verdict};
+use crate::engine::judging::quantile_sets::{self, SetSummary};
 use crate::engine::judging::sharpe::{Trade, sharpe};
 use crate::engine::metrics::{Outcome, QuantileErrors, Summary, quantile_errors, summarise};
 use crate::engine::numbers::count;
@@ -115,6 +116,9 @@ pub struct ModelSummary {
     pub dm_squared: Option<Verdict>,
     /// What is measured of a quantile.
     pub quantile: Option<QuantileErrors>,
+    /// What is measured of a quantile set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set: Option<SetSummary>,
 }
 
 /// Why nothing was judged.
@@ -233,6 +237,7 @@ impl Judge<'_> {
             dm_absolute: diebold_mariano::test(&absolute.0, &absolute.1, self.open),
             dm_squared: diebold_mariano::test(&squared.0, &squared.1, self.open),
             quantile: judged.quantile.map(|level| quantile_errors(&outcomes, level)),
+            set: judged.set.as_ref().map(|set| quantile_sets::summarise(set, self.rows, at, resamples)),
         }
     }
 
@@ -267,7 +272,7 @@ mod tests {
     }
 
     fn judged(predicted: Vec<f64>) -> [Judged; 1] {
-        [Judged { model: "m".into(), predicted, quantile: None }]
+        [Judged { model: "m".into(), predicted, quantile: None, set: None }]
     }
 
     /// `n` daily forecasts, each due `reach` days later.

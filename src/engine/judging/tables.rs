@@ -115,7 +115,8 @@ mod tests {
         let day = |text: &str| text.parse().unwrap();
         let row = |date: &str, due: &str, price, actual| TestRow { date: day(date), outcome_date: day(due), price, actual };
         let rows = [row("2018-01-02", "2018-01-31", 60.0, 64.0), row("2018-01-03", "2018-02-01", 61.0, 65.0)];
-        let models = ["a", "b"].map(|m| Judged { model: m.into(), predicted: vec![62.0, 65.0], quantile: (m == "b").then_some(0.9) });
+        let models =
+            ["a", "b"].map(|m| Judged { model: m.into(), predicted: vec![62.0, 65.0], quantile: (m == "b").then_some(0.9), set: None });
         let found = judge(&rows, &models, None, &Bootstrap::default()).unwrap();
         let measured = metrics(&found.segments).unwrap();
         assert_eq!(measured.num_rows(), 3 * 2);

@@ -77,7 +77,8 @@ pub fn importance(all: &[Importance], first: NaiveDate) -> String {
     text
 }
 
-fn section(text: &mut String, title: &str, table: &str) {
+/// Adds a table under its title.
+pub fn section(text: &mut String, title: &str, table: &str) {
     let _ = write!(text, "\n## {title}\n\n{table}");
 }
 
@@ -138,11 +139,15 @@ fn ratios(by: By, parts: &[&Segment]) -> String {
     aligned(&header, &parts.iter().map(row).collect::<Vec<_>>())
 }
 
-fn figure(value: Option<f64>, digits: usize) -> String {
+/// A figure with so many digits; a dash where there is none.
+#[must_use]
+pub fn figure(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| NONE.to_owned(), |value| format!("{value:.digits$}"))
 }
 
-fn interval(interval: Option<Interval>, digits: usize) -> String {
+/// Both ends of an interval; a dash where there is none.
+#[must_use]
+pub fn interval(interval: Option<Interval>, digits: usize) -> String {
     interval.map_or_else(|| NONE.to_owned(), |i| format!("{:.digits$} to {:.digits$}", i.low, i.high))
 }
 
