@@ -7,8 +7,10 @@ mod common;
 mod space;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::thread::JoinHandle;
 
 use serde_json::Value;
 use space::{Built, TestSpace};
@@ -123,4 +125,69 @@ fn who_cannot_be_told_is_an_error_beside_the_builds_own_code() {
     let built = daily(&space, &[]);
     assert_eq!(built.code, 8);
     assert!(built.stderr.contains("cannot run 'no-such-program'") && built.stderr.contains("[notify]"), "{}", built.stderr);
+}
+
+/// A server on this machine that answers as many requests with these statuses; it gives back what it was sent.
+fn server(statuses: &'static [&'static str]) -> (String, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/a/secret/path", listener.local_addr().unwrap());
+    let answered = move |(status, stream): (&&str, std::io::Result<TcpStream>)| {
+        let mut stream = stream.unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let head: Vec<String> = reader.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+        let head = head.join("\n").to_ascii_lowercase();
+        let length = head.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+        format!("{head}\n\n{}", String::from_utf8(body).unwrap())
+    };
+    (address, std::thread::spawn(move || statuses.iter().zip(listener.incoming()).map(answered).collect()))
+}
+
+/// As `daily`, with a webhook instead of a program.
+fn daily_with_hook(severity: &str, address: &str) -> (TestSpace, Built) {
+    let space = space(severity);
+    let notify = "[notify]\nwebhook = \"env:HOOK\"\nheaders = { Authorization = \"HOOK_TOKEN\" }\n";
+    space.write("cbi.toml", format!("[workspace]\nname = \"oil\"\n{notify}"));
+    let mut command = space.command(&["daily", DAY[0], DAY[1]]);
+    let built = Built::of(&command.env("HOOK", address).env("HOOK_TOKEN", "Bearer hush").output().unwrap());
+    assert!(!format!("{built:?}").contains("secret") && !format!("{built:?}").contains("hush"), "{built:?}");
+    (space, built)
+}
+
+#[test]
+fn a_webhook_gets_the_report_also_where_its_server_failed_at_first() {
+    let (address, server) = server(&["500 Internal Server Error", "200 OK"]);
+    let (space, built) = daily_with_hook("error", &address);
+    assert_eq!(built.code, 8, "{built:?}");
+    let sent = server.join().unwrap();
+    assert!(sent.len() == 2 && sent[0] == sent[1], "{sent:?}");
+    let (head, body) = sent[1].split_once("\n\n").unwrap();
+    assert!(head.starts_with("post /a/secret/path http/1.1\n") && head.contains("authorization: bearer hush"), "{head}");
+    let body: Value = serde_json::from_str(body).unwrap();
+    let text = body["text"].as_str().unwrap();
+    assert!(text.starts_with("cbi oil: refused; m.raw: check 'fresh date 3 days'"), "{text}");
+    assert_eq!((&body["report"]["outcome"], &body["report"]["failed"][0]["target"]), (&"refused".into(), &"m.raw".into()));
+    assert!(!report(&space).contains("hush"));
+}
+
+#[test]
+fn a_webhook_that_takes_nothing_is_an_error_beside_the_builds_own_code() {
+    let (address, server) = server(&["403 Forbidden"]);
+    let (_, built) = daily_with_hook("error", &address);
+    assert_eq!((built.code, server.join().unwrap().len()), (8, 1));
+    assert!(built.stderr.contains("answered 403") && built.stderr.contains("'webhook' of [notify]"), "{}", built.stderr);
+}
+
+#[test]
+fn a_webhook_that_cannot_work_is_told_on_a_good_day_too() {
+    let (_, built) = daily_with_hook("warn", "http://hooks.example.org/a/secret/path");
+    assert_eq!(built.code, 0, "{built:?}");
+    assert!(built.stderr.contains("'http://hooks.example.org' is not https"), "{}", built.stderr);
+    let space = space("warn");
+    space.write("cbi.toml", "[workspace]\nname = \"oil\"\n[notify]\nwebhook = \"env:HOOK\"\n");
+    let built = daily(&space, &[]);
+    assert_eq!(built.code, 0, "{built:?}");
+    assert!(built.stderr.contains("the variable HOOK is not set"), "{}", built.stderr);
 }

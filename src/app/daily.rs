@@ -2,24 +2,21 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use crate::app::build::{self, Ask, Done};
 use crate::app::plan;
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::status::Survey;
+use crate::app::telling::Telling;
 use crate::app::waiting::{self, Patience};
 use crate::app::workspace::{Workspace, cache_of};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::exec::checked::Checked;
-use crate::io::{file, fs, notice};
+use crate::io::{file, fs};
 use crate::model::event::{Event, EventSink};
 use crate::store::root::Root;
 use crate::ui::page::{Age, Failed, Page};
-
-/// How long the program that is told of a failure may take.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What `cbi daily` was asked.
 #[derive(Debug, Clone, Default)]
@@ -41,8 +38,8 @@ pub struct Reported {
     pub path: PathBuf,
     /// What kept the build from beginning.
     pub problems: Problems,
-    /// Why nobody could be told of a failure.
-    pub untold: Option<Diagnostic>,
+    /// Why somebody could not be told of a failure, or could not be if there were one.
+    pub untold: Problems,
     /// The exit code: that of the build.
     pub code: ExitCode,
 }
@@ -55,6 +52,8 @@ pub fn daily(ask: &Daily, cancel: &AtomicBool, sink: &mut dyn EventSink, tell: &
     let workspace = Workspace::open(&ask.build.options)?;
     let mut page = Page { workspace: workspace.settings.name.clone(), requested: ask.build.targets.clone(), ..Page::default() };
     page.started = clock::rfc3339(clock::now_ms());
+    // Found out now, not on the day on which somebody must be told.
+    let telling = Telling::of(&workspace);
     let mut notes = Notes { page: &mut page, inner: None };
     let worked = run(ask, cancel, (sink, &mut notes), tell);
     let (code, problems) = match worked {
@@ -71,15 +70,10 @@ pub fn daily(ask: &Daily, cancel: &AtomicBool, sink: &mut dyn EventSink, tell: &
     if let Some(other) = &ask.report {
         fs::write(other, text.as_bytes()).map_err(|e| vec![Diagnostic::of(ExitCode::ActionFailed, &e)])?;
     }
-    let command = &workspace.settings.notify;
-    let untold = if code == ExitCode::Ok || command.is_empty() {
-        None
-    } else {
-        let env = [("CBI_OUTCOME", page.outcome.clone()), ("CBI_CODE", page.code.to_string()), ("CBI_REPORT", path.display().to_string())];
-        notice::hand(command, &workspace.root, &env, &text, PATIENCE)
-            .err()
-            .map(|error| Diagnostic::of(code, &error).hint("correct 'command' of [notify] in cbi.toml"))
-    };
+    let mut untold = telling.unready;
+    if code != ExitCode::Ok {
+        untold.extend(telling.ready.tell(&page, &text, &path));
+    }
     Ok(Reported { page, path, problems, untold, code })
 }
 

@@ -22,6 +22,7 @@ pub mod show;
 pub mod sources;
 pub mod status;
 pub mod tables;
+pub mod telling;
 pub mod texts;
 pub mod timeline;
 pub mod upkeep;

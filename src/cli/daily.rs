@@ -49,7 +49,9 @@ pub fn daily(
     if !done.problems.is_empty() {
         show(&done.problems);
     }
-    done.untold.iter().for_each(|problem| _ = show(std::slice::from_ref(problem)));
+    if !done.untold.is_empty() {
+        show(&done.untold);
+    }
     let (mut out, _) = Output::stdout(global.colour());
     if json {
         out.line(&serde_json::to_string(&done.page).unwrap_or_default());

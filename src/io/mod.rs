@@ -10,3 +10,4 @@ pub mod machine;
 pub mod notice;
 pub mod process;
 pub mod resident;
+pub mod webhook;

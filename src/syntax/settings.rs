@@ -24,14 +24,24 @@ const JOBS: Key = Key::optional("jobs", Want::Int(1), "Threads that steps may us
 const MEMORY: Key = Key::optional("memory", Want::Bytes, "Memory that steps may use together (default: most of the machine's).");
 const LET: Key = Key::optional("let", Want::Map(&Want::Any), "Values for every recipe file.");
 
-const NOTIFY: Key = Key::optional(
-    "command",
-    Want::List(&Want::Text, true),
-    "A program and its arguments: `cbi daily` runs it when something failed, and gives it the report on its standard input.",
-);
-
 /// The keys of `[notify]`.
-pub const NOTIFY_KEYS: &[Key] = &[NOTIFY];
+pub const NOTIFY_KEYS: &[Key] = &[
+    Key::optional(
+        "command",
+        Want::List(&Want::Text, true),
+        "A program and its arguments: `cbi daily` runs it when something failed, and gives it the report on its standard input.",
+    ),
+    Key::optional(
+        "webhook",
+        Want::Text,
+        "An address, or \"env:NAME\" for the variable that holds it: `cbi daily` posts the report there when something failed.",
+    ),
+    Key::optional(
+        "headers",
+        Want::Map(&Want::Text),
+        "Headers for the webhook, each with the name of the environment variable that holds its value.",
+    ),
+];
 /// The keys of `[workspace]`.
 pub const WORKSPACE_KEYS: &[Key] = &[NAME, DEFAULT, WAREHOUSE, AS_OF];
 /// The keys of `[limits]`.
@@ -64,8 +74,19 @@ pub struct Settings {
     pub jobs: Option<u32>,
     /// Memory that steps may use together.
     pub memory: Option<u64>,
-    /// The program that is told when an unattended run fails; empty where there is none.
-    pub notify: Vec<String>,
+    /// Who is told when an unattended run fails.
+    pub notify: Notify,
+}
+
+/// Who is told when an unattended run fails.
+#[derive(Debug, Clone, Default)]
+pub struct Notify {
+    /// A program with its arguments; empty where there is none.
+    pub command: Vec<String>,
+    /// A web address, or `env:` and the variable that holds it.
+    pub webhook: Option<String>,
+    /// Header → the variable that holds its value.
+    pub headers: BTreeMap<String, String>,
 }
 
 /// Reads `cbi.toml`.
@@ -147,9 +168,8 @@ fn settings(body: &BTreeMap<String, Value>, profile: &Value, lets: Lets) -> Sett
     let find = |section: &str, key: &str| profile.get(key).or_else(|| body.get(section)?.get(key));
     let text = |section, key| find(section, key).and_then(Value::as_str).map(str::to_owned);
     let globs = find("workspace", "default").and_then(Value::as_array);
-    let notify = find("notify", "command").and_then(Value::as_array).into_iter().flatten();
     Settings {
-        notify: notify.filter_map(Value::as_str).map(str::to_owned).collect(),
+        notify: notify(body.get("notify").unwrap_or(&Value::Null)),
         name: text("workspace", "name").unwrap_or_default(),
         default: globs.map_or_else(|| vec!["**".to_owned()], |all| all.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
         warehouse: text("workspace", "warehouse").unwrap_or_else(|| "warehouse".to_owned()),
@@ -157,6 +177,16 @@ fn settings(body: &BTreeMap<String, Value>, profile: &Value, lets: Lets) -> Sett
         lets,
         jobs: find("limits", "jobs").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()),
         memory: text("limits", "memory").and_then(|t| units::parse_bytes(&t)),
+    }
+}
+
+fn notify(section: &Value) -> Notify {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let headers = section["headers"].as_object().into_iter().flatten();
+    Notify {
+        command: section["command"].as_array().into_iter().flatten().filter_map(text).collect(),
+        webhook: text(&section["webhook"]),
+        headers: headers.filter_map(|(name, variable)| Some((name.clone(), text(variable)?))).collect(),
     }
 }
 

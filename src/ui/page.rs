@@ -80,6 +80,17 @@ pub struct Age {
 }
 
 impl Page {
+    /// The report in a few words, for a line in a chat.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let failed = self.failed.iter().map(|failed| format!("{}: {}", failed.target, failed.error));
+        let first = failed.chain(self.errors.iter().cloned()).next();
+        let first = first.and_then(|text| text.lines().next().map(|line| format!("; {line}"))).unwrap_or_default();
+        let more = (self.failed.len() + self.errors.len()).saturating_sub(1);
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        format!("cbi {}: {}{first}{more}", self.workspace, self.outcome)
+    }
+
     /// The report as Markdown.
     #[must_use]
     pub fn markdown(&self) -> String {
