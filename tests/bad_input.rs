@@ -236,7 +236,7 @@ fn frame(price: &str, feature: &str, train: &str) -> TestSpace {
     let recipes = format!(
         "[sql.\"m.p\"]\nquery = \"SELECT DATE_ADD(DATE '2020-01-01', INTERVAL n DAY) AS date, {price} AS price, {feature} AS f \
          FROM UNNEST(GENERATE_ARRAY(0, 200)) AS n\"\n\
-         [frame.\"frame/x\"]\nfeatures = \"m.p\"\ncolumns = [\"f\"]\nprice = {{ table = \"m.p\", column = \"price\" }}\nhorizon = {{ rows = 1 }}\n\
+         [frame.\"frame/x\"]\nfeatures = \"m.p\"\ncolumns = [\"f\"]\nprice = {{ table = \"m.p\", column = \"price\", series = \"index\" }}\nhorizon = {{ rows = 1 }}\n\
          split = {{ train = {train}, valid = [2020-05-01, 2020-06-01], test = [2020-06-02] }}\n"
     );
     with(&recipes)

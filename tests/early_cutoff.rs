@@ -231,7 +231,7 @@ SELECT date, price / LAG(price) OVER (ORDER BY date) - 1 AS ret_1, price / LAG(p
 [frame."frame/1w"]
 features = "m.features"
 columns = ["ret_*"]
-price = { table = "m.daily", column = "price" }
+price = { table = "m.daily", column = "price", series = { symbol = "ZL", exchange = "CBOT", contract = "front month", roll = "unadjusted" } }
 horizon = { rows = 5 }
 label = "log_return"
 "#;
@@ -264,7 +264,7 @@ query = "SELECT date FROM m.training"
 [frame."frame/1w"]
 features = "m.training"
 columns = ["return_1d", "return_7d", "volatility_30d", "vix_*"]
-price = { table = "m.training", column = "zl_price_current" }
+price = { table = "m.training", column = "zl_price_current", series = { symbol = "ZL", exchange = "CBOT", contract = "front month", roll = "unadjusted" } }
 horizon = { rows = 5 }
 split = { train = [2021-01-04, 2023-12-29], valid = [2024-01-01, 2024-06-28], test = [2024-07-01] }
 "#;

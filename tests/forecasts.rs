@@ -24,7 +24,7 @@ fn forecast() -> (Work, Predictions, Response) {
     let work = Work::new();
     let walk = json!({"from": "2003-01-01", "to": "2010-12-31", "train": "10 years", "test": "24 months"});
     let frame = json!({
-        "features": "wti.features", "columns": ["ret_*", "ma_*", "vol_*"], "price": {"table": "wti.daily", "column": "price"},
+        "features": "wti.features", "columns": ["ret_*", "ma_*", "vol_*"], "price": {"table": "wti.daily", "column": "price", "series": "spot"},
         "horizon": {"rows": crude_oil::HORIZON}, "label": "log_return", "folds": {"walk_forward": walk},
         "split": {"train": ["1987-01-05", "2010-12-31"], "valid": ["2011-01-01", "2013-12-31"], "test": ["2014-01-01"]},
     });
@@ -165,9 +165,15 @@ fn published_forecasts_are_judged_by_the_prices_that_came_and_the_rest_is_open()
     );
     let stanza = json!({
         "forecasts": {"table": "p.forecasts", "target_date": "due", "model": "model"},
-        "price": {"table": "wti.daily", "column": "price"},
+        "price": {"table": "wti.daily", "column": "price", "series": "spot"},
     });
     let response = work.run("score", &stanza, &[("forecasts", "published"), ("price", "prices")], "score").unwrap();
+    let told: Value = serde_json::from_str(&std::fs::read_to_string(work.path("score/score/score.json")).unwrap()).unwrap();
+    assert_eq!(told["series"], "spot");
+    let mut adjusted = stanza.clone();
+    adjusted["price"]["series"] = json!({"symbol": "CL", "exchange": "NYMEX", "contract": "front month", "roll": "ratio_adjusted"});
+    let refused = crude_oil::declare("score", 1, &adjusted).unwrap_err();
+    assert!(refused[0].message.starts_with("a ratio-adjusted series does not hold the prices that came"), "{}", refused[0]);
     let came = |date: NaiveDate| prices.iter().find(|(day, _)| *day >= month(date)).map(|(_, price)| *price);
     let due: Vec<(f64, f64)> = made.iter().filter_map(|(date, price)| Some((*price, came(*date)?))).collect();
     let mean = |miss: &dyn Fn(&(f64, f64)) -> f64| due.iter().map(|one| miss(one).abs()).sum::<f64>() / due.len() as f64;

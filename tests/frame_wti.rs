@@ -10,6 +10,7 @@ use cbi::engine::price_history::PRICES_FILE;
 use cbi::engine::table_columns::{dates, floats, strings};
 use cbi::engine::table_file;
 use cbi::kinds::request::{Response, RunError};
+use cbi::model::series::Series;
 use cbi::model::training::LabelKind;
 use chrono::NaiveDate;
 use crude_oil::Work;
@@ -27,7 +28,7 @@ impl Steps for Work {
             "features": "wti.features",
             "columns": ["ret_1", "ret_2", "ret_3", "ret_5", "ret_10", "ret_21", "ret_42", "ret_63", "ret_126", "ret_252",
                 "ma_5", "vol_5", "ma_10", "vol_10", "ma_21", "vol_21", "ma_63", "vol_63", "ma_126", "vol_126", "ma_252", "vol_252", "month", "weekday"],
-            "price": {"table": "wti.daily", "column": "price"},
+            "price": {"table": "wti.daily", "column": "price", "series": "spot"},
             "horizon": {"rows": crude_oil::HORIZON},
             "label": "log_return",
             "split": {"train": ["1987-01-05", train_to], "valid": ["2011-01-01", "2013-12-31"], "test": ["2014-01-01"]},
@@ -52,6 +53,7 @@ fn the_fit_of_crude_oil_is_the_one_that_other_code_makes() {
     }
     let record = |folder: &str| frame_file::read(&work.path(folder)).unwrap().record;
     assert_eq!(record("frame/fit"), record("expected"));
+    assert_eq!(record("frame/score").price.series, Series::Spot);
 }
 
 #[test]
@@ -85,6 +87,7 @@ fn a_model_of_crude_oil_is_measured_on_later_rows_and_forecasts_from_the_newest(
     // The 21st trading day after 3 January 2019, Martin Luther King's day left out.
     assert_eq!(NaiveDate::from_epoch_days(due).unwrap().to_string(), "2019-02-04");
     assert_eq!(strings(&made, "horizon").unwrap()[0], Some("21 rows"));
+    assert_eq!(strings(&made, "series").unwrap()[0], Some("spot"));
     let newest = prices[prices.len() - 1].1;
     assert!((last("price") - newest).abs() < 1e-12 && (last("naive") - newest).abs() < 1e-12);
     assert!((last("predicted") - forecast.metrics["predicted"]).abs() < 1e-12 && last("predicted") > 0.0);
@@ -109,7 +112,7 @@ fn a_frame_that_cannot_be_made_says_so_with_its_exit_code() {
     let work = Work::new();
     let stanza = |columns: Value, table: &str| {
         json!({
-            "features": "wti.features", "columns": columns, "price": {"table": "wti.daily", "column": table}, "horizon": {"rows": 21},
+            "features": "wti.features", "columns": columns, "price": {"table": "wti.daily", "column": table, "series": "spot"}, "horizon": {"rows": 21},
             "split": {"train": ["1987-01-05", "2010-12-31"], "valid": ["2011-01-01", "2013-12-31"], "test": ["2014-01-01"]},
         })
     };

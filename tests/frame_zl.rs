@@ -7,15 +7,19 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Date32Type};
 use cbi::engine::frame::error::FrameError;
 use cbi::engine::frame::labels::PriceSeries;
 use cbi::engine::frame::spec::FrameSpec;
 use cbi::engine::frame_file;
-use cbi::engine::table_columns::{Values, dates, floats, table};
+use cbi::engine::table_columns::{Values, floats, table};
 use cbi::engine::table_file;
 use cbi::kinds::frame::{Inputs, make};
+use cbi::model::series::{Future, Roll, Series};
 use cbi::model::training::{DateRange, Horizon, Label, LabelKind, PriceColumn, Split};
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 
 /// The platform's horizons, in rows, by the column that holds what came; beside them how many rows agree, and of how many (as in
 /// PROVENANCE.md).
@@ -25,11 +29,20 @@ const HORIZONS: [(&str, u32, usize, usize); 4] =
 /// From 2025-09-10 on the platform's series repeats days (two sources, intraday rows), so counting its rows leads to other days.
 const REPEATS_FROM: &str = "2025-09-10";
 
-/// Days since 1970-01-01 with the value in `value`, where there is one.
+/// Days since 1970-01-01 with the value in `value`, where there is one, in the order of time.
 fn column(path: &Path, date: &str, value: &str) -> Vec<(i32, f64)> {
     let rows = table_file::read(path).unwrap();
-    let days = dates(&rows, date).unwrap().into_iter().map(Option::unwrap);
-    days.zip(floats(&rows, value).unwrap()).filter_map(|(day, value)| Some((day, value?))).collect()
+    let days = cast(rows.column_by_name(date).unwrap(), &DataType::Date32).unwrap();
+    let days = days.as_primitive::<Date32Type>().values().to_vec().into_iter();
+    let mut days: Vec<(i32, f64)> = days.zip(floats(&rows, value).unwrap()).filter_map(|(day, value)| Some((day, value?))).collect();
+    days.sort_by_key(|(day, _)| *day);
+    days
+}
+
+/// What the platform's prices of ZL are prices of; the last test says how that is known.
+fn front_month() -> Series {
+    let [symbol, exchange, contract] = ["ZL", "CBOT", "front month"].map(str::to_owned);
+    Series::Future(Future { symbol, exchange, contract, roll: Roll::Unadjusted })
 }
 
 /// What a frame says of a day.
@@ -54,7 +67,7 @@ fn frame(warehouse: &Path, rows: u32) -> BTreeMap<i32, Day> {
     let spec = FrameSpec {
         date: "date".into(),
         columns: vec!["close".into()],
-        price: PriceColumn { table: "zl.markets".into(), column: "price".into() },
+        price: PriceColumn { table: "zl.markets".into(), column: "price".into(), series: front_month() },
         price_date: "date".into(),
         label: Label { kind: LabelKind::Level, horizon: Horizon::Rows(rows) },
         split: Split {
@@ -126,7 +139,7 @@ fn of_training_table(table: &Path, columns: &[&str], out: &Path) -> Result<cbi::
     let spec = FrameSpec {
         date: "date".into(),
         columns: columns.iter().map(|&c| c.to_owned()).collect(),
-        price: PriceColumn { table: "zl.training".into(), column: "zl_price_current".into() },
+        price: PriceColumn { table: "zl.training".into(), column: "zl_price_current".into(), series: front_month() },
         price_date: "date".into(),
         label: Label { kind: LabelKind::Level, horizon: Horizon::Rows(7) },
         split: Split {
@@ -198,4 +211,53 @@ fn crude_oil_below_zero_has_no_log_return() {
     assert_eq!(days.len(), 1);
     assert_eq!((days[0].0.to_string().as_str(), (days[0].1 * 100.0).round()), ("2020-04-20", -3763.0));
     assert!(label(LabelKind::Level).is_ok());
+}
+
+/// The months in which contracts of soybean oil end. The last day of trading is the business day before the 15th.
+const CONTRACT_MONTHS: [u32; 8] = [1, 3, 5, 7, 8, 9, 10, 12];
+
+/// Where the first value from the 15th of each month stands, in months with a contract or in the others.
+fn mid_months(days: &[(i32, f64)], with_contract: bool) -> Vec<usize> {
+    let date = |at: usize| NaiveDate::from_epoch_days(days[at].0).unwrap();
+    let first = |at: &usize| date(*at).day() >= 15 && (date(at - 1).day() < 15 || date(at - 1).month() != date(*at).month());
+    (1..days.len()).filter(first).filter(|at| CONTRACT_MONTHS.contains(&date(*at).month()) == with_contract).collect()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[test]
+#[allow(clippy::cast_precision_loss)]
+fn the_price_of_soybean_oil_is_the_front_month_unadjusted_and_the_docs_say_what_that_does() {
+    let Some(warehouse) = common::shared().map(|shared| shared.join("warehouse")) else { return };
+    let docs = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/honest-metrics.md")).unwrap();
+    let says = |line: &str| assert!(docs.contains(line), "docs/honest-metrics.md does not say: {line}");
+    let closes =
+        column(&warehouse.join("yahoo_finance_comprehensive.biofuel_components_canonical.parquet"), "date", "soybean_oil_price_cwt");
+    let moves: Vec<f64> = closes.windows(2).map(|pair| (pair[1].1 / pair[0].1).ln().abs()).collect();
+    let (rolls, others) = (mid_months(&closes, true), mid_months(&closes, false));
+    let rest: Vec<usize> = (1..closes.len()).filter(|at| !rolls.contains(at) && !others.contains(at)).collect();
+    let mean = |days: &[usize]| 100.0 * days.iter().map(|at| moves[at - 1]).sum::<f64>() / days.len() as f64;
+    let large = |days: &[usize]| 100.0 * days.iter().filter(|at| moves[*at - 1] > 0.03).count() as f64 / days.len() as f64;
+    for (name, days) in
+        [("from the 15th of a month in which a contract ends", &rolls), ("from the 15th of another month", &others), ("all others", &rest)]
+    {
+        says(&format!("| {name} | {} | {:.2} % | {:.1} % |", days.len(), mean(days), large(days)));
+    }
+    let crossing = |rows: usize| {
+        let crosses = |at: &usize| rolls.iter().any(|roll| (at + 1..=at + rows).contains(roll));
+        100.0 * (0..closes.len() - rows).filter(crosses).count() as f64 / (closes.len() - rows) as f64
+    };
+    says(&format!("{:.0} % of the labels 5 rows ahead and {:.0} % of those 20 rows ahead reach over a roll", crossing(5), crossing(20)));
+    assert!((crossing(60) - 100.0).abs() < 1e-9);
+
+    let volumes: Vec<(i32, f64)> = column(&warehouse.join("forecasting_data_warehouse.soybean_oil_prices.parquet"), "time", "volume");
+    let range = |from: &str, to: &str| [from, to].map(|date| date.parse::<NaiveDate>().unwrap().to_epoch_days());
+    let [from, to] = range("2018-01-01", REPEATS_FROM);
+    let traded: Vec<(i32, f64)> = volumes.into_iter().filter(|(day, _)| (from..to).contains(day)).collect();
+    let on = |with_contract: bool, back: usize| median(mid_months(&traded, with_contract).iter().map(|at| traded[at - back].1).collect());
+    says(&format!("{:.0} contracts two days before, {:.0} on the day itself", on(true, 2), on(true, 0)));
+    says(&format!("in other months {:.0} and {:.0}", on(false, 2), on(false, 0)));
 }

@@ -70,7 +70,7 @@ fn a_key_that_means_nothing_is_shown_at_the_key() {
         as_of: None,
     };
     let frame = "features = \"a.b\"\ncolumns = [\"x\"]";
-    let price = "price = { table = \"a.b\", column = \"x\" }";
+    let price = "price = { table = \"a.b\", column = \"x\", series = \"spot\" }";
     let horizon = "horizon = { rows = 5 }";
     let split = "split = { train = [2000-01-01, 2001-01-01], valid = [2001-02-01, 2002-01-01], test = [2002-02-01] }";
     let stanza = |kind: &str, lines: &[&str]| format!("[{kind}.\"t\"]\n{}\n", lines.join("\n"));
@@ -78,7 +78,10 @@ fn a_key_that_means_nothing_is_shown_at_the_key() {
         (stanza("sql", &["query = \"SELECT 1 AS x\"", "querry = \"SELECT\""]), "querry"),
         (stanza("sql", &["file = \"a.sql\"", "params = { n = 1, m = 2 }"]), "m"),
         (stanza("frame", &[frame, price, horizon, "split = { train = [2000-01-01, 2001-01-01], trial = [2002-01-01] }"]), "trial"),
-        (stanza("frame", &[frame, "price = { table = \"a.b\", column = \"x\", colum = \"y\" }", horizon, split]), "colum"),
+        (
+            stanza("frame", &[frame, "price = { table = \"a.b\", column = \"x\", colum = \"y\", series = \"spot\" }", horizon, split]),
+            "colum",
+        ),
         (stanza("frame", &[frame, price, "horizon = { rowz = 5 }", split]), "rowz"),
         (stanza("frame", &[frame, price, horizon, split, "[frame.\"t\".pric]\ntable = \"a.b\""]), "pric"),
         (stanza("lightgbm", &["frame = \"f\"", "params = { learning_rat = 0.1 }"]), "learning_rat"),

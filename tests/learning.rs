@@ -17,7 +17,7 @@ const FRAME: &str = "
 [frame.\"frame/x\"]
 features = \"m.features\"
 columns = [\"x\"]
-price = { table = \"m.raw\", column = \"price\" }
+price = { table = \"m.raw\", column = \"price\", series = \"spot\" }
 horizon = { rows = 5 }
 split = { train = [2000-01-01, 2001-01-01], valid = [2001-02-01, 2002-01-01], test = [2002-02-01] }
 ";

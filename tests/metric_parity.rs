@@ -107,7 +107,7 @@ fn every_figure_is_that_of_other_peoples_libraries() {
 
     let text = fs::read_to_string(oil.path("judged/metrics/metrics.md")).unwrap();
     for part in [
-        "# wti.daily.price, 21 rows ahead\n",
+        "# wti.daily.price, 21 rows ahead\n\nPrices: spot.\n",
         "## Errors\n",
         "## Quantiles\n",
         "## Ratio by regime\n",

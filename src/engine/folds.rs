@@ -156,13 +156,14 @@ mod tests {
 
     use super::*;
     use crate::engine::price_history::PriceHistory;
+    use crate::model::series::Series;
     use crate::model::training::{FrameRecord, Horizon, Label, LabelKind, PriceColumn, Split};
 
     /// A row a day from 2000-01-01, each with its outcome `horizon` days later.
     fn history(days: i32, horizon: i32) -> FrameData {
         let first = day("2000-01-01".parse().unwrap());
         let label = Label { kind: LabelKind::Level, horizon: Horizon::Days(u32::try_from(horizon).unwrap()) };
-        let price = PriceColumn { table: "t.p".into(), column: "price".into() };
+        let price = PriceColumn { table: "t.p".into(), column: "price".into(), series: Series::Spot };
         let split = Split { train: None, valid: None, test: None };
         let count = usize::try_from(days).unwrap();
         FrameData {

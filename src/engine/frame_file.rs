@@ -255,13 +255,14 @@ pub fn iso_date(days: i32) -> String {
 mod tests {
     use super::*;
     use crate::engine::table_columns::{Values, table};
+    use crate::model::series::Series;
     use crate::model::training::{Horizon, Label, LabelKind, PriceColumn, Split};
 
     fn record() -> FrameRecord {
         FrameRecord {
             features: vec!["a".into(), "b".into()],
             label: Label { kind: LabelKind::LogReturn, horizon: Horizon::Rows(1) },
-            price: PriceColumn { table: "t.t".into(), column: "price".into() },
+            price: PriceColumn { table: "t.t".into(), column: "price".into(), series: Series::Spot },
             split: Split { train: None, valid: None, test: None },
             weight: None,
             folds: None,

@@ -55,7 +55,7 @@ pub const BOOTSTRAP_KEY: Key = Key::optional(
 /// Kind `evaluate`.
 pub const KIND: Kind = Kind {
     name: NAME,
-    version: 2,
+    version: 3,
     about: "Measures models on a frame's test rows, which none of them has seen, beside the forecast that the price stays where it is.",
     keys: &[
         Key::optional("frame", Want::Target, "The frame whose test rows are used."),
@@ -386,13 +386,14 @@ mod tests {
     use crate::kinds::learner::{Settings, learn, write_record};
     use crate::kinds::naive::Naive;
     use crate::model::recipe::{Common, Place};
+    use crate::model::series::Series;
     use crate::model::training::{FrameRecord, Horizon, Label, LabelKind, ModelRecord, PriceColumn, Split, TrainedOn};
 
     fn record(horizon: Horizon) -> FrameRecord {
         FrameRecord {
             features: vec!["x".into()],
             label: Label { kind: LabelKind::LogReturn, horizon },
-            price: PriceColumn { table: "t.t".into(), column: "price".into() },
+            price: PriceColumn { table: "t.t".into(), column: "price".into(), series: Series::Spot },
             split: Split { train: None, valid: None, test: None },
             weight: None,
             folds: None,

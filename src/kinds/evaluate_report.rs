@@ -91,9 +91,11 @@ pub fn write(told: &Told, out: &Path) -> Result<(), ReportError> {
     Ok(fs::write(&out.join("metrics.json"), text.as_bytes())?)
 }
 
+/// What was forecast, and what its prices are prices of.
 fn heading(frame: &FrameRecord) -> String {
-    let ahead = frame.label.horizon.in_words();
-    format!("{}.{}, {ahead} ahead", frame.price.table, frame.price.column)
+    let (price, ahead) = (&frame.price, frame.label.horizon.in_words());
+    let caution = price.series.caution().map(|caution| format!(": {caution}")).unwrap_or_default();
+    format!("{}.{}, {ahead} ahead\n\nPrices: {}{caution}.", price.table, price.column, price.series)
 }
 
 /// The measures over all rows as flat numbers, and the best model in a sentence.
@@ -167,4 +169,31 @@ fn best(all: &Segment) -> Option<String> {
     };
     let span = format!("{} forecasts, {} to {}", all.n, all.first_date, all.last_date);
     Some(format!("smallest mean error: {} with {mae:.4}, naive {naive:.4}{sure} ({span})", best.model))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::series::{Future, Roll, Series};
+    use crate::model::training::{Horizon, Label, LabelKind, PriceColumn, Split};
+
+    #[test]
+    fn a_judgement_on_a_future_begins_with_its_contract_and_what_its_rolls_do() {
+        let [symbol, exchange, contract] = ["ZL", "CBOT", "front month"].map(str::to_owned);
+        let frame = |roll| FrameRecord {
+            features: Vec::new(),
+            label: Label { kind: LabelKind::LogReturn, horizon: Horizon::Rows(5) },
+            price: PriceColumn {
+                table: "zl.markets".into(),
+                column: "price".into(),
+                series: Series::Future(Future { symbol: symbol.clone(), exchange: exchange.clone(), contract: contract.clone(), roll }),
+            },
+            split: Split { train: None, valid: None, test: None },
+            weight: None,
+            folds: None,
+        };
+        let unadjusted = "zl.markets.price, 5 rows ahead\n\nPrices: ZL (CBOT) front month, unadjusted: a change over a roll holds the gap";
+        assert!(heading(&frame(Roll::Unadjusted)).starts_with(unadjusted), "{}", heading(&frame(Roll::Unadjusted)));
+        assert!(heading(&frame(Roll::RatioAdjusted)).contains("ratio-adjusted: levels before the newest roll were never paid"));
+    }
 }

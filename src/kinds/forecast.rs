@@ -213,6 +213,7 @@ pub fn forecast(spec: &Spec, inputs: &Inputs, out: &Path) -> Result<Response, Fo
     let forecasts = forecast_rows::dated(&frame, &predicted, missing, &calendar)?;
     let told = Told {
         horizon: frame.record.label.horizon,
+        series: frame.record.price.series.clone(),
         newest: forecast_rows::newest_complete(&forecasts)?,
         calibration: forecast_rows::calibration(inputs.residuals.as_deref(), &frame.record, &forecasts)?,
         quantiles,
@@ -238,6 +239,7 @@ mod tests {
     use crate::io::fs;
     use crate::kinds::learner::{Settings, write_record};
     use crate::model::backtest::BacktestRecord;
+    use crate::model::series::Series;
     use crate::model::training::{FrameRecord, Horizon, Label, LabelKind, ModelRecord, PriceColumn, Split};
 
     fn day(text: &str) -> i32 {
@@ -248,7 +250,7 @@ mod tests {
         FrameRecord {
             features: features.iter().map(|&name| name.to_owned()).collect(),
             label: Label { kind: LabelKind::Level, horizon },
-            price: PriceColumn { table: "t.t".into(), column: "price".into() },
+            price: PriceColumn { table: "t.t".into(), column: "price".into(), series: Series::Spot },
             split: Split { train: None, valid: None, test: None },
             weight: None,
             folds: None,

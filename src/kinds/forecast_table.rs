@@ -21,6 +21,7 @@ use crate::kinds::forecast_rows::{CALENDAR_SLOT, Forecast, MODEL_SLOT, QUANTILES
 use crate::kinds::learner::FRAME_SLOT;
 use crate::kinds::request::Response;
 use crate::model::check::{Age, Severity, Verdict};
+use crate::model::series::Series;
 use crate::model::training::{Horizon, level_name};
 
 /// What is told of the intervals, beside the table.
@@ -30,6 +31,8 @@ pub const INTERVALS_FILE: &str = "intervals.json";
 pub struct Told<'a> {
     /// How far ahead.
     pub horizon: Horizon,
+    /// What the prices are prices of.
+    pub series: Series,
     /// The forecasts.
     pub forecasts: &'a [Forecast],
     /// Which of them is the newest of a complete day.
@@ -74,6 +77,7 @@ fn table(told: &Told) -> Result<RecordBatch, ArrowError> {
         ("date", dates(&|f| Some(f.date))),
         ("horizon", texts(&|_| Some(told.horizon.in_words()))),
         ("target_date", dates(&|f| Some(f.target_date))),
+        ("series", texts(&|_| Some(told.series.to_string()))),
         ("newest", bools(&|at| at == told.newest)),
         ("complete", bools(&|at| all[at].missing.is_empty())),
         ("missing", texts(&|f| (!f.missing.is_empty()).then(|| f.missing.join(", ")))),

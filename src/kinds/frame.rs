@@ -136,7 +136,7 @@ mod tests {
 
     fn good() -> Value {
         json!({
-            "features": "wti.features", "columns": ["ret_*", "month"], "price": {"table": "wti.daily", "column": "price"},
+            "features": "wti.features", "columns": ["ret_*", "month"], "price": {"table": "wti.daily", "column": "price", "series": "spot"},
             "horizon": {"rows": 21},
             "split": {"train": ["1987-01-05", "2010-12-31"], "valid": ["2011-01-01", "2013-12-31"], "test": ["2014-01-01"]},
         })
@@ -145,7 +145,7 @@ mod tests {
     fn declared(stanza: Value) -> Result<Declared, String> {
         let Value::Object(map) = stanza else { panic!("a table") };
         let file: std::sync::Arc<str> = "recipes/x.toml".into();
-        let places = ["split", "split.valid", "split.test.0", "columns.1", "horizon.rows"];
+        let places = ["split", "split.valid", "split.test.0", "columns.1", "horizon.rows", "price", "price.series.roll"];
         let place = |span| Place { file: file.clone(), span };
         let stanza = Stanza {
             kind: "frame".into(),
@@ -198,6 +198,33 @@ mod tests {
         assert!(
             refusal(|s| s["weight"] = json!("training_weight")).contains("'weight' must be a table { table = …, column = …, date = … }")
         );
+    }
+
+    #[test]
+    fn a_price_says_what_it_is_a_series_of_and_levels_that_are_no_prices_are_refused() {
+        let missing = refusal(|s| _ = s["price"].as_object_mut().unwrap().remove("series"));
+        assert!(missing.starts_with("price: frame 'frame/wti/1m' needs the key 'price.series'"), "{missing}");
+        assert!(refusal(|s| s["price"]["series"] = json!("future")).contains("'price.series' must be \"spot\" or \"index\", or a table"));
+        let future = |roll: &str| json!({"symbol": "ZL", "exchange": "CBOT", "contract": "front month", "roll": roll});
+        let with = |roll: &str, label: &str| {
+            let mut stanza = good();
+            stanza["price"]["series"] = future(roll);
+            stanza["label"] = json!(label);
+            declared(stanza)
+        };
+        for label in ["level", "log_return"] {
+            assert_eq!(
+                with("unadjusted", label).unwrap().params["price"]["series"],
+                future("unadjusted"),
+                "it is in the key and in the record"
+            );
+            let refused = with("back_adjusted", label).unwrap_err();
+            assert!(refused.starts_with("price.series.roll: the levels of a back-adjusted series are no prices"), "{refused}");
+        }
+        assert!(with("ratio_adjusted", "log_return").is_ok());
+        let refused = with("ratio_adjusted", "level").unwrap_err();
+        assert!(refused.starts_with("price.series.roll: each roll of a ratio-adjusted series rescales all earlier levels"), "{refused}");
+        assert!(with("rolled", "level").unwrap_err().contains("'price.series.roll' must be"));
     }
 
     #[test]

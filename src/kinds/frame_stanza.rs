@@ -7,7 +7,9 @@ use crate::engine::frame::columns;
 use crate::engine::frame::spec::FrameSpec;
 use crate::kinds::body::Body;
 use crate::kinds::context::KindError;
+use crate::kinds::price_series;
 use crate::model::folds::{Folds, Span};
+use crate::model::series::{Roll, Series};
 use crate::model::training::{DateRange, Horizon, Label, LabelKind, PriceColumn, Split, TableColumn};
 use crate::syntax::shape::{Key, Want};
 
@@ -31,6 +33,7 @@ pub const KEYS: &[Key] = &[
             Key::required("table", Want::TableName, "The table that holds the price: one row a date."),
             Key::required("column", Want::Text, "Its column of prices. A day without one does not count as a row."),
             Key::optional("date", Want::Text, "Its column of dates; `date` where it is not said."),
+            price_series::KEY,
         ]),
         "The price series that labels are made from.",
     ),
@@ -104,12 +107,14 @@ pub const KEYS: &[Key] = &[
 /// # Errors
 /// When it could not be one.
 pub fn spec(body: Body) -> Result<FrameSpec, KindError> {
+    let price = price(body)?;
+    let kind = label_kind(body, &price.series)?;
     Ok(FrameSpec {
         date: body.text("date").unwrap_or("date").to_owned(),
         columns: patterns(body)?,
-        price: PriceColumn { table: inside(body, "price", "table")?.to_owned(), column: inside(body, "price", "column")?.to_owned() },
+        price,
         price_date: body.text_in("price", "date").unwrap_or("date").to_owned(),
-        label: Label { kind: label_kind(body), horizon: horizon(body)? },
+        label: Label { kind, horizon: horizon(body)? },
         split: split(body)?,
         weight: weight(body)?,
         weight_date: body.text_in("weight", "date").unwrap_or("date").to_owned(),
@@ -120,6 +125,11 @@ pub fn spec(body: Body) -> Result<FrameSpec, KindError> {
 
 fn inside<'a>(body: Body<'a>, key: &str, inner: &str) -> Result<&'a str, KindError> {
     body.text_in(key, inner).ok_or_else(|| body.error(key, format!("'{key}' needs the key '{inner}'")))
+}
+
+fn price(body: Body) -> Result<PriceColumn, KindError> {
+    let text = |key| inside(body, "price", key).map(ToOwned::to_owned);
+    Ok(PriceColumn { table: text("table")?, column: text("column")?, series: price_series::read(body)? })
 }
 
 fn weight(body: Body) -> Result<Option<TableColumn>, KindError> {
@@ -145,8 +155,16 @@ fn patterns(body: Body) -> Result<Vec<String>, KindError> {
     Ok(all)
 }
 
-fn label_kind(body: Body) -> LabelKind {
-    if body.text("label") == Some("log_return") { LabelKind::LogReturn } else { LabelKind::Level }
+fn label_kind(body: Body, series: &Series) -> Result<LabelKind, KindError> {
+    if body.text("label") == Some("log_return") {
+        return Ok(LabelKind::LogReturn);
+    }
+    if series.roll() == Some(Roll::RatioAdjusted) {
+        let message =
+            "each roll of a ratio-adjusted series rescales all earlier levels: a model of levels would learn prices that nobody paid";
+        return Err(price_series::at_roll(body, message).hint("learn the return: label = \"log_return\""));
+    }
+    Ok(LabelKind::Level)
 }
 
 fn horizon(body: Body) -> Result<Horizon, KindError> {

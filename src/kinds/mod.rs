@@ -28,6 +28,7 @@ pub mod lightgbm;
 pub mod linear_learner;
 pub mod naive;
 pub mod native_json;
+pub mod price_series;
 pub mod probe;
 pub mod quantiles;
 pub mod query;

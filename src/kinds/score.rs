@@ -20,9 +20,11 @@ use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::evaluate::{BOOTSTRAP_KEY, bootstrap};
 use crate::kinds::evaluate_report::ReportError;
 use crate::kinds::kind::Kind;
+use crate::kinds::price_series;
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::score_report::{self, Group, Scored};
 use crate::model::recipe::{Declared, Stanza};
+use crate::model::series::{Roll, Series};
 use crate::syntax::shape::{Key, Want};
 
 /// The artifact.
@@ -37,7 +39,7 @@ pub const PRICE_SLOT: &str = "price";
 /// Kind `score`.
 pub const KIND: Kind = Kind {
     name: NAME,
-    version: 1,
+    version: 2,
     about: "Compares forecasts that were published with the prices that came, beside the forecast that the price stays where it is.",
     keys: &[
         Key::required(
@@ -58,6 +60,7 @@ pub const KIND: Kind = Kind {
                 Key::required("table", Want::TableName, "The table of prices: one row a date."),
                 Key::required("column", Want::Text, "Its column of prices."),
                 Key::optional("date", Want::Text, "Its column of dates; `date` where it is not said."),
+                price_series::KEY,
             ]),
             "The prices that came.",
         ),
@@ -84,6 +87,8 @@ pub struct Spec {
     pub price: String,
     /// The prices' dates.
     pub price_date: String,
+    /// What they are prices of.
+    pub series: Series,
     /// How intervals are made.
     pub bootstrap: Bootstrap,
 }
@@ -100,6 +105,7 @@ fn declare(stanza: &Stanza, _: &DeclareContext) -> Result<Declared, KindError> {
         horizon: other("horizon"),
         price: body.text_in("price", "column").unwrap_or_default().to_owned(),
         price_date: body.text_in("price", "date").unwrap_or("date").to_owned(),
+        series: paid(body)?,
         bootstrap: bootstrap(body),
     };
     Ok(Declared {
@@ -116,6 +122,19 @@ fn declare(stanza: &Stanza, _: &DeclareContext) -> Result<Declared, KindError> {
         engines: BTreeSet::from(["parquet".to_owned()]),
         ..Declared::default()
     })
+}
+
+/// What the prices are prices of: such as were paid, for published forecasts were of those.
+fn paid(body: Body) -> Result<Series, KindError> {
+    let series = price_series::read(body)?;
+    if series.roll() != Some(Roll::RatioAdjusted) {
+        return Ok(series);
+    }
+    let error = price_series::at_roll(
+        body,
+        "a ratio-adjusted series does not hold the prices that came, but those times the ratios of later rolls",
+    );
+    Err(error.hint("compare published forecasts with the unadjusted series"))
 }
 
 /// Why nothing was compared.
@@ -208,6 +227,7 @@ pub fn score(spec: &Spec, forecasts: &Path, prices: &Path, out: &Path) -> Result
         repeated: repeated - all.len(),
         fates: all.iter().map(|one| published::fate(one, &prices)).collect(),
         prices_until: *prices_until,
+        series: spec.series.clone(),
         bootstrap: spec.bootstrap,
         groups: Vec::new(),
         all,

@@ -21,6 +21,7 @@ use crate::engine::table_file;
 use crate::io::fs;
 use crate::kinds::evaluate_report::ReportError;
 use crate::kinds::request::Response;
+use crate::model::series::Series;
 
 /// The readable table.
 pub const TEXT_FILE: &str = "score.md";
@@ -42,6 +43,8 @@ pub struct Scored {
     pub repeated: usize,
     /// The day of the newest price.
     pub prices_until: NaiveDate,
+    /// What they are prices of.
+    pub series: Series,
     /// How intervals are made.
     pub bootstrap: Bootstrap,
     /// Each model and horizon.
@@ -96,7 +99,7 @@ pub fn write(scored: &Scored, out: &Path) -> Result<(), ReportError> {
     let key = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     table_file::write(&out.join(ROWS_FILE), &rows(scored)?, &key(&["model", "horizon", "date", "target_date"]))?;
     table_file::write(&out.join(METRICS_FILE), &metrics(&scored.groups)?, &key(&["model", "horizon", "by", "segment"]))?;
-    let figures = json!({ "prices_until": scored.prices_until.to_string(), "repeated": scored.repeated, "groups": scored.groups });
+    let figures = json!({ "prices_until": scored.prices_until.to_string(), "series": scored.series, "repeated": scored.repeated, "groups": scored.groups });
     let mut figures = serde_json::to_string_pretty(&figures)?;
     figures.push('\n');
     fs::write(&out.join(FIGURES_FILE), figures.as_bytes())?;

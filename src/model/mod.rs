@@ -10,4 +10,5 @@ pub mod folds;
 pub mod manifest;
 pub mod recipe;
 pub mod result;
+pub mod series;
 pub mod training;

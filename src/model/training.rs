@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::base::digest::Digest;
 use crate::model::folds::Folds;
+use crate::model::series::Series;
 
 /// `frame.json`: what a frame's columns mean. Beside the rows of each of a frame's artifacts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +89,7 @@ impl Horizon {
     }
 }
 
-/// The table and column of the price series.
+/// The price series: where it stands and what it follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriceColumn {
@@ -96,6 +97,8 @@ pub struct PriceColumn {
     pub table: String,
     /// Its column.
     pub column: String,
+    /// What it is a series of.
+    pub series: Series,
 }
 
 /// A column of a table.
@@ -249,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_frame_record_reads_as_it_is_written_in_frame_json() {
-        let text = r#"{"features":["ret_1"],"label":{"kind":"level","horizon":{"rows":21}},"price":{"table":"wti.daily","column":"price"},"split":{"train":["2000-01-01","2009-12-31"],"valid":["2010-01-01"]},"weight":null}"#;
+        let text = r#"{"features":["ret_1"],"label":{"kind":"level","horizon":{"rows":21}},"price":{"table":"wti.daily","column":"price","series":"spot"},"split":{"train":["2000-01-01","2009-12-31"],"valid":["2010-01-01"]},"weight":null}"#;
         let record: FrameRecord = serde_json::from_str(text).unwrap();
         assert_eq!(record.label.horizon, Horizon::Rows(21));
         assert_eq!(record.split.valid, Some(DateRange { from: "2010-01-01".into(), to: None }));

@@ -15,6 +15,7 @@ use cbi::kinds::context::{DeclareContext, KindError};
 use cbi::kinds::request::{Request, Response, RunError};
 use cbi::kinds::{dispatch, registry};
 use cbi::model::recipe::{Common, Declared, Place, Spot, Stanza};
+use cbi::model::series::Series;
 use cbi::model::training::{DateRange, FrameRecord, Horizon, Label, LabelKind, PriceColumn, Split, TableColumn};
 use chrono::{Datelike, NaiveDate};
 use serde_json::Value;
@@ -116,7 +117,7 @@ fn record(features: Vec<String>, kind: LabelKind, weight: bool) -> FrameRecord {
     FrameRecord {
         features,
         label: Label { kind, horizon: Horizon::Rows(21) },
-        price: PriceColumn { table: "wti.daily".into(), column: "price".into() },
+        price: PriceColumn { table: "wti.daily".into(), column: "price".into(), series: Series::Spot },
         split: Split { train: range(TRAIN), valid: range(VALID), test: None },
         weight: weight.then(|| TableColumn { table: "wti.weights".into(), column: "weight".into() }),
         folds: None,

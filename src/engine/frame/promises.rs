@@ -14,6 +14,7 @@ use crate::engine::frame::spec::FrameSpec;
 use crate::engine::frame::write::write;
 use crate::engine::frame_file::{self, FrameData, Part};
 use crate::engine::table_columns::{Values, table};
+use crate::model::series::Series;
 use crate::model::training::{DateRange, Horizon, Label, LabelKind, PriceColumn, Split, TableColumn};
 
 const START: &str = "2001-01-01";
@@ -24,7 +25,7 @@ fn spec(horizon: Horizon) -> FrameSpec {
     FrameSpec {
         date: "date".into(),
         columns: vec!["x".into(), "lag_*".into()],
-        price: PriceColumn { table: "t.prices".into(), column: "close".into() },
+        price: PriceColumn { table: "t.prices".into(), column: "close".into(), series: Series::Spot },
         price_date: "day".into(),
         label: Label { kind: LabelKind::Level, horizon },
         split: Split { train: range(0, Some(59)), valid: range(60, Some(89)), test: range(90, None) },
