@@ -80,6 +80,7 @@ fn row(target: &str, verdict: &Verdict) -> Vec<Cell> {
         (true, _) => ("ok", Tone::Good),
         (false, Severity::Warn) => ("warning", Tone::Warn),
         (false, Severity::Error) => ("REFUSED", Tone::Bad),
+        (false, Severity::Learning) => ("NOT FOR FRAMES", Tone::Bad),
     };
     vec![
         Cell::text(target).tone(Tone::Name),
@@ -129,7 +130,7 @@ fn totals(checked: &[Checked], tables: usize) -> Value {
     json!({
         "tables": checked.len(),
         "passed": verdicts().filter(|verdict| verdict.passed).count(),
-        "warnings": failed(Severity::Warn),
+        "warnings": failed(Severity::Warn) + failed(Severity::Learning),
         "refused": failed(Severity::Error),
         "unchecked_tables": tables - checked.len(),
     })

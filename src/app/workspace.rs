@@ -15,6 +15,7 @@ use crate::engine::warehouse;
 use crate::exec::pool::Budget;
 use crate::graph::build::{self, TargetGraph};
 use crate::graph::expand::expand;
+use crate::graph::learning;
 use crate::graph::select::{self, Selection};
 use crate::io::{fs, machine};
 use crate::kinds::context::{DeclareContext, KindError};
@@ -151,7 +152,9 @@ impl Workspace {
         };
         let graph = build::build_around(stanzas, &names, |stanza| registry::declare(stanza, &context), refuse);
         self.all_seen()?;
-        graph.map_err(|errors| errors.iter().map(|e| problem::graph(e, &self.texts)).collect())
+        let mut graph = graph.map_err(|errors| errors.iter().map(|e| problem::graph(e, &self.texts)).collect::<Problems>())?;
+        learning::mark(&mut graph);
+        Ok(graph)
     }
 
     /// A folder that could not be listed is a failure of the machine, not an empty folder.

@@ -93,10 +93,19 @@ impl Duck {
     /// # Errors
     /// When the file cannot be read.
     pub fn table(&self, name: &str, file: &Path) -> Result<(), DuckError> {
+        self.part(name, file, "TRUE")
+    }
+
+    /// The same of those rows alone for which a condition holds.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the condition means nothing.
+    pub fn part(&self, name: &str, file: &Path, condition: &str) -> Result<(), DuckError> {
         let (dataset, table) = name.split_once('.').unwrap_or(("main", name));
         let file = text(&file.to_string_lossy());
         let statement = format!(
-            "CREATE SCHEMA IF NOT EXISTS \"{dataset}\"; CREATE OR REPLACE VIEW \"{dataset}\".\"{table}\" AS SELECT * FROM read_parquet({file});"
+            "CREATE SCHEMA IF NOT EXISTS \"{dataset}\"; \
+             CREATE OR REPLACE VIEW \"{dataset}\".\"{table}\" AS SELECT * FROM read_parquet({file}) WHERE {condition};"
         );
         Ok(self.0.execute_batch(&statement)?)
     }

@@ -31,4 +31,5 @@ pub mod table_file;
 pub mod table_import;
 pub mod table_types;
 pub mod table_view;
+pub mod truncation;
 pub mod warehouse;

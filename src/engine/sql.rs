@@ -2,16 +2,16 @@
 //! promised is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+use arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Schema};
 use arrow::error::ArrowError;
 
 use crate::base::name::nearest;
-use crate::engine::duck::{Duck, DuckError};
+use crate::engine::duck::{Duck, DuckError, quoted_table};
 use crate::engine::table_file::{self, TableFileError};
 use crate::engine::table_types::{TypeError, canonical};
 
@@ -109,19 +109,65 @@ impl SqlRunError {
 /// # Errors
 /// When the query or its rows are at fault, or a file cannot be read.
 pub fn run(translated: &str, tables: &BTreeMap<&str, PathBuf>, words: &BTreeSet<String>) -> Result<RecordBatch, SqlRunError> {
-    let duck = Duck::open()?;
-    let mut columns = Vec::new();
-    for (name, file) in tables {
-        let schema = table_file::schema(file)?;
-        refuse_numeric(name, &schema, words)?;
-        columns.extend(schema.fields().iter().map(|field| field.name().clone()));
-        duck.table(name, file)?;
+    Reader::open(tables, words)?.rows(translated)
+}
+
+/// Tables that one query reads, whole or in part.
+pub struct Reader<'a> {
+    duck: Duck,
+    /// Names of all their columns.
+    columns: Vec<String>,
+    words: &'a BTreeSet<String>,
+}
+
+impl<'a> Reader<'a> {
+    /// Makes the tables readable, as for `run`.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the query would compute with a NUMERIC.
+    pub fn open(tables: &BTreeMap<&str, PathBuf>, words: &'a BTreeSet<String>) -> Result<Self, SqlRunError> {
+        let duck = Duck::open()?;
+        let mut columns = Vec::new();
+        for (name, file) in tables {
+            let schema = table_file::schema(file)?;
+            refuse_numeric(name, &schema, words)?;
+            columns.extend(schema.fields().iter().map(|field| field.name().clone()));
+            duck.table(name, file)?;
+        }
+        Ok(Self { duck, columns, words })
     }
-    let rows = duck.rows(translated).map_err(|error| explained(error, &columns))?;
-    same_names(&rows, &columns, words)?;
-    let rows = canonical(&sums_as_int64(&rows)?)?;
-    refuse_infinite(&rows)?;
-    Ok(rows)
+
+    /// Leaves of a table those rows alone for which a condition in DuckDB's dialect holds.
+    ///
+    /// # Errors
+    /// When the condition means nothing.
+    pub fn cut(&self, table: &str, file: &Path, condition: &str) -> Result<(), SqlRunError> {
+        Ok(self.duck.part(table, file, condition)?)
+    }
+
+    /// The days since 1970-01-01 that an expression of type DATE takes over the rows of a table, in order and each once.
+    ///
+    /// # Errors
+    /// When it cannot be worked out.
+    pub fn days(&self, table: &str, date: &str) -> Result<Vec<i32>, SqlRunError> {
+        let rows = self.duck.rows(&format!(
+            "SELECT DISTINCT day FROM (SELECT {date} AS day FROM {}) WHERE day IS NOT NULL ORDER BY day",
+            quoted_table(table)
+        ))?;
+        Ok(rows.column(0).as_primitive_opt::<Date32Type>().into_iter().flatten().flatten().collect())
+    }
+
+    /// The rows of a query in DuckDB's dialect.
+    ///
+    /// # Errors
+    /// When the query or its rows are at fault.
+    pub fn rows(&self, translated: &str) -> Result<RecordBatch, SqlRunError> {
+        let rows = self.duck.rows(translated).map_err(|error| explained(error, &self.columns))?;
+        same_names(&rows, &self.columns, self.words)?;
+        let rows = canonical(&sums_as_int64(&rows)?)?;
+        refuse_infinite(&rows)?;
+        Ok(rows)
+    }
 }
 
 /// A NUMERIC may pass through, but a query that names it computes with it.

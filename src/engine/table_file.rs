@@ -108,6 +108,14 @@ pub fn write(path: &Path, batch: &RecordBatch, key: &[String]) -> Result<(), Tab
     Ok(())
 }
 
+/// The rows in the order in which `write` puts them.
+///
+/// # Errors
+/// When a key column is missing.
+pub fn sorted(batch: &RecordBatch, key: &[String]) -> Result<RecordBatch, TableFileError> {
+    sort(batch, key, |source| TableFileError::Rows { path: PathBuf::new(), source })
+}
+
 fn options() -> ArrowWriterOptions {
     let properties = WriterProperties::builder()
         .set_created_by("cbi".into())

@@ -6,11 +6,12 @@ use crate::base::diagnostic::ExitCode;
 use crate::base::digest::ManifestId;
 use crate::exec::checked::Checked;
 use crate::exec::failure::Failure;
+use crate::graph::build::{NodeId, TargetGraph};
 use crate::model::build::{Attempt, BuiltTarget, Counts};
 use crate::model::event::Event;
 use crate::model::manifest::Manifest;
 use crate::model::result::ActionResult;
-use crate::plan::judge::Judge;
+use crate::plan::judge::{Judge, unlearnable};
 use crate::plan::planner::{Planner, State};
 
 /// How a build went.
@@ -37,6 +38,14 @@ impl Outcome {
         let answer = (checked.failure(), warned(&checked, reused));
         self.checked.push(checked);
         answer
+    }
+
+    /// Refuses a target that would learn from a table which was found to hold what was not known.
+    pub(super) fn learnable(&self, graph: &TargetGraph, id: NodeId) -> Result<(), Failure> {
+        let said = |below: NodeId| self.checked.iter().find(|c| c.target == graph[below].name().as_str()).map(|c| c.verdicts.as_slice());
+        let Some((below, why)) = unlearnable(graph, id, said) else { return Ok(()) };
+        let error = format!("it would learn what was not known on the day: '{below}', {why}");
+        Err(Failure { error, hint: Some(format!("cbi check {below}")), log_tail: Vec::new(), code: ExitCode::Refused })
     }
 
     /// Takes note of a run from `started_ms` to `ended_ms` that did not make its target.

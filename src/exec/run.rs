@@ -285,16 +285,14 @@ impl Run<'_, '_, '_> {
     /// The action of a ready step, with where its inputs are.
     fn job(&self, id: NodeId) -> Result<Job, Failure> {
         let node = &self.planner.graph()[id];
+        self.outcome.learnable(self.planner.graph(), id)?;
         let mut files = BTreeMap::new();
         let inputs = self.planner.inputs(id, |slot, source| {
             let (input, path) = (self.observe)(source)?;
             files.insert(slot.to_owned(), path);
             Ok(input)
         })?;
-        let files_of = |input: &Input| match input {
-            Input::Artifact(hash) => Some(self.outcome.manifests.get(hash).cloned().unwrap_or_default()),
-            Input::File { .. } => None,
-        };
+        let files_of = |input: &Input| Some(self.outcome.manifests.get(input.artifact()?).cloned().unwrap_or_default());
         let artifacts = inputs.iter().filter_map(|(slot, input)| Some((slot.clone(), files_of(input)?))).collect();
         let action = key::action(node, inputs, self.executor.identities);
         let timeout = node.stanza.common.timeout_ms.map(Duration::from_millis);

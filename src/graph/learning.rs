@@ -3,10 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Value, json};
+
 use crate::graph::build::{IMPLICIT_KIND, Node, NodeId, TargetGraph};
 use crate::graph::error::GraphError;
 use crate::graph::unknowable::{Learners, Unknowable};
-use crate::model::available::Lag;
+use crate::model::available::{Available, Lag};
+use crate::model::check::CHECKS;
 use crate::model::recipe::{Ahead, Source, TABLE_SLOT};
 
 /// The column that holds the date of a table which names no key.
@@ -25,6 +28,34 @@ pub fn refusals(graph: &TargetGraph, chosen: &[NodeId]) -> Vec<GraphError> {
         errors.extend(refusal(graph, &graph[id], &frames));
     }
     errors
+}
+
+/// Tells every query that a frame stands on when the rows of what it reads are known, so that it is tested on them; a query on which none stands
+/// is the step it always was.
+pub fn mark(graph: &mut TargetGraph) {
+    let frames: Vec<NodeId> = graph.ids().filter(|id| !graph[*id].declared.learns.is_empty()).collect();
+    let under: BTreeSet<NodeId> = frames.into_iter().flat_map(|frame| beneath(graph, frame)).collect();
+    let queries = under.into_iter().filter(|id| graph[*id].declared.text.is_some());
+    let known: Vec<_> = queries.map(|id| (id, known(graph, &graph[id]))).filter(|(_, known)| !known.is_empty()).collect();
+    for (id, known) in known {
+        let declared = &mut graph.nodes[id.index()].declared;
+        declared.params["known"] = json!(known);
+        declared.outputs.insert(CHECKS.to_owned());
+    }
+}
+
+/// When the rows of the tables that a query reads are known, of all that are not known always.
+fn known(graph: &TargetGraph, node: &Node) -> BTreeMap<String, Available> {
+    let tables = node.declared.inputs.keys().filter_map(|slot| Some((slot.strip_prefix(TABLE_SLOT)?, feeds(graph, node, slot)?)));
+    let available = |id: NodeId| match (&graph[id].declared.text, &graph[id].declared.available) {
+        (Some(_), _) => {
+            let key = key_of(&graph[id]).into_iter().map(str::to_owned).collect();
+            Some(Available { after: Lag::Days(0), key, dates: None, made: true })
+        }
+        (None, Some(said)) => (said.after != Lag::Always).then(|| said.clone()),
+        (None, None) => None,
+    };
+    tables.filter_map(|(table, id)| Some((table.to_owned(), available(id)?))).collect()
 }
 
 /// The targets whose rows reach this one as something to learn from: empty for all that is no frame.
@@ -52,7 +83,7 @@ fn feeds(graph: &TargetGraph, node: &Node, slot: &str) -> Option<NodeId> {
 /// The columns that a target's rows are sorted by first.
 fn key_of(node: &Node) -> Vec<&str> {
     let named = node.declared.params["key"].as_array();
-    named.map_or_else(|| vec![DEFAULT_KEY], |key| key.iter().filter_map(serde_json::Value::as_str).collect())
+    named.map_or_else(|| vec![DEFAULT_KEY], |key| key.iter().filter_map(Value::as_str).collect())
 }
 
 /// What is wrong with how a frame joins the tables that it learns from.

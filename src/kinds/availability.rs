@@ -49,7 +49,7 @@ pub fn declare(body: Body, columns: &[&str]) -> Result<Option<Available>, KindEr
         Some(_) => body.texts("key").into_iter().map(str::to_owned).collect(),
         None => vec![DEFAULT_KEY.to_owned()],
     };
-    Ok(Some(Available { after, key, dates }))
+    Ok(Some(Available { after, key, dates, made: false }))
 }
 
 fn dates(body: Body, columns: &[&str]) -> Result<Option<TextDates>, KindError> {

@@ -2,7 +2,7 @@
 //! same and the reports stand beside them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -18,6 +18,7 @@ use crate::kinds::body::Body;
 use crate::kinds::context::KindError;
 use crate::kinds::query::{self, ARTIFACT};
 use crate::kinds::request::{Request, RequestError, Response, RunError};
+use crate::kinds::truncation;
 use crate::model::check::{CHECKS, CHECKS_FILE, Report};
 use crate::model::recipe::{Declared, Source};
 use crate::syntax::shape::{Key, Want};
@@ -232,20 +233,31 @@ fn input(body: Body, path: &str, table: &str, declared: &mut Declared) -> Result
 /// # Errors
 /// When one cannot be made; what it finds is no error.
 pub fn run(request: &Request, response: Response) -> Result<Response, RunError> {
-    let Some(checks) = request.params.get("checks") else { return Ok(response) };
+    if !["checks", "known"].iter().any(|key| request.params.get(key).is_some()) {
+        return Ok(response);
+    }
+    let file = request.output(ARTIFACT)?.join(table_file::FILE_NAME);
+    let key = query::key_of(request, &file).map_err(|error| RunError::failed(&error))?;
+    let mut reports = declared(request, &file, &key)?;
+    reports.extend(truncation::report(request, &file, &key)?);
+    write(request, &reports)?;
+    Ok(Response { checks: reports.into_iter().map(|report| report.verdict).collect(), ..response })
+}
+
+/// What the checks of the request's stanza find.
+fn declared(request: &Request, file: &Path, key: &[String]) -> Result<Vec<Report>, RunError> {
+    let Some(checks) = request.params.get("checks") else { return Ok(Vec::new()) };
     let params = |source| RunError::failed(&RequestError::Params { kind: request.kind.clone(), source });
     let checks = serde_json::from_value::<Vec<Check>>(checks.clone()).map_err(params)?;
-    let file = request.output(ARTIFACT)?.join(table_file::FILE_NAME);
     let others = request.inputs.iter().filter_map(|(slot, folder)| {
         let name = slot.strip_prefix(SLOT)?;
         Some((name.to_owned(), folder.join(table_file::FILE_NAME)))
     });
     let mut others: BTreeMap<String, PathBuf> = others.collect();
     if let Some(this) = request.params.get("this").and_then(Value::as_str) {
-        others.insert(this.to_owned(), file.clone());
+        others.insert(this.to_owned(), file.to_owned());
     }
-    let key = query::key_of(request, &file).map_err(|error| RunError::failed(&error))?;
-    let table = Subject::open(&file, key, others.clone()).map_err(|error| RunError::failed(&error))?;
+    let table = Subject::open(file, key.to_vec(), others.clone()).map_err(|error| RunError::failed(&error))?;
     let mut reports = Vec::with_capacity(checks.len());
     for check in checks {
         let found = match (&check.rule, &check.sql) {
@@ -255,8 +267,7 @@ pub fn run(request: &Request, response: Response) -> Result<Response, RunError> 
         };
         reports.push(found.report(check.words(), check.severity));
     }
-    write(request, &reports)?;
-    Ok(Response { checks: reports.into_iter().map(|report| report.verdict).collect(), ..response })
+    Ok(reports)
 }
 
 /// What a query returns that should return nothing.

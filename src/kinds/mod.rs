@@ -49,5 +49,6 @@ pub mod sql;
 pub mod table;
 pub mod trained;
 pub mod training_stanza;
+pub mod truncation;
 pub mod view;
 pub mod xgboost;

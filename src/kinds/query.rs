@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::base::name::nearest;
 use crate::engine::sql::{self, SqlRunError};
 use crate::engine::table_file::{self, TableFileError};
+use crate::engine::truncation::compare::CompareError;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::request::{Request, Response, RunError};
@@ -42,6 +43,9 @@ pub enum QueryError {
     /// The engine refuses it, or its rows.
     #[error(transparent)]
     Run(#[from] SqlRunError),
+    /// Its rows cannot be compared with others.
+    #[error(transparent)]
+    Compare(#[from] CompareError),
 }
 
 /// A table that must not be used.
@@ -125,13 +129,24 @@ fn params(body: Body, query: &Sql, at: &dyn Fn(Range<usize>) -> Place, context: 
 pub fn run(request: &Request) -> Result<Response, RunError> {
     let query = request.params.get("query").and_then(Value::as_str).unwrap_or_default();
     let params = request.params.get("params").and_then(Value::as_object).cloned().unwrap_or_default();
-    let tables: BTreeMap<String, PathBuf> = request
-        .inputs
-        .iter()
-        .filter_map(|(slot, folder)| Some((slot.strip_prefix(TABLE_SLOT)?.to_owned(), folder.join(table_file::FILE_NAME))))
-        .collect();
-    let rows = rows(query, &params, &tables).map_err(|error| failure(&error))?;
+    let rows = rows(query, &params, &tables(request)).map_err(|error| failure(&error))?;
     keep(request, &rows, "the query's result")
+}
+
+/// The Parquet files of the tables that a request's query reads, by `dataset.table`.
+#[must_use]
+pub fn tables(request: &Request) -> BTreeMap<String, PathBuf> {
+    let file = |(slot, folder): (&String, &PathBuf)| Some((slot.strip_prefix(TABLE_SLOT)?.to_owned(), folder.join(table_file::FILE_NAME)));
+    request.inputs.iter().filter_map(file).collect()
+}
+
+/// The files among `tables` that a query reads.
+///
+/// # Errors
+/// When one is not there.
+pub fn needed<'q>(query: &'q Sql, tables: &BTreeMap<String, PathBuf>) -> Result<BTreeMap<&'q str, PathBuf>, QueryError> {
+    let file = |name: &'q String| tables.get(name).cloned().ok_or_else(|| QueryError::Missing { table: name.clone() });
+    query.tables.iter().map(|(name, _)| Ok((name.as_str(), file(name)?))).collect()
 }
 
 /// The rows of a query in BigQuery's dialect; `tables` are Parquet files by `dataset.table`.
@@ -141,12 +156,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
 pub fn rows(text: &str, params: &Map<String, Value>, tables: &BTreeMap<String, PathBuf>) -> Result<RecordBatch, QueryError> {
     let query = read(text)?;
     let translated = translate(&query.query, params)?;
-    let mut needed = BTreeMap::new();
-    for (name, _) in &query.tables {
-        let file = tables.get(name).ok_or_else(|| QueryError::Missing { table: name.clone() })?;
-        needed.insert(name.as_str(), file.clone());
-    }
-    Ok(sql::run(&translated, &needed, &query.words)?)
+    Ok(sql::run(&translated, &needed(&query, tables)?, &query.words)?)
 }
 
 /// A query's error as an action's.
@@ -154,7 +164,7 @@ pub fn rows(text: &str, params: &Map<String, Value>, tables: &BTreeMap<String, P
 pub fn failure(error: &QueryError) -> RunError {
     let (failure, hint) = match error {
         QueryError::Sql(fault) => (RunError::invalid(error), fault.fault.hint()),
-        QueryError::Missing { .. } => (RunError::failed(error), None),
+        QueryError::Missing { .. } | QueryError::Compare(_) => (RunError::failed(error), None),
         QueryError::Run(run) if run.is_the_querys() => (RunError::invalid(error), run.hint()),
         QueryError::Run(run) => (RunError::failed(error), run.hint()),
     };

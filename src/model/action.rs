@@ -50,6 +50,14 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// The artifact, where it is one.
+    #[must_use]
+    pub fn artifact(&self) -> Option<&ManifestId> {
+        if let Self::Artifact(id) = self { Some(id) } else { None }
+    }
+}
+
 impl Action {
     /// The key under which its result is kept.
     #[must_use]

@@ -33,6 +33,9 @@ pub struct Available {
     /// The row's date, where it is text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dates: Option<TextDates>,
+    /// Whether a query made the table: then a row is known on its date as far as that query was found to know no more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub made: bool,
 }
 
 /// A text that says no lag.

@@ -10,6 +10,9 @@ pub const CHECKS: &str = "checks";
 /// The file in that artifact: a list of `Report`s, as JSON.
 pub const CHECKS_FILE: &str = "checks.json";
 
+/// The check that a query's rows hold what was known on their day and no more, which is made of all that a frame stands on.
+pub const KNOWN: &str = "known on the day";
+
 /// What a failed check does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -18,6 +21,8 @@ pub enum Severity {
     Error,
     /// It is shown.
     Warn,
+    /// It is shown, and no frame may learn from the table.
+    Learning,
 }
 
 /// What one check found.
@@ -29,7 +34,7 @@ pub struct Verdict {
     pub severity: Severity,
     /// Whether the table passed; where there is an `age`, as far as that does not decide.
     pub passed: bool,
-    /// Rows (for `max_gap` gaps, for `no_dead_columns` columns) that break it.
+    /// Rows (for `max_gap` gaps, for `no_dead_columns` and `KNOWN` columns) that break it.
     pub bad: u64,
     /// What was found, in one sentence: how many, where, the worst of them.
     pub what: String,

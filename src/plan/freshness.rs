@@ -7,7 +7,7 @@ use crate::graph::build::NodeId;
 use crate::model::action::{Action, Input};
 use crate::model::recipe::Source;
 use crate::model::result::ActionResult;
-use crate::plan::judge::Judge;
+use crate::plan::judge::{Judge, unlearnable};
 use crate::plan::key::{self, Identities};
 use crate::plan::planner::{Made, Planner};
 
@@ -36,6 +36,14 @@ pub fn survey<E>(
 ) -> Result<BTreeMap<NodeId, Freshness>, E> {
     let mut found = BTreeMap::new();
     while let Some(id) = planner.next_ready() {
+        let said = |below: NodeId| match found.get(&below) {
+            Some(Freshness::Fresh(result)) => Some(result.checks.as_slice()),
+            _ => None,
+        };
+        if let Some((below, why)) = unlearnable(planner.graph(), id, said) {
+            found.insert(id, Freshness::Broken(format!("'{below}' holds what was not known: {why}")));
+            continue;
+        }
         let freshness = match planner.inputs(id, |_, source| observe(source)) {
             Err(why) => Freshness::Broken(why),
             Ok(inputs) => {

@@ -3,6 +3,9 @@
 
 use chrono::{Days, NaiveDate};
 
+use crate::base::name::TargetName;
+use crate::graph::build::{NodeId, TargetGraph};
+use crate::graph::learning;
 use crate::model::check::{Severity, Verdict};
 
 /// How a build judges.
@@ -54,6 +57,20 @@ impl Judge {
         let turns = age.newest.parse::<NaiveDate>().ok()?.checked_add_days(Days::new(u64::from(age.max_days) + 1))?;
         (turns > self.day).then_some(turns)
     }
+}
+
+/// Why a target may not learn from what stands beneath it: a query there was found to hold what was not known, by its target's name. `verdicts` tells what
+/// checks said of a target.
+#[must_use]
+pub fn unlearnable<'v>(
+    graph: &TargetGraph,
+    id: NodeId,
+    verdicts: impl Fn(NodeId) -> Option<&'v [Verdict]>,
+) -> Option<(TargetName, String)> {
+    learning::beneath(graph, id).into_iter().find_map(|below| {
+        let failed = verdicts(below)?.iter().find(|verdict| !verdict.passed && verdict.severity == Severity::Learning)?;
+        Some((graph[below].name().clone(), failed.what.clone()))
+    })
 }
 
 /// Whether a verdict, once judged, fails its step.
