@@ -12,11 +12,12 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type};
 use cbi::engine::frame::error::FrameError;
 use cbi::engine::frame::labels::PriceSeries;
-use cbi::engine::frame::spec::FrameSpec;
+use cbi::engine::frame::spec::{FrameSpec, JoinSpec};
 use cbi::engine::frame_file;
 use cbi::engine::table_columns::{Values, floats, table};
 use cbi::engine::table_file;
 use cbi::kinds::frame::{Inputs, make};
+use cbi::model::joined::Ages;
 use cbi::model::series::{Future, Roll, Series};
 use cbi::model::training::{DateRange, Horizon, Label, LabelKind, PriceColumn, Split};
 use chrono::{Datelike, NaiveDate};
@@ -52,19 +53,10 @@ struct Day {
     outcome: Option<(i32, f64)>,
 }
 
-/// The frame of ZL at this horizon. The price is the one that `sql/zl/markets.sql` takes: the only table with 2020 in it and one row a day.
-fn frame(warehouse: &Path, rows: u32) -> BTreeMap<i32, Day> {
-    let folder = tempfile::tempdir().unwrap();
-    let closes =
-        column(&warehouse.join("yahoo_finance_comprehensive.biofuel_components_canonical.parquet"), "date", "soybean_oil_price_cwt");
-    let prices = table([
-        ("date".to_owned(), Values::Dates(closes.iter().map(|(day, _)| Some(*day)).collect())),
-        ("price".to_owned(), Values::Floats(closes.iter().map(|(_, close)| Some(*close)).collect())),
-        ("close".to_owned(), Values::Floats(closes.iter().map(|(_, close)| Some(*close)).collect())),
-    ]);
-    table_file::write(&folder.path().join(table_file::FILE_NAME), &prices.unwrap(), &["date".to_owned()]).unwrap();
+/// What the frame of ZL at this horizon is asked to be.
+fn spec_of_zl(rows: u32) -> FrameSpec {
     let range = |from: &str, to: Option<&str>| Some(DateRange { from: from.into(), to: to.map(Into::into) });
-    let spec = FrameSpec {
+    FrameSpec {
         date: "date".into(),
         columns: vec!["close".into()],
         price: PriceColumn { table: "zl.markets".into(), column: "price".into(), series: front_month() },
@@ -77,10 +69,25 @@ fn frame(warehouse: &Path, rows: u32) -> BTreeMap<i32, Day> {
         },
         weight: None,
         weight_date: "date".into(),
+        join: Vec::new(),
+        lags: BTreeMap::new(),
         folds: None,
         refit: None,
-    };
-    make(&spec, &Inputs { features: folder.path(), prices: folder.path(), weights: None }, folder.path()).unwrap();
+    }
+}
+
+/// The frame of ZL at this horizon. The price is the one that `sql/zl/markets.sql` takes: the only table with 2020 in it and one row a day.
+fn frame(warehouse: &Path, rows: u32) -> BTreeMap<i32, Day> {
+    let folder = tempfile::tempdir().unwrap();
+    let closes =
+        column(&warehouse.join("yahoo_finance_comprehensive.biofuel_components_canonical.parquet"), "date", "soybean_oil_price_cwt");
+    let prices = table([
+        ("date".to_owned(), Values::Dates(closes.iter().map(|(day, _)| Some(*day)).collect())),
+        ("price".to_owned(), Values::Floats(closes.iter().map(|(_, close)| Some(*close)).collect())),
+        ("close".to_owned(), Values::Floats(closes.iter().map(|(_, close)| Some(*close)).collect())),
+    ]);
+    table_file::write(&folder.path().join(table_file::FILE_NAME), &prices.unwrap(), &["date".to_owned()]).unwrap();
+    make(&spec_of_zl(rows), &Inputs { features: folder.path(), prices: folder.path(), weights: None, joined: &[] }, folder.path()).unwrap();
     let mut days = BTreeMap::new();
     for artifact in ["fit", "test", "score"] {
         let data = frame_file::read(&folder.path().join(artifact)).unwrap();
@@ -149,10 +156,12 @@ fn of_training_table(table: &Path, columns: &[&str], out: &Path) -> Result<cbi::
         },
         weight: None,
         weight_date: "date".into(),
+        join: Vec::new(),
+        lags: BTreeMap::new(),
         folds: None,
         refit: None,
     };
-    make(&spec, &Inputs { features: inputs.path(), prices: inputs.path(), weights: None }, out)
+    make(&spec, &Inputs { features: inputs.path(), prices: inputs.path(), weights: None, joined: &[] }, out)
 }
 
 /// The bytes of an artifact's files.
@@ -260,4 +269,71 @@ fn the_price_of_soybean_oil_is_the_front_month_unadjusted_and_the_docs_say_what_
     let on = |with_contract: bool, back: usize| median(mid_months(&traded, with_contract).iter().map(|at| traded[at - back].1).collect());
     says(&format!("{:.0} contracts two days before, {:.0} on the day itself", on(true, 2), on(true, 0)));
     says(&format!("in other months {:.0} and {:.0}", on(false, 2), on(false, 0)));
+}
+
+/// A table of some columns in a folder of its own, as an artifact.
+fn artifact(columns: Vec<(&str, Values)>) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let columns = columns.into_iter().map(|(name, values)| (name.to_owned(), values));
+    table_file::write(&folder.path().join(table_file::FILE_NAME), &table(columns).unwrap(), &["date".to_owned()]).unwrap();
+    folder
+}
+
+#[test]
+fn what_a_day_learns_of_weekly_positions_and_daily_yields_is_what_had_been_published() {
+    let Some(warehouse) = common::shared().map(|shared| shared.join("warehouse")) else { return };
+    let series = |table: &str, date: &str, value: &str| column(&warehouse.join(format!("{table}.parquet")), date, value);
+    let once = |mut days: Vec<(i32, f64)>| {
+        days.dedup_by_key(|(day, _)| *day);
+        days
+    };
+    let closes = series("yahoo_finance_comprehensive.biofuel_components_canonical", "date", "soybean_oil_price_cwt");
+    let reports = once(series("forecasting_data_warehouse.cftc_cot", "report_date", "open_interest"));
+    let yields = once(series("forecasting_data_warehouse.treasury_prices", "date", "close"));
+    let sources = [("cftc.positions", "interest", &reports, 3, 16), ("rates.ten_year", "yield", &yields, 1, 4)];
+    let days = |of: &[(i32, f64)]| Values::Dates(of.iter().map(|(day, _)| Some(*day)).collect());
+    let values = |of: &[(i32, f64)]| Values::Floats(of.iter().map(|(_, value)| Some(*value)).collect());
+    let prices = artifact(vec![("date", days(&closes)), ("price", values(&closes)), ("close", values(&closes))]);
+    let folders = sources.map(|(_, name, rows, ..)| artifact(vec![("date", days(rows)), (name, values(rows))]));
+    let spec = FrameSpec {
+        join: sources
+            .map(|(table, name, _, _, max_age_days)| JoinSpec {
+                table: table.into(),
+                columns: vec![name.into()],
+                date: "date".into(),
+                max_age_days,
+            })
+            .into(),
+        lags: sources.iter().enumerate().map(|(index, (.., after, _))| (format!("join:{index}"), *after)).collect(),
+        ..spec_of_zl(20)
+    };
+    let out = tempfile::tempdir().unwrap();
+    let joined: Vec<&Path> = folders.iter().map(tempfile::TempDir::path).collect();
+    make(&spec, &Inputs { features: prices.path(), prices: prices.path(), weights: None, joined: &joined }, out.path()).unwrap();
+    for artifact in ["fit", "test", "score"] {
+        let data = frame_file::read(&out.path().join(artifact)).unwrap();
+        for (at, (table, name, rows, after, most)) in sources.iter().enumerate() {
+            let (after, most) = (i32::try_from(*after).unwrap(), i32::try_from(*most).unwrap());
+            let mut ages = Vec::new();
+            for (today, found) in data.dates.iter().zip(&data.features[1 + at]) {
+                // Whatever was out by then, one after another; the last of them, while it says anything.
+                let out: Vec<&(i32, f64)> = rows.iter().filter(|(day, _)| day + after <= *today).collect();
+                let newest = out.last().filter(|(day, _)| today - day <= most);
+                match newest {
+                    Some((day, value)) => {
+                        assert!(equal(*found, *value), "{name} of {artifact} on {today}");
+                        ages.push(i64::from(today - day));
+                    }
+                    None => assert!(found.is_nan(), "{name} of {artifact} on {today}"),
+                }
+            }
+            ages.sort_unstable();
+            let told = &data.record.joined[at];
+            let (median, greatest) = (ages.get(ages.len().saturating_sub(1) / 2).copied(), ages.last().copied());
+            let expected =
+                Ages { joined: ages.len() as u64, without: (data.len() - ages.len()) as u64, median_days: median, max_days: greatest };
+            assert_eq!((told.table.as_str(), told.ages), (*table, Some(expected)));
+            assert!(artifact != "fit" || (ages.len() > 1_000 && ages[0] >= i64::from(after) && ages.len() < data.len()), "{name}");
+        }
+    }
 }

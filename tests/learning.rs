@@ -150,3 +150,22 @@ fn the_queries_that_come_with_the_repository_do_not_look_ahead() {
         }
     }
 }
+
+#[test]
+fn a_frame_is_told_how_long_the_rows_of_a_joined_table_wait() {
+    let text = |after: &str| {
+        let frame = FRAME.replace("columns = [\"x\"]", "columns = [\"x\"]\njoin = [{ table = \"m.slow\", columns = [\"s\"], max_age_days = 70 }, { table = \"m.made\", columns = [\"t\"], max_age_days = 9 }]");
+        format!(
+            "[table.\"m.raw\"]\navailable_after = \"0 days\"\n[table.\"m.slow\"]\n{after}[sql.\"m.features\"]\nquery = \"SELECT * FROM m.raw\"\n\
+                 [sql.\"m.made\"]\nquery = \"SELECT * FROM m.raw\"\n{frame}"
+        )
+    };
+    let lags = |after: &str| {
+        let graph = graph(&text(after));
+        graph[graph.find("frame/x").unwrap()].declared.params["lags"].clone()
+    };
+    assert_eq!(lags("available_after = \"6 weeks\"\n"), serde_json::json!({"join:0": 42}), "the rows of a query are known on their dates");
+    assert_eq!(messages(&text("available_after = \"6 weeks\"\n"), "frame/x"), Vec::<String>::new());
+    let refused = messages(&text(""), "frame/x");
+    assert_eq!(refused, ["'m.slow', which 'frame/x' would learn from, does not say how long after its date a row is known"]);
+}

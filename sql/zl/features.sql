@@ -14,13 +14,9 @@ WITH
       price * 22.0462 - palm AS palm_spread,
       currency.usd_brl_rate AS brl,
       currency.usd_cny_rate AS cny,
-      currency.usd_myr_rate AS myr,
-      positions.commercial_share AS cftc_share,
-      positions.commercial_change AS cftc_change,
-      positions.open_interest_change AS cftc_interest_change
+      currency.usd_myr_rate AS myr
     FROM zl.markets AS markets
     LEFT JOIN zl.currency AS currency USING (date)
-    LEFT JOIN zl.positions AS positions USING (date)
   ),
 
   returns AS (
@@ -81,9 +77,6 @@ WITH
       -- Money and fear
       dollar, dollar_ret_20, brl_ret_20, cny_ret_20, myr_ret_20,
       vix, vix_change_5, ten_year, ten_year_change_20,
-
-      -- Positions, as published
-      cftc_share, cftc_change, cftc_interest_change,
 
       -- The crop year
       EXTRACT(MONTH FROM date) AS cal_month,

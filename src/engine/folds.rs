@@ -167,7 +167,7 @@ mod tests {
         let split = Split { train: None, valid: None, test: None };
         let count = usize::try_from(days).unwrap();
         FrameData {
-            record: FrameRecord { features: vec![], label, price, split, weight: None, folds: None },
+            record: FrameRecord { features: vec![], label, price, split, weight: None, folds: None, joined: Vec::new() },
             dates: (first..first + days).collect(),
             outcome_dates: (first + horizon..first + horizon + days).collect(),
             split: vec![Part::Train; count],

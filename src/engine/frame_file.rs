@@ -10,6 +10,7 @@ use crate::engine::price_history::{self, PriceHistory, PriceHistoryError};
 use crate::engine::table_columns::{ColumnError, dates, floats, names, strings};
 use crate::engine::table_file::{self, TableFileError};
 use crate::io::fs::{self, FsError};
+use crate::model::joined::Joined;
 use crate::model::training::{FrameRecord, TrainedOn};
 
 /// What a frame's rows are called inside each of its artifacts.
@@ -215,7 +216,11 @@ impl FrameData {
         let dates: Vec<i32> = rows.iter().map(|(row, _)| self.dates[*row]).collect();
         let ends = (dates.iter().min().copied().unwrap_or(i32::MAX), dates.iter().max().copied().unwrap_or(i32::MIN));
         Self {
-            record: FrameRecord { folds: None, ..self.record.clone() },
+            record: FrameRecord {
+                folds: None,
+                joined: self.record.joined.iter().map(|one| Joined { ages: None, ..one.clone() }).collect(),
+                ..self.record.clone()
+            },
             outcome_dates: rows.iter().map(|(row, _)| self.outcome_dates[*row]).collect(),
             split: rows.iter().map(|(_, part)| *part).collect(),
             price: pick(&self.price),
@@ -266,6 +271,7 @@ mod tests {
             split: Split { train: None, valid: None, test: None },
             weight: None,
             folds: None,
+            joined: Vec::new(),
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::base::name::TargetName;
 use crate::graph::error::GraphError;
 use crate::graph::topo;
+use crate::model::available::Lag;
 use crate::model::check::is_main;
 use crate::model::recipe::{Common, Declared, Place, Source, Stanza};
 
@@ -268,6 +269,9 @@ fn link(targets: &mut [Target], tables: &BTreeSet<String>) -> Vec<GraphError> {
                 *artifact = only;
             }
         }
+        for (slot, days) in links.lags {
+            node.declared.params["lags"][slot] = days.into();
+        }
     }
     errors
 }
@@ -279,6 +283,8 @@ struct Links {
     missing: Vec<Missing>,
     /// Slots that did not say which artifact, and the only one there is.
     artifacts: Vec<(String, String)>,
+    /// Slots that wait until their rows are known, and how many days.
+    lags: Vec<(String, u32)>,
 }
 
 fn links_of(
@@ -305,7 +311,13 @@ fn links_of(
                 None => missing(name.as_str()),
                 Some(&index) => {
                     links.deps.push(NodeId(index));
-                    match artifact_of(&targets[index as usize].node, artifact, place) {
+                    let feeding = &targets[index as usize].node;
+                    if let Some(Lag::Days(days)) =
+                        target.node.declared.waits.get(slot).and(feeding.declared.available.as_ref()).map(|a| a.after)
+                    {
+                        links.lags.push((slot.clone(), days));
+                    }
+                    match artifact_of(feeding, artifact, place) {
                         Ok(Some(only)) => links.artifacts.push((slot.clone(), only)),
                         Ok(None) => {}
                         Err(error) => errors.push(error),

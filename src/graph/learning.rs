@@ -92,10 +92,11 @@ fn joined(graph: &TargetGraph, frame: NodeId) -> Vec<GraphError> {
     for (slot, date) in &graph[frame].declared.learns {
         let Some(table) = feeds(graph, &graph[frame], slot).map(|id| &graph[id]).filter(|table| !table.refused) else { continue };
         let about = |what: Unknowable| GraphError::Unknowable { place: graph[frame].stanza.place.clone(), what: Box::new(what) };
+        let waits = graph[frame].declared.waits.contains(slot);
         let (frame, table_name) = (graph[frame].name().clone(), table.name().clone());
         if key_of(table).first() != Some(&date.as_str()) {
             errors.push(about(Unknowable::OtherDate { frame, table: table_name, date: date.clone() }));
-        } else if let Some(Lag::Days(days @ 1..)) = table.declared.available.as_ref().map(|known| known.after) {
+        } else if !waits && let Some(Lag::Days(days @ 1..)) = table.declared.available.as_ref().map(|known| known.after) {
             errors.push(about(Unknowable::NotYet { frame, table: table_name, days }));
         }
     }

@@ -89,7 +89,7 @@ impl Unknowable {
             Self::NoLag { table, implicit: true, .. } => format!("write a stanza: [table.\"{table}\"] with available_after = … ({lags})"),
             Self::NoLag { .. } => format!("add to the stanza: available_after = … ({lags})"),
             Self::NotYet { table, .. } => {
-                format!("let a query put the rows of '{table}' on the days from which they are known, and learn from that")
+                format!("join it by what was known: join = [{{ table = \"{table}\", columns = […], max_age_days = … }}]")
             }
             Self::OtherDate { date, .. } => format!("add to the table's stanza: key = [\"{date}\"]"),
             Self::LooksAhead { hint, .. } => (*hint).to_owned(),

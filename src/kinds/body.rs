@@ -99,7 +99,11 @@ impl<'a> Body<'a> {
         texts.map(|(index, text)| self.parse_target(&format!("{key}.{index}"), text, artifact)).collect()
     }
 
-    fn parse_target(self, path: &str, text: &str, artifact: &str) -> Result<Source, KindError> {
+    /// The target that the text at a path names. Its artifact is what follows `#`, else `artifact`.
+    ///
+    /// # Errors
+    /// When it is no target name.
+    pub fn parse_target(self, path: &str, text: &str, artifact: &str) -> Result<Source, KindError> {
         let (name, given) = text.split_once('#').unwrap_or((text, artifact));
         let name: TargetName = name.parse().map_err(|error| self.error(path, format!("{error}")))?;
         Ok(Source::Target { name, artifact: given.to_owned() })

@@ -397,6 +397,7 @@ mod tests {
             split: Split { train: None, valid: None, test: None },
             weight: None,
             folds: None,
+            joined: Vec::new(),
         }
     }
 

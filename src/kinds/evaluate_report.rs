@@ -191,6 +191,7 @@ mod tests {
             split: Split { train: None, valid: None, test: None },
             weight: None,
             folds: None,
+            joined: Vec::new(),
         };
         let unadjusted = "zl.markets.price, 5 rows ahead\n\nPrices: ZL (CBOT) front month, unadjusted: a change over a roll holds the gap";
         assert!(heading(&frame(Roll::Unadjusted)).starts_with(unadjusted), "{}", heading(&frame(Roll::Unadjusted)));

@@ -254,6 +254,7 @@ mod tests {
             split: Split { train: None, valid: None, test: None },
             weight: None,
             folds: None,
+            joined: Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::engine::frame::build::{Tables, build};
 use crate::engine::frame::error::FrameError;
-use crate::engine::frame::spec::FrameSpec;
+use crate::engine::frame::spec::{FrameSpec, join_slot};
 use crate::engine::frame::write::write;
 use crate::engine::table_file;
 use crate::kinds::body::Body;
@@ -60,9 +60,17 @@ fn declare(stanza: &Stanza, _: &DeclareContext) -> Result<Declared, KindError> {
         places.insert(WEIGHT_SLOT.to_owned(), body.place("weight.table"));
         inputs.insert(WEIGHT_SLOT.to_owned(), body.target("weight.table", "table")?);
     }
+    let mut learns = BTreeMap::from([(FEATURES_SLOT.to_owned(), spec.date.clone())]);
+    for (index, join) in spec.join.iter().enumerate() {
+        let (slot, at) = (join_slot(index), format!("join.{index}.table"));
+        inputs.insert(slot.clone(), body.parse_target(&at, &join.table, "table")?);
+        places.insert(slot.clone(), body.place(&at));
+        learns.insert(slot, join.date.clone());
+    }
     Ok(Declared {
         params: json!(spec),
-        learns: BTreeMap::from([(FEATURES_SLOT.to_owned(), spec.date)]),
+        waits: (0..spec.join.len()).map(join_slot).collect(),
+        learns,
         inputs,
         places,
         outputs,
@@ -81,6 +89,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
         features: request.input(FEATURES_SLOT)?,
         prices: request.input(PRICE_SLOT)?,
         weights: spec.weight.as_ref().map(|_| request.input(WEIGHT_SLOT)).transpose()?,
+        joined: &(0..spec.join.len()).map(|index| request.input(&join_slot(index))).collect::<Result<Vec<_>, _>>()?,
     };
     make(&spec, &inputs, &request.out).map_err(|error| failure(&error))
 }
@@ -89,7 +98,9 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
 fn failure(error: &FrameError) -> RunError {
     use FrameError as E;
     let failure = match error {
-        E::UnknownColumn { .. } | E::NoMatch { .. } | E::BadPattern { .. } | E::BadDate { .. } => RunError::invalid(error),
+        E::UnknownColumn { .. } | E::NoMatch { .. } | E::Clash { .. } | E::BadPattern { .. } | E::BadDate { .. } => {
+            RunError::invalid(error)
+        }
         E::Table(_) | E::Arrow(_) | E::Files(_) | E::Json(_) => RunError::failed(error),
         _ => RunError::refused(error),
     };
@@ -108,6 +119,8 @@ pub struct Inputs<'a> {
     pub prices: &'a Path,
     /// Of row weights, where the frame has some.
     pub weights: Option<&'a Path>,
+    /// Of each joined table, in the order of the spec.
+    pub joined: &'a [&'a Path],
 }
 
 /// Makes the artifacts `fit`, `test` and `score` in `out`.
@@ -117,7 +130,8 @@ pub struct Inputs<'a> {
 pub fn make(spec: &FrameSpec, inputs: &Inputs, out: &Path) -> Result<Response, FrameError> {
     let rows = |folder: &Path| table_file::read(&folder.join(table_file::FILE_NAME));
     let weights = inputs.weights.map(rows).transpose()?;
-    let frame = build(spec, &Tables { features: rows(inputs.features)?, prices: rows(inputs.prices)?, weights })?;
+    let joined = inputs.joined.iter().copied().map(rows).collect::<Result<_, _>>()?;
+    let frame = build(spec, &Tables { features: rows(inputs.features)?, prices: rows(inputs.prices)?, weights, joined })?;
     write(&frame, spec, out)?;
     let parts = [("train", &frame.train), ("valid", &frame.valid), ("test", &frame.test), ("score", &frame.score)];
     #[expect(clippy::cast_precision_loss, reason = "fewer rows than a double counts exactly")]
@@ -184,6 +198,20 @@ mod tests {
         assert_eq!(spec.label, Label { kind: LabelKind::Level, horizon: Horizon::Rows(21) });
         assert_eq!((spec.date.as_str(), spec.price_date.as_str(), spec.weight), ("date", "date", None));
         assert_eq!(spec.split.test, Some(DateRange { from: "2014-01-01".into(), to: None }));
+    }
+
+    #[test]
+    fn joined_tables_are_learnt_from_and_wait_until_their_rows_are_known() {
+        let mut stanza = good();
+        let join = |table: &str| json!({"table": table, "columns": ["cpi_*"], "date": "month", "max_age_days": 80});
+        stanza["join"] = json!([join("fred.cpi"), join("cftc.positions")]);
+        let made = declared(stanza).unwrap();
+        assert_eq!(made.inputs["join:1"], Source::Target { name: "cftc.positions".parse().unwrap(), artifact: "table".into() });
+        assert_eq!((made.learns["join:0"].as_str(), made.waits.len()), ("month", 2));
+        let bad = |join: Value| refusal(|s| s["join"] = json!([join]));
+        assert!(bad(json!({"table": "fred.cpi", "columns": ["cpi"]})).contains("needs the key 'join.0.max_age_days'"));
+        assert!(bad(json!({"table": "fred.cpi", "columns": ["[z-"], "max_age_days": 80})).contains("is not a pattern"));
+        assert!(bad(json!({"table": "fred.cpi", "columns": ["x"], "max_age_days": 80_000})).contains("a century"));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Owns what a `frame` stanza says. Invariant: a split that could leak, a pattern that is none and a horizon out of range are refused where they are
 //! written, before any row is read.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::engine::frame::columns;
-use crate::engine::frame::spec::FrameSpec;
+use crate::engine::frame::spec::{FrameSpec, JoinSpec};
 use crate::kinds::body::Body;
 use crate::kinds::context::KindError;
 use crate::kinds::price_series;
@@ -15,6 +17,9 @@ use crate::syntax::shape::{Key, Want};
 
 /// The ranges of `split`, in the order of time.
 const RANGES: [&str; 3] = ["train", "valid", "test"];
+
+/// The greatest age of a joined row, in days.
+const MOST_DAYS: u32 = 36_525;
 
 const DATES: Want = Want::List(&Want::Date, true);
 
@@ -27,6 +32,19 @@ pub const KEYS: &[Key] = &[
         "Its columns to use as features: names and patterns such as `ret_*`, numbers or truth values.",
     ),
     Key::optional("date", Want::Text, "The feature table's column of dates; `date` where it is not said."),
+    Key::optional(
+        "join",
+        Want::List(
+            &Want::Table(&[
+                Key::required("table", Want::TableName, "The table: one row a date."),
+                Key::required("columns", Want::List(&Want::Text, true), "Its columns to use as features: names and patterns."),
+                Key::optional("date", Want::Text, "Its column of dates; `date` where it is not said."),
+                Key::required("max_age_days", Want::Int(0), "How many days after its date a row says nothing any more."),
+            ]),
+            true,
+        ),
+        "More tables of features: a day gets the newest row that was known on it.",
+    ),
     Key::required(
         "price",
         Want::Table(&[
@@ -111,7 +129,9 @@ pub fn spec(body: Body) -> Result<FrameSpec, KindError> {
     let kind = label_kind(body, &price.series)?;
     Ok(FrameSpec {
         date: body.text("date").unwrap_or("date").to_owned(),
-        columns: patterns(body)?,
+        columns: patterns(body, "columns", &body.texts("columns"))?,
+        join: joins(body)?,
+        lags: BTreeMap::new(),
         price,
         price_date: body.text_in("price", "date").unwrap_or("date").to_owned(),
         label: Label { kind, horizon: horizon(body)? },
@@ -139,10 +159,29 @@ fn weight(body: Body) -> Result<Option<TableColumn>, KindError> {
     Ok(Some(TableColumn { table: inside(body, "weight", "table")?.to_owned(), column: inside(body, "weight", "column")?.to_owned() }))
 }
 
-fn patterns(body: Body) -> Result<Vec<String>, KindError> {
+/// The further tables of features.
+fn joins(body: Body) -> Result<Vec<JoinSpec>, KindError> {
+    let all = body.value("join").and_then(Value::as_array).into_iter().flatten().enumerate();
+    let one = |(index, join): (usize, &Value)| {
+        let text = |key: &str| join[key].as_str().map(ToOwned::to_owned);
+        let columns: Vec<&str> = join["columns"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let age = join["max_age_days"].as_u64().and_then(|days| u32::try_from(days).ok()).filter(|days| *days <= MOST_DAYS);
+        Ok(JoinSpec {
+            table: text("table").unwrap_or_default(),
+            columns: patterns(body, &format!("join.{index}.columns"), &columns)?,
+            date: text("date").unwrap_or_else(|| "date".to_owned()),
+            max_age_days: age.ok_or_else(|| {
+                body.error(&format!("join.{index}.max_age_days"), format!("a row may be up to {MOST_DAYS} days old, a century"))
+            })?,
+        })
+    };
+    all.map(one).collect()
+}
+
+fn patterns(body: Body, key: &str, given: &[&str]) -> Result<Vec<String>, KindError> {
     let mut all: Vec<String> = Vec::new();
-    for (index, pattern) in body.texts("columns").into_iter().enumerate() {
-        let at = format!("columns.{index}");
+    for (index, pattern) in given.iter().copied().enumerate() {
+        let at = format!("{key}.{index}");
         if pattern.is_empty() {
             return Err(body.error(&at, "a column's name is empty"));
         }

@@ -7,6 +7,7 @@ pub mod build;
 pub mod check;
 pub mod event;
 pub mod folds;
+pub mod joined;
 pub mod manifest;
 pub mod recipe;
 pub mod result;

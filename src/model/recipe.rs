@@ -132,6 +132,8 @@ pub struct Declared {
     pub available: Option<Available>,
     /// Slots with tables that it learns from: of each the column whose date is the day on which its row must have been known.
     pub learns: BTreeMap<String, String>,
+    /// Of those the slots that it joins by what was known: how many days each waits is put into its params, as `lags`, once that is known.
+    pub waits: BTreeSet<String>,
     /// Names of the artifacts it makes.
     pub outputs: BTreeSet<String>,
     /// Engines whose identity is part of the key: `duckdb`, `lightgbm`, `xgboost`, `parquet`.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::base::digest::Digest;
 use crate::model::folds::Folds;
+use crate::model::joined::Joined;
 use crate::model::series::Series;
 
 /// `frame.json`: what a frame's columns mean. Beside the rows of each of a frame's artifacts.
@@ -27,6 +28,9 @@ pub struct FrameRecord {
     /// How a history is cut into folds; of the artifact `folds` alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folds: Option<Folds>,
+    /// The tables joined by what was known, and how old their rows were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joined: Vec<Joined>,
 }
 
 impl FrameRecord {

@@ -121,6 +121,7 @@ fn record(features: Vec<String>, kind: LabelKind, weight: bool) -> FrameRecord {
         split: Split { train: range(TRAIN), valid: range(VALID), test: None },
         weight: weight.then(|| TableColumn { table: "wti.weights".into(), column: "weight".into() }),
         folds: None,
+        joined: Vec::new(),
     }
 }
 

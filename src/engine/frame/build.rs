@@ -6,13 +6,15 @@ use chrono::NaiveDate;
 
 use crate::engine::frame::checks;
 use crate::engine::frame::error::FrameError;
+use crate::engine::frame::join;
 use crate::engine::frame::labels::LabelledDay;
-use crate::engine::frame::read::{self, Features};
+use crate::engine::frame::read::{self, Features, JoinedRows};
 use crate::engine::frame::rows::{Frame, Row};
 use crate::engine::frame::spec::FrameSpec;
 use crate::engine::frame::splits::{Fate, Splits};
 use crate::engine::frame_file::Part;
 use crate::engine::price_history::PriceHistory;
+use crate::model::joined::Ages;
 
 /// The tables that a frame is made from.
 #[derive(Debug, Clone)]
@@ -23,6 +25,8 @@ pub struct Tables {
     pub prices: RecordBatch,
     /// Row weights, one row a date, where rows are weighted.
     pub weights: Option<RecordBatch>,
+    /// The tables joined by what was known, in the order of the spec.
+    pub joined: Vec<RecordBatch>,
 }
 
 /// Days sorted into parts, before features are looked up.
@@ -43,21 +47,25 @@ struct Days {
 pub fn build(spec: &FrameSpec, tables: &Tables) -> Result<Frame, FrameError> {
     let splits = spec.splits()?;
     let series = read::prices(&tables.prices, spec)?;
-    let features = read::features(&tables.features, spec)?;
+    let mut features = read::features(&tables.features, spec)?;
+    for (index, (joined, rows)) in spec.join.iter().zip(&tables.joined).enumerate() {
+        join::add(&mut features, rows, joined, spec.lag(index))?;
+    }
     let weights = tables.weights.as_ref().map(|table| read::weights(table, spec)).transpose()?;
     let labelled = series.label(spec.label)?;
     let days = sort_out(&labelled, &splits);
-    let (train, missing_train) = join(&days.train, &features);
+    let (train, missing_train) = matched(&days.train, &features);
     checks::train_days_have_features(&missing_train, days.train.len())?;
-    let (valid, missing_valid) = join(&days.valid, &features);
-    let (test, missing_test) = join(&days.test, &features);
-    let (score, missing_score) = join(&days.score, &features);
+    let (valid, missing_valid) = matched(&days.valid, &features);
+    let (test, missing_test) = matched(&days.test, &features);
+    let (score, missing_score) = matched(&days.score, &features);
     let missing = [missing_train, missing_valid, missing_test, missing_score].concat();
     let learnt_by = |last: Option<NaiveDate>| known_by(&labelled, splits.train.from, last);
-    let (history, _) = join(&learnt_by(spec.folds.as_ref().map(|folds| folds.range().1)), &features);
-    let (refit, _) = join(&learnt_by(spec.refit.and_then(|refit| refit.period_of(series.ends().1).pred_opt())), &features);
+    let (history, _) = matched(&learnt_by(spec.folds.as_ref().map(|folds| folds.range().1)), &features);
+    let (refit, _) = matched(&learnt_by(spec.refit.and_then(|refit| refit.period_of(series.ends().1).pred_opt())), &features);
     let prices = PriceHistory::new(series.days());
-    let frame = Frame { notes: left_out(&days, &missing), features, weights, train, valid, test, score, history, refit, prices };
+    let notes = [left_out(&days, &missing), ages(&features, &[&train, &valid])].concat();
+    let frame = Frame { notes, features, weights, train, valid, test, score, history, refit, prices };
     checks::every_part_has_rows(&frame, &splits, &days.score, series.ends())?;
     checks::rows_can_be_learnt_from(frame, spec)
 }
@@ -88,7 +96,7 @@ fn sort_out(labelled: &[LabelledDay], splits: &Splits) -> Days {
 }
 
 /// The days with a row of features, and the dates of those without.
-fn join(days: &[LabelledDay], features: &Features) -> (Vec<Row>, Vec<NaiveDate>) {
+fn matched(days: &[LabelledDay], features: &Features) -> (Vec<Row>, Vec<NaiveDate>) {
     let mut rows = Vec::with_capacity(days.len());
     let mut missing = Vec::new();
     for day in days {
@@ -98,6 +106,19 @@ fn join(days: &[LabelledDay], features: &Features) -> (Vec<Row>, Vec<NaiveDate>)
         }
     }
     (rows, missing)
+}
+
+/// How old the rows of joined tables were on the days that are learnt from.
+fn ages(features: &Features, learnt: &[&Vec<Row>]) -> Vec<String> {
+    let told = |joined: &JoinedRows| {
+        let ages = Ages::of(learnt.iter().copied().flatten().map(|row| joined.ages[row.at]));
+        let old = match (ages.median_days, ages.max_days) {
+            (Some(median), Some(most)) => format!("its rows are {median} days old on half of the days or less, {most} at most"),
+            _ => "no day has a row of it".to_owned(),
+        };
+        format!("'{}': {old}; {} of {} days have none", joined.table, ages.without, ages.joined + ages.without)
+    };
+    features.joined.iter().map(told).collect()
 }
 
 fn left_out(days: &Days, missing: &[NaiveDate]) -> Vec<String> {

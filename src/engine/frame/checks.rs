@@ -82,7 +82,7 @@ fn features_are_finite(frame: &Frame) -> Result<(), FrameError> {
         let dates: BTreeSet<_> = rows.filter(|row| values[row.at].is_infinite()).map(|row| row.date).collect();
         if !dates.is_empty() {
             let dates = dates.into_iter().collect();
-            return Err(FrameError::Infinite { input: "the feature table", column: name.clone(), dates });
+            return Err(FrameError::Infinite { input: "the feature table".to_owned(), column: name.clone(), dates });
         }
     }
     Ok(())

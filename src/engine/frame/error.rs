@@ -18,15 +18,17 @@ pub enum FrameError {
     #[error("{input} has no column '{column}'")]
     UnknownColumn {
         /// The input, in words: `the feature table`.
-        input: &'static str,
+        input: String,
         /// The column asked for.
         column: String,
         /// The column that may have been meant.
         nearest: Option<String>,
     },
-    /// A pattern that no column of the feature table matches.
-    #[error("no column of the feature table matches '{pattern}'")]
+    /// A pattern that no column of an input matches.
+    #[error("no column of {input} matches '{pattern}'")]
     NoMatch {
+        /// The input.
+        input: String,
         /// The pattern.
         pattern: String,
         /// The column that may have been meant.
@@ -46,11 +48,21 @@ pub enum FrameError {
         /// The feature.
         column: String,
     },
+    /// A feature that two tables have.
+    #[error("the feature '{column}' comes twice, from {first} and from {second}")]
+    Clash {
+        /// The feature.
+        column: String,
+        /// One table.
+        first: String,
+        /// The other.
+        second: String,
+    },
     /// A column that should hold dates and does not.
     #[error("column '{column}' of {input} is {found}, not DATE")]
     NotDates {
         /// The input.
-        input: &'static str,
+        input: String,
         /// The column.
         column: String,
         /// The type found.
@@ -60,7 +72,7 @@ pub enum FrameError {
     #[error("not numbers in {input}: {}", listed(columns, |(name, found)| format!("'{name}' ({found})")))]
     NotNumbers {
         /// The input.
-        input: &'static str,
+        input: String,
         /// Column and type found.
         columns: Vec<(String, String)>,
     },
@@ -68,7 +80,7 @@ pub enum FrameError {
     #[error("{rows} rows of {input} have no date")]
     NoDate {
         /// The input.
-        input: &'static str,
+        input: String,
         /// How many.
         rows: usize,
     },
@@ -76,7 +88,7 @@ pub enum FrameError {
     #[error("{input} has several rows for one date: {}", listed(dates, ToString::to_string))]
     DuplicateDates {
         /// The input.
-        input: &'static str,
+        input: String,
         /// The dates, ascending.
         dates: Vec<NaiveDate>,
     },
@@ -84,7 +96,7 @@ pub enum FrameError {
     #[error("column '{column}' of {input} is infinite on {}", listed(dates, ToString::to_string))]
     Infinite {
         /// The input.
-        input: &'static str,
+        input: String,
         /// The column.
         column: String,
         /// The dates.
@@ -211,6 +223,9 @@ impl FrameError {
                 Some(format!("did you mean '{name}'?"))
             }
             Self::Reserved { column } => Some(format!("rename it in the SQL that makes it: {column} AS {column}_feature")),
+            Self::Clash { column, .. } => {
+                Some(format!("name it in one list of 'columns', or rename one in SQL: {column} AS other_{column}"))
+            }
             Self::NotDates { column, .. } => Some(format!("cast it in the SQL that makes the table: CAST({column} AS DATE) AS {column}")),
             Self::NotNumbers { .. } => Some("leave them out of 'columns', or turn them into numbers in SQL".into()),
             Self::DuplicateDates { .. } => {

@@ -96,11 +96,11 @@ impl PriceSeries {
         let mut twice: Vec<_> = self.0.windows(2).filter(|w| w[0].0 == w[1].0).map(|w| w[0].0).collect();
         twice.dedup();
         if !twice.is_empty() {
-            return Err(FrameError::DuplicateDates { input: "the price table", dates: twice });
+            return Err(FrameError::DuplicateDates { input: "the price table".to_owned(), dates: twice });
         }
         let infinite: Vec<_> = self.0.iter().filter(|(_, p)| p.is_infinite()).map(|(date, _)| *date).collect();
         if !infinite.is_empty() {
-            return Err(FrameError::Infinite { input: "the price table", column: column.to_owned(), dates: infinite });
+            return Err(FrameError::Infinite { input: "the price table".to_owned(), column: column.to_owned(), dates: infinite });
         }
         let same = self.0.chunk_by(|a, b| a.1.to_bits() == b.1.to_bits()).find(|run| run.len() >= FROZEN_ROWS);
         same.map_or(Ok(()), |run| {

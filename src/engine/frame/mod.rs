@@ -4,6 +4,7 @@ pub mod build;
 pub mod checks;
 pub mod columns;
 pub mod error;
+pub mod join;
 pub mod labels;
 #[cfg(test)]
 mod promises;

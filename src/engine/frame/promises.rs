@@ -10,10 +10,11 @@ use proptest::prelude::*;
 
 use crate::engine::frame::build::{Tables, build};
 use crate::engine::frame::error::FrameError;
-use crate::engine::frame::spec::FrameSpec;
+use crate::engine::frame::spec::{FrameSpec, JoinSpec};
 use crate::engine::frame::write::write;
 use crate::engine::frame_file::{self, FrameData, Part};
 use crate::engine::table_columns::{Values, table};
+use crate::model::joined::Ages;
 use crate::model::series::Series;
 use crate::model::training::{DateRange, Horizon, Label, LabelKind, PriceColumn, Split, TableColumn};
 
@@ -31,6 +32,8 @@ fn spec(horizon: Horizon) -> FrameSpec {
         split: Split { train: range(0, Some(59)), valid: range(60, Some(89)), test: range(90, None) },
         weight: None,
         weight_date: "date".into(),
+        join: Vec::new(),
+        lags: BTreeMap::new(),
         folds: None,
         refit: None,
     }
@@ -104,10 +107,56 @@ fn make(spec: &FrameSpec, features: &RecordBatch, prices: &RecordBatch) -> Resul
 }
 
 fn weighted(spec: &FrameSpec, features: &RecordBatch, prices: &RecordBatch, weights: Option<&RecordBatch>) -> Result<Made, FrameError> {
-    let frame = build(spec, &Tables { features: features.clone(), prices: prices.clone(), weights: weights.cloned() })?;
+    let frame = build(spec, &Tables { features: features.clone(), prices: prices.clone(), weights: weights.cloned(), joined: Vec::new() })?;
     let folder = tempfile::tempdir().unwrap();
     write(&frame, spec, folder.path())?;
     Ok(Made { folder, notes: frame.notes })
+}
+
+/// A frame with a weekly table beside it, whose rows are known three days after their date.
+fn with_weekly(days: &[u64], weeks: u64) -> Result<Made, FrameError> {
+    let spec = FrameSpec {
+        join: vec![JoinSpec { table: "t.weekly".into(), columns: vec!["w_*".into()], date: "date".into(), max_age_days: 9 }],
+        lags: [("join:0".to_owned(), 3)].into(),
+        ..spec(Horizon::Rows(7))
+    };
+    #[expect(clippy::cast_precision_loss)]
+    let values = Values::Floats((0..weeks).map(|week| Some(week as f64)).collect());
+    let weekly = table([("date".to_owned(), dates((0..weeks).map(|week| 7 * week))), ("w_share".to_owned(), values)]).unwrap();
+    let tables = Tables { features: features(days, &[]), prices: prices(days), weights: None, joined: vec![weekly] };
+    let frame = build(&spec, &tables)?;
+    let folder = tempfile::tempdir().unwrap();
+    write(&frame, &spec, folder.path())?;
+    Ok(Made { folder, notes: frame.notes })
+}
+
+#[test]
+fn a_joined_table_gives_each_day_what_was_known_and_the_record_says_how_old_it_was() {
+    let made = with_weekly(&all(120), 15).unwrap();
+    let (fit, score) = (made.data("fit"), made.data("score"));
+    assert_eq!(fit.record.features, ["x", "lag_10", "lag_2", "w_share"]);
+    assert!(fit.features[3][..3].iter().all(|value| value.is_nan()));
+    assert_eq!(fit.features[3][3..12], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
+    let ages = |joined, without, median, most| Ages { joined, without, median_days: Some(median), max_days: Some(most) };
+    let told = |data: &FrameData| {
+        let [joined] = data.record.joined.as_slice() else { panic!("{:?}", data.record) };
+        assert_eq!((joined.table.as_str(), joined.available_after_days, joined.max_age_days), ("t.weekly", 3, 9));
+        joined.ages.unwrap()
+    };
+    assert_eq!(told(&fit), ages(73, 3, 6, 9));
+    // The last row is of day 98: from day 108 on it is too old.
+    assert_eq!((told(&score).joined, told(&score).without), (0, 7));
+    assert_eq!(
+        made.notes.last().unwrap(),
+        "'t.weekly': its rows are 6 days old on half of the days or less, 9 at most; 3 of 76 days have none"
+    );
+}
+
+#[test]
+fn rows_that_a_joined_table_gets_later_leave_the_fit_as_it_was() {
+    let (before, after) = (with_weekly(&all(120), 14).unwrap(), with_weekly(&all(160), 30).unwrap());
+    assert_eq!(before.bytes("fit"), after.bytes("fit"));
+    assert_ne!(before.bytes("score"), after.bytes("score"));
 }
 
 fn refused(spec: &FrameSpec, features: &RecordBatch, prices: &RecordBatch) -> FrameError {

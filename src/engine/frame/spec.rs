@@ -1,5 +1,7 @@
 //! Owns what a frame is asked to be. Invariant: it says nothing of the rows there are, so a spec is known before any data is.
 
+use std::collections::BTreeMap;
+
 use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 
@@ -28,12 +30,38 @@ pub struct FrameSpec {
     pub weight: Option<TableColumn>,
     /// Its column of dates.
     pub weight_date: String,
+    /// Further tables of features, joined by what was known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub join: Vec<JoinSpec>,
+    /// Slot of a joined table → how many days after its date a row of it is known; 0 where it is not here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lags: BTreeMap<String, u32>,
     /// How to cut a history into folds, where there is to be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folds: Option<Folds>,
     /// How often models are to be trained again on all that is known, where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refit: Option<Refit>,
+}
+
+/// A further table of features.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinSpec {
+    /// The table, `dataset.table`.
+    pub table: String,
+    /// Names and patterns of its feature columns, in order.
+    pub columns: Vec<String>,
+    /// Its column of dates.
+    pub date: String,
+    /// How many days after its date a row says nothing any more.
+    pub max_age_days: u32,
+}
+
+/// The slot of the joined table with this index.
+#[must_use]
+pub fn join_slot(index: usize) -> String {
+    format!("join:{index}")
 }
 
 /// How often models are trained again on all that is known.
@@ -100,11 +128,25 @@ impl FrameSpec {
         self.unsplit_record(features, self.weight.clone())
     }
 
+    /// How many days after its date a row of the joined table with this index is known.
+    #[must_use]
+    pub fn lag(&self, index: usize) -> u32 {
+        self.lags.get(&join_slot(index)).copied().unwrap_or_default()
+    }
+
     fn unsplit_record(&self, features: &[String], weight: Option<TableColumn>) -> FrameRecord {
         self.record(features, Split { train: None, valid: None, test: None }, weight)
     }
 
     fn record(&self, features: &[String], split: Split, weight: Option<TableColumn>) -> FrameRecord {
-        FrameRecord { features: features.to_vec(), label: self.label, price: self.price.clone(), split, weight, folds: None }
+        FrameRecord {
+            features: features.to_vec(),
+            label: self.label,
+            price: self.price.clone(),
+            split,
+            weight,
+            folds: None,
+            joined: Vec::new(),
+        }
     }
 }

@@ -6,14 +6,15 @@ use std::path::Path;
 use chrono::NaiveDate;
 
 use crate::engine::frame::error::FrameError;
-use crate::engine::frame::read::Features;
+use crate::engine::frame::read::{Features, JoinedRows};
 use crate::engine::frame::rows::{Frame, Row};
-use crate::engine::frame::spec::FrameSpec;
+use crate::engine::frame::spec::{FrameSpec, JoinSpec};
 use crate::engine::frame_file::{Part, RECORD_FILE, ROWS_FILE};
 use crate::engine::price_history::{self, PriceHistory};
 use crate::engine::table_columns::{Values, table};
 use crate::engine::table_file;
 use crate::io::fs;
+use crate::model::joined::{Ages, Joined};
 use crate::model::training::FrameRecord;
 
 type Columns = Vec<(String, Values)>;
@@ -29,21 +30,34 @@ pub fn write(frame: &Frame, spec: &FrameSpec, out: &Path) -> Result<(), FrameErr
     let fit_rows: Vec<Row> = frame.fit().into_iter().map(|(_, row)| row).collect();
     let first = fit_rows.iter().map(|row| row.date.to_epoch_days()).min().unwrap_or(i32::MAX);
     let known = |rows: &[Row]| frame.prices.between(first, last(rows));
-    artifact(&out.join("fit"), fit(frame), &spec.fit_record(names), &known(&fit_rows))?;
-    artifact(&out.join("test"), test(frame), &spec.test_record(names), &known(&frame.test))?;
-    artifact(&out.join("score"), score(frame), &spec.score_record(names), &known(&frame.score))?;
-    let whole = |name: &str, rows: &[Row], record: &FrameRecord| {
+    let told = |rows: &[Row], record: FrameRecord| FrameRecord { joined: joined(frame, spec, rows), ..record };
+    artifact(&out.join("fit"), fit(frame), &told(&fit_rows, spec.fit_record(names)), &known(&fit_rows))?;
+    artifact(&out.join("test"), test(frame), &told(&frame.test, spec.test_record(names)), &known(&frame.test))?;
+    artifact(&out.join("score"), score(frame), &told(&frame.score, spec.score_record(names)), &known(&frame.score))?;
+    let whole = |name: &str, rows: &[Row], record: FrameRecord| {
         let first = rows.iter().map(|row| row.date.to_epoch_days()).min().unwrap_or(i32::MAX);
         let prices = frame.prices.between(first, last(rows));
-        artifact(&out.join(name), learnable(frame, rows, &vec![Part::Train; rows.len()]), record, &prices)
+        artifact(&out.join(name), learnable(frame, rows, &vec![Part::Train; rows.len()]), &told(rows, record), &prices)
     };
     if spec.folds.is_some() {
-        whole("folds", &frame.history, &spec.folds_record(names))?;
+        whole("folds", &frame.history, spec.folds_record(names))?;
     }
     if spec.refit.is_some() {
-        whole("refit", &frame.refit, &spec.refit_record(names))?;
+        whole("refit", &frame.refit, spec.refit_record(names))?;
     }
     Ok(())
+}
+
+/// The joined tables, and how old their rows were on the days of these rows.
+fn joined(frame: &Frame, spec: &FrameSpec, rows: &[Row]) -> Vec<Joined> {
+    let one = |(index, (joined, asked)): (usize, (&JoinedRows, &JoinSpec))| Joined {
+        table: joined.table.clone(),
+        features: joined.names.clone(),
+        available_after_days: spec.lag(index),
+        max_age_days: asked.max_age_days,
+        ages: Some(Ages::of(rows.iter().map(|row| joined.ages[row.at]))),
+    };
+    frame.features.joined.iter().zip(&spec.join).enumerate().map(one).collect()
 }
 
 /// The last of the rows' dates.
