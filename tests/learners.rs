@@ -276,6 +276,6 @@ fn categorical_features_and_bins_reach_the_dataset() {
     let error = run("lightgbm", &declare("lightgbm", 1, &body).unwrap(), &fit, &[], &folder.path().join("n")).unwrap_err();
     assert_eq!(
         (error.code, error.message.as_str()),
-        (ExitCode::Invalid, "categorical_feature names 'monht', which is not a feature of the frame")
+        (ExitCode::Invalid, "'categorical_feature' names 'monht', which is not a feature of the frame")
     );
 }

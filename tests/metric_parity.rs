@@ -186,7 +186,7 @@ fn a_test_day_without_a_regime_is_refused_with_the_days() {
     assert!(regimes.remove(&gone).is_some());
     oil.write_regimes(&regimes);
     let error = oil.evaluate(&json!({}), "judged").unwrap_err();
-    let expected = "the calendar of regimes: 1 test days have no regime: 2016-02-03";
+    let expected = "the calendar of regimes: 1 days have no regime: 2016-02-03";
     assert_eq!((error.code, error.message.as_str()), (ExitCode::Refused, expected));
     assert!(!oil.path("judged/metrics/metrics.json").exists(), "nothing is written");
 }

@@ -300,11 +300,9 @@ fn sample(name: &str, form: Form) -> Value {
         Form::Int | Form::Lags => json!(2),
         Form::Number => json!(0.5),
         Form::Bool => json!(true),
-        Form::Word(words) | Form::Words(words) => json!(words[0]),
-        Form::Numbers => json!("(1,0)"),
+        Form::Word(words) | Form::Words(words) | Form::Types(words) => json!(words[0]),
+        Form::Numbers | Form::Signs => json!("(1,0)"),
         Form::Groups => json!("[[0,1]]"),
-        Form::Signs => json!("(1,0)"),
-        Form::Types(words) => json!(words[0]),
         Form::Features => json!([0]),
     }
 }

@@ -3,6 +3,7 @@
 pub mod backtest_file;
 pub mod calendar;
 pub mod checks;
+pub mod combining;
 pub mod conformal;
 pub mod csv;
 pub mod duck;
@@ -22,6 +23,7 @@ pub mod past_forecasts;
 pub mod price_history;
 pub mod published;
 pub mod quantiles;
+pub mod regimes;
 pub mod series;
 pub mod sql;
 pub mod stacking;

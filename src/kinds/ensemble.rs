@@ -1,4 +1,4 @@
-//! Kind `ensemble`: a weighted mean of models' price forecasts. Invariant: it has seen every row that a member has seen, and the valid rows too where
+//! Kind `ensemble`: one price forecast of several models'. Invariant: it has seen every row that a member has seen, and the valid rows too where
 //! its weights come from them; all members forecast the same price at the same horizon.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,15 +8,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::engine::backtest_file::{self, ARTIFACT as BACKTEST, Predictions};
+use crate::engine::combining::{ByRegime, Combination, OfRegime};
 use crate::engine::frame_file::{self, FrameData, Part, iso_date};
-use crate::engine::stacking::{self, Earned, StackingError};
+use crate::engine::regimes::RegimeCalendar;
+use crate::engine::stacking::{self, Earned, Learnt, StackingError};
+use crate::engine::table_file;
 use crate::io::fs;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::ensemble_stanza::{self, REGIMES_KEY, Weights};
 use crate::kinds::kind::Kind;
 use crate::kinds::learner::{ARTIFACT, FRAME_SLOT, LearnError, mean_error, report, write_record};
+use crate::kinds::native_json;
 use crate::kinds::request::{Request, Response, RunError};
-use crate::kinds::trained::{self, TrainedModel, member_folder};
+use crate::kinds::trained::{self, REGIMES_FILE, STACK_FILE, TrainedModel, member_folder};
 use crate::kinds::training_stanza::{FRAME_KEY, frame, predictors};
 use crate::model::backtest::BacktestRecord;
 use crate::model::recipe::{Declared, Source, Stanza};
@@ -26,39 +31,31 @@ use crate::syntax::shape::{Key, Want};
 /// Kind `ensemble`.
 pub const KIND: Kind = Kind {
     name: "ensemble",
-    version: 2,
+    version: 3,
     about: "Makes one model of several: their price forecasts, weighted.",
     keys: &[
         Key::required("models", Want::List(&Want::Target, true), "The models that take part."),
         Key::optional(
             "weights",
             Want::Either(&[Want::OneOf(&["equal", "inverse_error", "stacked"]), Want::List(&Want::Number, true)]),
-            "`equal` (default), `inverse_error` (by 1/MAE), `stacked` (ridge regression), or one number for each model.",
+            "`equal` (default), `inverse_error` (by 1/MAE), `stacked` (learnt), or one number for each model.",
         ),
         Key::optional(
             "backtests",
             Want::List(&Want::Target, true),
             "One for each model: the out-of-sample forecasts that weights are earned on.",
         ),
-        Key::optional("alpha", Want::Number, "The penalty of `stacked`; 1 where it is not said."),
+        Key::optional("stacker", Want::OneOf(&["ridge", "lightgbm"]), "What learns `stacked`; `ridge` regression where it is not said."),
+        Key::optional("alpha", Want::Number, "The penalty of ridge regression; 1 where it is not said."),
+        Key::optional("params", Want::Map(&Want::Any), "The parameters of the stacker `lightgbm`."),
+        REGIMES_KEY,
         FRAME_KEY,
     ],
     declare,
 };
 
-/// How the members' weights are found; the params of the action, with how many members there are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Weights {
-    /// Each the same.
-    Equal,
-    /// By one over the mean absolute error, out of sample where there are backtests, else on the frame's valid rows.
-    InverseError,
-    /// By ridge regression over out-of-sample forecasts, with this penalty.
-    Stacked(f64),
-    /// As given, scaled to add up to 1.
-    Given(Vec<f64>),
-}
+/// The slot of the calendar of regimes.
+pub const REGIMES_SLOT: &str = "regimes";
 
 /// The params of an `ensemble` action.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,13 +89,10 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
     if !backtests.is_empty() && backtests.len() != models.len() {
         return Err(body.error("backtests", format!("there are {} backtests for {} models", backtests.len(), models.len())));
     }
-    let spec = Spec { models: models.len(), weights: weights(body, models.len())?, backtests: !backtests.is_empty() };
-    if body.value("alpha").is_some() && !matches!(spec.weights, Weights::Stacked(_)) {
-        let error = body.key_error("alpha", "'alpha' is the penalty of 'stacked' weights, and these are others");
-        return Err(error.hint("weights = \"stacked\", or leave 'alpha' out"));
-    }
-    if matches!(spec.weights, Weights::Stacked(_)) && !spec.backtests {
-        let error = body.error("weights", "'stacked' weights are earned on out-of-sample forecasts, and there are no 'backtests'");
+    let spec = Spec { models: models.len(), weights: ensemble_stanza::weights(body, models.len())?, backtests: !backtests.is_empty() };
+    if spec.weights.need_backtests() && !spec.backtests {
+        let what = if matches!(spec.weights, Weights::ByRegime(_)) { "weights by regime" } else { "'stacked' weights" };
+        let error = body.error("weights", format!("{what} are earned on out-of-sample forecasts, and there are no 'backtests'"));
         return Err(error.hint("backtests = [\"backtest/…\", …], one for each model"));
     }
     let mut declared = Declared {
@@ -107,6 +101,13 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
         outputs: BTreeSet::from([ARTIFACT.to_owned()]),
         ..Declared::default()
     };
+    if matches!(spec.weights, Weights::StackedTrees(_)) {
+        declared.engines.insert("lightgbm".to_owned());
+    }
+    if matches!(spec.weights, Weights::ByRegime(_)) {
+        declared.inputs.insert(REGIMES_SLOT.to_owned(), body.target("regimes.table", "table")?);
+        declared.places.insert(REGIMES_SLOT.to_owned(), body.place("regimes.table"));
+    }
     for (index, source) in models.into_iter().enumerate() {
         let path = format!("models.{index}");
         if declared.inputs.values().any(|other| *other == source) {
@@ -131,31 +132,6 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
     Ok(declared)
 }
 
-fn weights(body: Body, models: usize) -> Result<Weights, KindError> {
-    let given = match body.value("weights") {
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_f64).collect::<Vec<_>>(),
-        Some(word) if word == "inverse_error" => return Ok(Weights::InverseError),
-        Some(word) if word == "stacked" => return stacked(body),
-        _ => return Ok(Weights::Equal),
-    };
-    let refuse = |message: String| Err(body.error("weights", message));
-    if given.len() != models {
-        return refuse(format!("there are {} weights for {models} models", given.len()));
-    }
-    if let Some(bad) = given.iter().find(|w| !w.is_finite() || **w < 0.0) {
-        return refuse(format!("a weight is 0 or more, not {bad}"));
-    }
-    if given.iter().sum::<f64>() <= 0.0 {
-        return refuse("the weights add up to nothing".into());
-    }
-    Ok(Weights::Given(given))
-}
-
-fn stacked(body: Body) -> Result<Weights, KindError> {
-    let alpha = body.value("alpha").map_or(Some(1.0), Value::as_f64).filter(|alpha| alpha.is_finite() && *alpha >= 0.0);
-    alpha.map(Weights::Stacked).ok_or_else(|| body.error("alpha", "a penalty is 0 or more"))
-}
-
 /// Runs the action.
 ///
 /// # Errors
@@ -165,8 +141,25 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
     let members = (0..spec.models).map(|index| request.input(&slot(index)).map(Path::to_owned)).collect::<Result<Vec<_>, _>>()?;
     let backtests = (0..spec.models).filter(|_| spec.backtests).map(|index| request.input(&backtest_slot(index)).map(Path::to_owned));
     let backtests = backtests.collect::<Result<Vec<_>, _>>()?;
+    let regimes = matches!(spec.weights, Weights::ByRegime(_)).then(|| request.input(REGIMES_SLOT)).transpose()?.map(Path::to_owned);
     let out = Out { model: request.output(ARTIFACT)?, backtest: request.out.join(BACKTEST) };
-    combine(&spec, request.input(FRAME_SLOT)?, &members, &backtests, &out).map_err(|error| error.as_failure())
+    let inputs = Inputs { fit: request.input(FRAME_SLOT)?.to_owned(), members, backtests, regimes, threads: request.threads };
+    combine(&spec, &inputs, &out).map_err(|error| error.as_failure())
+}
+
+/// What an ensemble is made from.
+#[derive(Debug)]
+pub struct Inputs {
+    /// The frame's `fit` artifact.
+    pub fit: PathBuf,
+    /// The members.
+    pub members: Vec<PathBuf>,
+    /// Their backtests; none, or one each.
+    pub backtests: Vec<PathBuf>,
+    /// The calendar of regimes, where weights hang on it.
+    pub regimes: Option<PathBuf>,
+    /// Threads that trees may use.
+    pub threads: u32,
 }
 
 /// Where an ensemble's artifacts go.
@@ -178,35 +171,66 @@ pub struct Out {
     pub backtest: PathBuf,
 }
 
-/// Makes the artifacts in `out` from the members' folders and those of their backtests.
+/// Makes the artifacts in `out`.
 ///
 /// # Errors
-/// When a member cannot take part, the frame lacks what the weights need, or a file cannot be written.
-pub fn combine(spec: &Spec, fit: &Path, members: &[PathBuf], backtests: &[PathBuf], out: &Out) -> Result<Response, LearnError> {
-    let frame = frame_file::read(fit)?;
-    let models = members.iter().map(|folder| trained::read(folder)).collect::<Result<Vec<_>, _>>()?;
-    let proofs = backtests.iter().map(|folder| backtest_file::read(folder)).collect::<Result<Vec<_>, _>>()?;
+/// When a member cannot take part, the frame or the calendar lacks what the weights need, or a file cannot be written.
+pub fn combine(spec: &Spec, inputs: &Inputs, out: &Out) -> Result<Response, LearnError> {
+    let frame = frame_file::read(&inputs.fit)?;
+    let models = inputs.members.iter().map(|folder| trained::read(folder)).collect::<Result<Vec<_>, _>>()?;
+    let proofs = inputs.backtests.iter().map(|folder| backtest_file::read(folder)).collect::<Result<Vec<_>, _>>()?;
     check_members(&models, &frame)?;
-    let shares = shares(&spec.weights, &models, &proofs, &frame)?;
-    for (index, folder) in members.iter().enumerate() {
+    let how = how(&spec.weights, inputs)?;
+    let learnt = learnt(&spec.weights, how.as_ref(), &models, &proofs, &frame)?;
+    let shares = shares(&learnt.combination)?;
+    for (index, folder) in inputs.members.iter().enumerate() {
         copy_tree(folder, &member_folder(&out.model, index))?;
     }
+    write_combination(&learnt, &out.model)?;
     write_record(&out.model, &record(spec, &models, &shares, &proofs, &frame))?;
     let mut report = report(&trained::read(&out.model)?, &frame)?;
     if !proofs.is_empty() {
-        let own = own_backtest(&spec.weights, &shares, &proofs).map_err(earned)?;
-        let first = backtest_file::read_record(&backtests[0])?;
-        let params = BTreeMap::from([("weights".to_owned(), json!(spec.weights))]);
+        let own = own_backtest(how.as_ref(), &learnt.combination, &proofs).map_err(earned)?;
+        let first = backtest_file::read_record(&inputs.backtests[0])?;
+        let params = ensemble_stanza::told(&spec.weights);
         backtest_file::write(&out.backtest, &own, &BacktestRecord { kind: KIND.name.to_owned(), params, levels: Vec::new(), ..first })?;
         let mae = |levels: &[f64]| mean_error(levels, &own.actual, f64::abs);
         report.metrics.insert("backtest_mae".into(), mae(&own.predicted));
         report.metrics.insert("backtest_naive_mae".into(), mae(&own.price));
     }
+    let what = if matches!(learnt.combination, Combination::Trees(_)) { "share of the gain" } else { "weight" };
     for (index, (model, share)) in models.iter().zip(&shares).enumerate() {
-        report.notes.push(format!("weight of model {} ({}): {share:.4}", index + 1, model.record.kind));
+        report.notes.push(format!("{what} of model {} ({}): {share:.4}", index + 1, model.record.kind));
         report.metrics.insert(format!("weight_{index}"), *share);
     }
+    if let Combination::ByRegime(by) = &learnt.combination {
+        report.notes.extend(told_by_regime(by));
+    }
     Ok(report)
+}
+
+/// The weights of each regime in a line.
+fn told_by_regime(by: &ByRegime) -> Vec<String> {
+    let line = |(regime, of): (&String, &OfRegime)| match &of.weights {
+        Some(weights) => {
+            let weights: Vec<String> = weights.iter().map(|weight| format!("{weight:.4}")).collect();
+            format!("regime {regime}, {} forecasts: {}", of.rows, weights.join(", "))
+        }
+        None => format!("regime {regime}, {} forecasts, fewer than {}: the weights of all", of.rows, by.least),
+    };
+    by.regimes.iter().map(line).collect()
+}
+
+/// The files that tell more than weights can.
+fn write_combination(learnt: &Learnt, out: &Path) -> Result<(), LearnError> {
+    fs::create_folders(out)?;
+    if let Combination::ByRegime(by) = &learnt.combination {
+        fs::write(&out.join(REGIMES_FILE), &native_json::bytes(by)?)?;
+    }
+    if let Some(text) = &learnt.text {
+        fs::write(&out.join(STACK_FILE), text.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Every member forecasts what the frame asks for, from features that the frame has.
@@ -217,40 +241,69 @@ fn check_members(models: &[TrainedModel], frame: &FrameData) -> Result<(), Learn
     Ok(())
 }
 
-/// The members' shares. They add up to 1; where they are stacked, the naive forecast has what is lacking.
-fn shares(weights: &Weights, models: &[TrainedModel], proofs: &[Predictions], frame: &FrameData) -> Result<Vec<f64>, LearnError> {
-    if let (Some(how), Some(first)) = (how(weights), proofs.first()) {
+/// What the members come to together.
+fn learnt(
+    weights: &Weights,
+    how: Option<&Earned>,
+    models: &[TrainedModel],
+    proofs: &[Predictions],
+    frame: &FrameData,
+) -> Result<Learnt, LearnError> {
+    if let (Some(how), Some(first)) = (how, proofs.first()) {
         stacking::same_days(proofs).map_err(earned)?;
         let rows: Vec<usize> = (0..first.dates.len()).collect();
-        return stacking::weights(proofs, &rows, how).map_err(earned);
+        return stacking::learn(proofs, &rows, how).map_err(earned);
     }
     let raw = match weights {
         Weights::Given(given) => given.clone(),
         Weights::InverseError => inverse_errors(models, frame)?,
-        Weights::Equal | Weights::Stacked(_) => vec![1.0; models.len()],
+        _ => vec![1.0; models.len()],
     };
     let sum: f64 = raw.iter().sum();
-    Ok(raw.iter().map(|weight| weight / sum).collect())
+    Ok(Combination::Shares(raw.iter().map(|weight| weight / sum).collect()).into())
 }
 
-/// How weights are earned out of sample, where they are.
-fn how(weights: &Weights) -> Option<Earned> {
-    match weights {
-        Weights::InverseError => Some(Earned::InverseError),
-        Weights::Stacked(alpha) => Some(Earned::Stacked { alpha: *alpha }),
-        Weights::Equal | Weights::Given(_) => None,
+/// One number a member: its weight, or its share of what trees gained. Weights add up to 1, but for stacked ones: the naive forecast has what is lacking.
+fn shares(combination: &Combination) -> Result<Vec<f64>, LearnError> {
+    match combination {
+        Combination::Shares(weights) => Ok(weights.clone()),
+        Combination::ByRegime(by) => Ok(by.all.clone()),
+        Combination::Trees(model) => {
+            let gains = model.gains()?;
+            let all: f64 = gains.iter().sum();
+            Ok(gains.iter().map(|gain| if all > 0.0 { gain / all } else { 0.0 }).collect())
+        }
     }
 }
 
+/// How weights are earned out of sample, where they are.
+fn how(weights: &Weights, inputs: &Inputs) -> Result<Option<Earned>, LearnError> {
+    Ok(match weights {
+        Weights::InverseError => Some(Earned::InverseError),
+        Weights::Stacked(alpha) => Some(Earned::Stacked { alpha: *alpha }),
+        Weights::StackedTrees(given) => {
+            let mut params = given.clone();
+            let rounds = given.get("num_iterations").and_then(Value::as_u64).and_then(|rounds| u32::try_from(rounds).ok());
+            params.insert("num_threads".into(), json!(inputs.threads));
+            Some(Earned::Trees { params, rounds: rounds.unwrap_or(100) })
+        }
+        Weights::ByRegime(regimes) => {
+            let table = table_file::read(&inputs.regimes.clone().unwrap_or_default().join(table_file::FILE_NAME))?;
+            Some(Earned::ByRegime { least: regimes.least, calendar: RegimeCalendar::read(&table, &regimes.regime, &regimes.date)? })
+        }
+        Weights::Equal | Weights::Given(_) => None,
+    })
+}
+
 /// The ensemble's out-of-sample forecasts. Weights that nobody earned are the same in every fold.
-fn own_backtest(weights: &Weights, shares: &[f64], proofs: &[Predictions]) -> Result<Predictions, StackingError> {
-    if let Some(how) = how(weights) {
+fn own_backtest(how: Option<&Earned>, combination: &Combination, proofs: &[Predictions]) -> Result<Predictions, StackingError> {
+    if let Some(how) = how {
         return stacking::out_of_sample(proofs, how);
     }
     stacking::same_days(proofs)?;
     let first = &proofs[0];
-    let levels = |row: usize| shares.iter().zip(proofs).map(move |(share, proof)| (*share, proof.predicted[row]));
-    let predicted = (0..first.dates.len()).map(|row| stacking::combined(first.price[row], levels(row))).collect();
+    let levels: Vec<Vec<f64>> = proofs.iter().map(|proof| proof.predicted.clone()).collect();
+    let predicted = combination.combine(&first.dates, &first.price, &levels)?;
     Ok(Predictions { predicted, quantiles: None, ..first.clone() })
 }
 
@@ -260,7 +313,9 @@ fn earned(error: StackingError) -> LearnError {
             LearnError::Member { member: member + 1, why: error.to_string() }
         }
         StackingError::Linear(error) => error.into(),
-        StackingError::Few { .. } => LearnError::Weights { why: error.to_string() },
+        StackingError::Gbdt(error) => error.into(),
+        StackingError::Regimes(error) => error.into(),
+        StackingError::Few { .. } | StackingError::Combine(_) => LearnError::Weights { why: error.to_string() },
     }
 }
 
@@ -300,14 +355,15 @@ fn record(spec: &Spec, models: &[TrainedModel], shares: &[f64], proofs: &[Predic
             features.push(feature.clone());
         }
     }
-    let own = how(&spec.weights).and_then(|_| weighed_on(proofs).or_else(|| frame.trained_on(Part::Valid)));
+    let earned = !matches!(spec.weights, Weights::Equal | Weights::Given(_));
+    let own = if earned { weighed_on(proofs).or_else(|| frame.trained_on(Part::Valid)) } else { None };
     let seen: BTreeSet<TrainedOn> = models.iter().flat_map(|model| model.record.trained_on.clone()).chain(own).collect();
     let member = |(model, &weight): (&TrainedModel, &f64)| Member { kind: model.record.kind.clone(), weight };
     ModelRecord {
         kind: KIND.name.to_owned(),
         frame: frame.record.clone(),
         features,
-        params: BTreeMap::from([("weights".to_owned(), json!(spec.weights))]),
+        params: ensemble_stanza::told(&spec.weights),
         seed: None,
         rounds: None,
         levels: Vec::new(),

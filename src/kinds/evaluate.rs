@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::engine::backtest_file::{self, ARTIFACT as BACKTEST, BacktestFileError, Predictions};
+use crate::engine::combining::CombineError;
 use crate::engine::evaluation::{self, Judged, Seen, TestRow};
 use crate::engine::frame_file::{self, FrameData, FrameFileError};
 use crate::engine::judging::bootstrap::Bootstrap;
 use crate::engine::judging::importance::{self, Importance};
-use crate::engine::judging::regimes::{self, RegimeError};
 use crate::engine::judging::segments::{self, ShortBlock};
 use crate::engine::past_forecasts::{self, PastError, Prediction};
+use crate::engine::regimes::{RegimeCalendar, RegimeError};
 use crate::engine::stacking::{self, StackingError};
 use crate::engine::table_columns::ColumnError;
 use crate::engine::table_file::{self, TableFileError};
@@ -254,6 +255,9 @@ impl EvaluateError {
             }
             Self::Regimes(RegimeError::Column(_)) => RunError::invalid(self),
             Self::Regimes(_) => RunError::refused(self).hint("extend the calendar of regimes: every day belongs to one"),
+            Self::Model { source: TrainedError::Combine(CombineError::Regimes(_)), .. } => {
+                RunError::refused(self).hint("extend the calendar of regimes: every day belongs to one")
+            }
             Self::OtherDays { .. } => RunError::refused(self).hint("measure backtests of one frame together"),
             Self::Block(short) => RunError::invalid(self).hint(short.hint()),
             Self::Model { source: TrainedError::OtherQuestion { .. } | TrainedError::Frame(FrameFileError::Feature { .. }), .. } => {
@@ -354,7 +358,8 @@ pub fn judge_backtests(spec: &Spec, folders: &[PathBuf], regimes: Option<&Path>,
 fn regimes_of(spec: &Spec, folder: Option<&Path>, rows: &[TestRow]) -> Result<Option<Vec<String>>, EvaluateError> {
     let (Some(columns), Some(folder)) = (&spec.regimes, folder) else { return Ok(None) };
     let calendar = table_file::read(&folder.join(table_file::FILE_NAME))?;
-    Ok(Some(regimes::of_rows(rows, &calendar, &columns.regime, &columns.date)?))
+    let days: Vec<i32> = rows.iter().map(|row| row.date.to_epoch_days()).collect();
+    Ok(Some(RegimeCalendar::read(&calendar, &columns.regime, &columns.date)?.of_days(&days)?))
 }
 
 /// The first of the rows that are explained.

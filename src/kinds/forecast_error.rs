@@ -5,6 +5,7 @@ use chrono::NaiveDate;
 use serde_json::json;
 
 use crate::engine::calendar::CalendarError;
+use crate::engine::combining::CombineError;
 use crate::engine::frame_file::FrameFileError;
 use crate::engine::past_forecasts::PastError;
 use crate::engine::table_columns::ColumnError;
@@ -95,6 +96,9 @@ impl ForecastError {
             Self::Column(ColumnError::Missing { nearest: Some(name), .. })
             | Self::SourceColumn { source: ColumnError::Missing { nearest: Some(name), .. }, .. } => {
                 RunError::invalid(self).hint(format!("did you mean '{name}'?"))
+            }
+            Self::Model(TrainedError::Combine(CombineError::Regimes(_))) => {
+                RunError::refused(self).hint("extend the calendar of regimes, and make the ensemble anew")
             }
             Self::NoQuantiles => RunError::invalid(self).hint("name a target of the kind 'quantiles', or a refit of one"),
             Self::Residuals(PastError::Question(_)) => RunError::invalid(self).hint("name a backtest of the same frame"),

@@ -15,7 +15,10 @@ use crate::engine::gbdt::error::GbdtError;
 use crate::engine::linear::rows::LinearError;
 use crate::engine::native;
 use crate::engine::numbers::{mean, share};
+use crate::engine::regimes::RegimeError;
 use crate::engine::series::error::SeriesError;
+use crate::engine::table_columns::ColumnError;
+use crate::engine::table_file::TableFileError;
 use crate::io::fs::{self, FsError};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::{self, RECORD_FILE, TrainedError, TrainedModel};
@@ -157,6 +160,12 @@ pub enum LearnError {
     /// Out-of-sample forecasts that cannot be read or written.
     #[error(transparent)]
     Backtest(#[from] BacktestFileError),
+    /// The calendar of regimes cannot be read.
+    #[error(transparent)]
+    Table(#[from] TableFileError),
+    /// It cannot be used, or lacks a day.
+    #[error("the calendar of regimes: {0}")]
+    Regimes(#[from] RegimeError),
     /// Weights that cannot be earned.
     #[error("{why}")]
     Weights {
@@ -188,6 +197,11 @@ impl LearnError {
             Self::Gbdt(GbdtError::Load { .. }) => RunError::failed(self).hint("cbi doctor"),
             Self::Gbdt(GbdtError::FeatureName { .. }) => RunError::invalid(self).hint("name the column otherwise in the SQL that makes it"),
             Self::Linear(LinearError::Dependent { .. }) => RunError::refused(self).hint("params = { alpha = 1.0 }"),
+            Self::Regimes(RegimeError::Column(ColumnError::Missing { nearest: Some(near), .. })) => {
+                RunError::invalid(self).hint(format!("did you mean '{near}'?"))
+            }
+            Self::Regimes(RegimeError::Column(_)) => RunError::invalid(self),
+            Self::Regimes(_) => RunError::refused(self).hint("extend the calendar of regimes: every day belongs to one"),
             Self::Series(SeriesError::NotPositive { .. }) => {
                 RunError::refused(self).hint("`series` in the stanza of an ar or exponential_smoothing model can name the price itself")
             }

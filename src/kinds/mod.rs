@@ -11,6 +11,7 @@ pub mod dispatch;
 pub mod drift;
 pub mod elastic_net;
 pub mod ensemble;
+pub mod ensemble_stanza;
 pub mod evaluate;
 pub mod evaluate_report;
 pub mod exponential_smoothing;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::engine::combining::{Combination, CombineError};
 use crate::engine::frame_file::{FrameData, FrameFileError};
 use crate::engine::gbdt::error::GbdtError;
 use crate::engine::gbdt::{lightgbm, xgboost};
@@ -14,7 +15,6 @@ use crate::engine::linear::model::LinearModel;
 use crate::engine::quantiles::{PastChanges, Quantiles};
 use crate::engine::series::error::SeriesError;
 use crate::engine::series::model::SeriesModel;
-use crate::engine::stacking::combined;
 use crate::io::fs::{self, FsError};
 use crate::model::training::{LevelRecord, ModelRecord, level_name};
 
@@ -28,6 +28,10 @@ pub const XGBOOST_FILE: &str = "model.ubj";
 pub const LINEAR_FILE: &str = "linear.json";
 /// What a model of the price series is called inside its artifact.
 pub const SERIES_FILE: &str = "series.json";
+/// The weights of an ensemble's members by regime, inside its artifact.
+pub const REGIMES_FILE: &str = "regimes.json";
+/// The trees over an ensemble's members, inside its artifact.
+pub const STACK_FILE: &str = "stack.txt";
 /// What a quantile set's past changes are called inside its artifact.
 pub const CHANGES_FILE: &str = "changes.json";
 /// The folder of an ensemble's members, each under its number.
@@ -80,6 +84,9 @@ pub enum TrainedError {
     /// The frame's rows cannot be used.
     #[error(transparent)]
     Frame(#[from] FrameFileError),
+    /// Members' forecasts cannot be made one.
+    #[error(transparent)]
+    Combine(#[from] CombineError),
     /// The model forecasts something else than the frame asks for.
     #[error("the model forecasts {model}, the frame asks for {frame}")]
     OtherQuestion {
@@ -106,8 +113,8 @@ enum Form {
     Series(SeriesModel),
     /// The models of a quantile set, by level, and what the naive quantiles are made from.
     Quantiles(Vec<Form>, PastChanges),
-    /// Members with their shares.
-    Ensemble(Vec<(f64, TrainedModel)>),
+    /// Members, and what makes one forecast of theirs.
+    Ensemble(Vec<TrainedModel>, Combination),
 }
 
 /// Reads the model in `folder`.
@@ -123,7 +130,7 @@ pub fn read(folder: &Path) -> Result<TrainedModel, TrainedError> {
         "ridge" | "elastic_net" => Form::Linear(read_linear(&folder.join(LINEAR_FILE), &record)?),
         "seasonal_naive" | "drift" | "ar" | "exponential_smoothing" | "garch" => Form::Series(read_json(&folder.join(SERIES_FILE))?),
         "quantiles" => read_quantiles(folder, &record)?,
-        "ensemble" => Form::Ensemble(read_members(folder, &record)?),
+        "ensemble" => Form::Ensemble(read_members(folder, &record)?, read_combination(folder, &record)?),
         other => return Err(TrainedError::Kind { path: folder.join(RECORD_FILE), kind: other.to_owned() }),
     };
     Ok(TrainedModel { record, form })
@@ -150,10 +157,13 @@ fn read_quantiles(folder: &Path, record: &ModelRecord) -> Result<Form, TrainedEr
 }
 
 fn read_lightgbm(path: &Path, record: &ModelRecord) -> Result<lightgbm::Model, TrainedError> {
-    let text = String::from_utf8(fs::read(path)?).map_err(|_| TrainedError::NotText { path: path.to_owned() })?;
-    let model = lightgbm::Model::read(&text)?;
+    let model = lightgbm::Model::read(&read_text(path)?)?;
     check_features(path, record, model.features()?)?;
     Ok(model)
+}
+
+fn read_text(path: &Path) -> Result<String, TrainedError> {
+    String::from_utf8(fs::read(path)?).map_err(|_| TrainedError::NotText { path: path.to_owned() })
 }
 
 fn read_xgboost(path: &Path, record: &ModelRecord) -> Result<xgboost::Model, TrainedError> {
@@ -177,9 +187,17 @@ fn check_features(path: &Path, record: &ModelRecord, found: usize) -> Result<(),
     if found == named { Ok(()) } else { Err(TrainedError::Features { path: path.to_owned(), named, found }) }
 }
 
-fn read_members(folder: &Path, record: &ModelRecord) -> Result<Vec<(f64, TrainedModel)>, TrainedError> {
-    let members = record.members.iter().enumerate();
-    members.map(|(index, member)| Ok((member.weight, read(&member_folder(folder, index))?))).collect()
+fn read_members(folder: &Path, record: &ModelRecord) -> Result<Vec<TrainedModel>, TrainedError> {
+    (0..record.members.len()).map(|index| read(&member_folder(folder, index))).collect()
+}
+
+fn read_combination(folder: &Path, record: &ModelRecord) -> Result<Combination, TrainedError> {
+    let how = record.params.get("weights").and_then(Value::as_object).and_then(|how| how.keys().next());
+    match how.map(String::as_str) {
+        Some("by_regime") => Ok(Combination::ByRegime(read_json(&folder.join(REGIMES_FILE))?)),
+        Some("stacked_trees") => Ok(Combination::Trees(lightgbm::Model::read(&read_text(&folder.join(STACK_FILE))?)?)),
+        _ => Ok(Combination::Shares(record.members.iter().map(|member| member.weight).collect())),
+    }
 }
 
 /// What the model of a level is called inside a quantile set's artifact.
@@ -204,7 +222,7 @@ impl TrainedModel {
         let features = &self.record.features;
         let answers = match &self.form {
             Form::Naive => return Ok(rows.iter().map(|&row| frame.price[row]).collect()),
-            Form::Ensemble(members) => return weighted(members, frame, rows),
+            Form::Ensemble(members, combination) => return together(members, combination, frame, rows),
             Form::Series(model) => return Ok(model.predict(frame, rows)?),
             Form::Quantiles(..) => return Ok(self.quantiles(frame, rows)?.unwrap_or_default().median().to_vec()),
             Form::Linear(model) => model.predict(&frame.matrix(features, rows)?),
@@ -263,7 +281,7 @@ impl TrainedModel {
         self.check(frame)?;
         let features = &self.record.features;
         let (gains, contributions) = match &self.form {
-            Form::Naive | Form::Linear(_) | Form::Series(_) | Form::Quantiles(..) | Form::Ensemble(_) => return Ok(None),
+            Form::Naive | Form::Linear(_) | Form::Series(_) | Form::Quantiles(..) | Form::Ensemble(..) => return Ok(None),
             Form::LightGbm(model) => (model.gains()?, model.contributions(&frame.matrix(features, rows)?, features.len())?),
             Form::XgBoost(model) => (model.gains(features)?, model.contributions(&frame.matrix(features, rows)?, features.len())?),
         };
@@ -298,10 +316,10 @@ fn question(frame: &crate::model::training::FrameRecord) -> String {
     format!("{}.{} at {horizon}", frame.price.table, frame.price.column)
 }
 
-/// The members' forecasts, each by its share, in the order of the members.
-fn weighted(members: &[(f64, TrainedModel)], frame: &FrameData, rows: &[usize]) -> Result<Vec<f64>, TrainedError> {
-    let levels =
-        members.iter().map(|(weight, member)| Ok((*weight, member.predict(frame, rows)?))).collect::<Result<Vec<_>, TrainedError>>()?;
-    let of_row = |at: usize| levels.iter().map(move |(weight, levels)| (*weight, levels[at]));
-    Ok(rows.iter().enumerate().map(|(at, &row)| combined(frame.price[row], of_row(at))).collect())
+/// What the members forecast together.
+fn together(members: &[TrainedModel], combination: &Combination, frame: &FrameData, rows: &[usize]) -> Result<Vec<f64>, TrainedError> {
+    let levels = members.iter().map(|member| member.predict(frame, rows)).collect::<Result<Vec<_>, _>>()?;
+    let days: Vec<i32> = rows.iter().map(|&row| frame.dates[row]).collect();
+    let prices: Vec<f64> = rows.iter().map(|&row| frame.price[row]).collect();
+    Ok(combination.combine(&days, &prices, &levels)?)
 }

@@ -246,7 +246,8 @@ pub struct Engine {
 pub struct Member {
     /// The kind that made it.
     pub kind: String,
-    /// Its share of the forecast; all shares add up to 1.
+    /// Its share of the forecast, which add up to 1; of stacked ones the naive forecast has what is lacking; where weights hang on regimes, those of
+    /// all rows; of trees over members, its share of what they gained.
     pub weight: f64,
 }
 

@@ -6,7 +6,6 @@ pub mod importance;
 pub mod policy;
 pub mod quantile_sets;
 pub mod quantile_tables;
-pub mod regimes;
 pub mod segments;
 pub mod sharpe;
 pub mod student;
