@@ -252,7 +252,10 @@ mod tests {
     #[test]
     fn only_this_machine_is_told_in_the_open() {
         let refused = |address: &str| Hook::new(address, Vec::new()).unwrap_err().to_string();
-        assert_eq!(refused("http://hooks.example.org/T1"), "'http://hooks.example.org' is not https: what is posted, and its headers, could be read on the way");
+        assert_eq!(
+            refused("http://hooks.example.org/T1"),
+            "'http://hooks.example.org' is not https: what is posted, and its headers, could be read on the way"
+        );
         for wrong in ["hooks.example.org/T1", "ftp://hooks.example.org", "", "https:///x"] {
             assert_eq!(refused(wrong), "the address to post to is no web address", "{wrong}");
         }

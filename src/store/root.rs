@@ -304,7 +304,13 @@ mod tests {
             fs::create_folder(&left).unwrap();
             let over = AtomicBool::new(false);
             std::thread::scope(|scope| {
-                scope.spawn(|| (0..).take_while(|_| !over.load(Ordering::Relaxed)).for_each(|n| _ = write(left.join(n.to_string()), "x")));
+                scope.spawn(|| {
+                    let mut name = 0;
+                    while !over.load(Ordering::Relaxed) {
+                        _ = write(left.join(name.to_string()), "x");
+                        name += 1;
+                    }
+                });
                 let scratch = root.scratch();
                 over.store(true, Ordering::Relaxed);
                 fs::create_folder(&scratch.unwrap()).unwrap();
