@@ -1,6 +1,10 @@
 //! Promises about one more day of soybean oil, in the whole set of one horizon: what goes to work keeps its models, and the new forecast is there.
 //! Invariant: the rows are the platform's own; the day is taken out of copies of its tables and put back.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on may stop where it stands, and this one says how long it took")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on may stop where it stands, and this one says how long it took"
+)]
 
 mod common;
 #[path = "common/space.rs"]
@@ -50,7 +54,18 @@ impl Platform {
     }
 
     fn build(&self, day: &str) -> Built {
-        self.space.build(&[&["--profile", "zl", "--warehouse", "platform", "--as-of", day][..], &WANTED[..]].concat()).ok()
+        self.build_these(day, &WANTED)
+    }
+
+    fn build_these(&self, day: &str, wanted: &[&str]) -> Built {
+        self.space.build(&[&["--profile", "zl", "--warehouse", "platform", "--as-of", day][..], wanted].concat()).ok()
+    }
+
+    /// Publishes the day's forecasts and counts all that were ever published.
+    fn published(&self, day: &str) -> usize {
+        self.build_these(day, &["publish/zl/1w"]).ran(&["publish/zl/1w"]);
+        self.build_these(day, &["publish/zl/1w"]).ran(&[]);
+        table_file::read(&self.space.path("published/predictions.zl_forecasts.parquet")).unwrap().num_rows()
     }
 }
 
@@ -60,6 +75,11 @@ fn kinds(built: &Built) -> BTreeMap<&str, usize> {
     let mut counts = BTreeMap::new();
     built.targets.iter().for_each(|target| *counts.entry(kind[target.as_str()]).or_insert(0) += 1);
     counts
+}
+
+/// What its steps cost.
+fn cpu_ms(built: &Built) -> u64 {
+    built.events.iter().filter(|e| e["event"] == "ran").map(|e| e["cost"]["cpu_ms"].as_u64().unwrap()).sum()
 }
 
 #[test]
@@ -72,6 +92,8 @@ fn one_added_day_makes_new_forecasts_and_trains_nothing() {
     let trained = [("backtest", 11), ("elastic_net", 1), ("ensemble", 5), ("lightgbm", 7), ("refit", 11), ("xgboost", 2)];
     assert!(trained.iter().all(|(kind, count)| kinds(&first).get(kind) == Some(count)), "{:?}", kinds(&first));
 
+    let published = platform.published("2025-11-04");
+
     // The day's close comes into the table of ZL, which the other one is held against: both tables are looked at again, and that is all.
     platform.until(CLOSES, "time", "2025-11-05");
     platform.build("2025-11-05").ran(&[CLOSES, MARKETS]);
@@ -83,9 +105,12 @@ fn one_added_day_makes_new_forecasts_and_trains_nothing() {
     let wall = began.elapsed();
     let expected = [("evaluate", 2), ("forecast", 2), ("frame", 1), ("signal", 3), ("sql", 2), ("table", 1)];
     assert_eq!(kinds(&day), BTreeMap::from(expected), "{:?}", day.targets);
-    println!("one more day: {} steps of {} in {:.1} s", day.targets.len(), first.targets.len(), wall.as_secs_f64());
+    let (steps, all, seconds) = (day.targets.len(), first.targets.len(), wall.as_secs_f64());
+    println!("one more day: {steps} steps of {all} ran, {} ms CPU of {} ms, in {seconds:.1} s", cpu_ms(&day), cpu_ms(&first));
     let forecasts: Vec<&Value> = day.events.iter().filter(|e| e["event"] == "ran" && e["target"] == "forecast/zl/production/1w").collect();
     let said = forecasts[0]["notes"].to_string();
     assert!(said.contains("2025-11-05"), "{said}");
     assert_eq!(platform.build("2025-11-05").targets.len(), 0);
+    // Four of the five days without an outcome were published before, and stay as they were.
+    assert_eq!(platform.published("2025-11-05"), published + 1);
 }

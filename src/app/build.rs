@@ -8,7 +8,7 @@ use crate::app::index::{self, LastBuild, Watch};
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{self, CACHE_FOLDER, Limits, Options, Workspace};
-use crate::app::{latest, locate, outputs};
+use crate::app::{latest, locate, outputs, publishing};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{BlobId, Digest};
@@ -107,6 +107,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         keep_going: ask.keep_going,
         cancel,
         last: &last,
+        deliveries: &workspace.deliveries(),
         locate: &|node, failure| locate::place(&workspace.texts, node, failure),
     };
     let built = executor.run(&mut planner, &|source| sources.pin(source), sink).map_err(problem::stores)?;
@@ -140,6 +141,9 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         let mut watch: Watch = engine_files.into_iter().map(|path| (path, None)).collect();
         watch.extend(workspace.texts.watched());
         watch.extend(sources.watched());
+        watch.extend(
+            publishing::files(workspace.deliveries().destination.as_ref(), &graph, &selection.closure).into_iter().map(|path| (path, None)),
+        );
         watch.insert(workspace.warehouse.clone(), workspace.warehouse_names);
         let blobs = built.manifests.values().flat_map(|m| m.files.values().map(|f| (f.blob, f.size))).collect();
         let total = built.counts.ran + built.counts.reused;

@@ -50,6 +50,7 @@ pub struct Reported {
 /// When there is no workspace, its settings cannot be read, or the report cannot be written.
 pub fn daily(ask: &Daily, cancel: &AtomicBool, sink: &mut dyn EventSink, tell: &mut dyn FnMut(&str)) -> Outcome<Reported> {
     let workspace = Workspace::open(&ask.build.options)?;
+    let ask = &Daily { build: Ask { targets: targets(ask, &workspace), ..ask.build.clone() }, ..ask.clone() };
     let mut page = Page { workspace: workspace.settings.name.clone(), requested: ask.build.targets.clone(), ..Page::default() };
     page.started = clock::rfc3339(clock::now_ms());
     // Found out now, not on the day on which somebody must be told.
@@ -98,6 +99,15 @@ fn run(ask: &Daily, cancel: &AtomicBool, (sink, notes): (&mut dyn EventSink, &mu
     notes.page.ages = ages(&checked);
     notes.page.forecasts = forecasts;
     Ok(code)
+}
+
+/// What is asked for; where nothing is, the defaults and what the settings say is published.
+fn targets(ask: &Daily, workspace: &Workspace) -> Vec<String> {
+    let settings = &workspace.settings;
+    if !ask.build.targets.is_empty() || settings.daily_publish.is_empty() {
+        return ask.build.targets.clone();
+    }
+    settings.default.iter().chain(&settings.daily_publish).cloned().collect()
 }
 
 fn outcome(code: ExitCode) -> &'static str {

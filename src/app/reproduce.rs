@@ -15,6 +15,7 @@ use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{ActionKey, BlobId, ManifestId};
 use crate::exec::alone;
 use crate::exec::runner::{Job, Ran};
+use crate::kinds::publish;
 use crate::kinds::registry;
 use crate::model::action::{Action, Input};
 use crate::model::manifest::Manifest;
@@ -170,6 +171,9 @@ impl Attempt<'_> {
         }
         match registry::find(&action.kind) {
             None => return Err(Stop::Because(format!("this cbi has no kind '{}'", action.kind))),
+            Some(kind) if kind.name == publish::NAME => {
+                return Err(Stop::Because("a delivery is an effect, and not made again: reproduce what it delivers".into()));
+            }
             Some(kind) if kind.version != action.version => {
                 let (was, is) = (action.version, kind.version);
                 return Err(Stop::Because(format!("kind {} was version {was}, is version {is}", action.kind)));

@@ -54,8 +54,16 @@ impl Survey {
         let mut planner = Planner::new(&graph, &selection.roots);
         let observe = |source: &_| sources.pin(source).map(|(input, _)| input).map_err(|f| f.error);
         let judge = workspace.judge(false)?;
-        let steps =
-            survey(&mut planner, (&identities, &judge), observe, |action| session.lookup(&action.key())).map_err(problem::stores)?;
+        let deliveries = workspace.deliveries();
+        let lookup = |target: &str, action: &Action| deliveries.lookup(&session, target, action);
+        let mut steps = survey(&mut planner, (&identities, &judge), observe, lookup).map_err(problem::stores)?;
+        for (id, step) in &mut steps {
+            if let Freshness::Stale(action) = step
+                && let Err(failure) = deliveries.why(&session, graph[*id].name().as_str(), action)
+            {
+                *step = Freshness::Broken(failure.error);
+            }
+        }
         session.release().map_err(problem::stores)?;
         drop(sources);
         Ok(Self { workspace, graph, session, steps, last })
@@ -90,7 +98,8 @@ impl Survey {
             Freshness::Stale(action) => {
                 let before = self.before(self.name(id))?;
                 let was_built = self.last.contains_key(self.name(id));
-                ("stale", explain::reason(before.as_ref().map(|r| &r.action), was_built, action))
+                let before = (before.as_ref().map(|r| &r.action), was_built);
+                ("stale", self.workspace.deliveries().reason(&self.session, self.name(id), before, action))
             }
         })
     }

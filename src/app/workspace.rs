@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use crate::app::index;
 use crate::app::problem::{self, Outcome, Problems};
+use crate::app::publishing;
 use crate::app::texts::Texts;
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::Digest;
 use crate::base::name::TargetName;
 use crate::engine::warehouse;
+use crate::exec::deliver::Deliveries;
 use crate::exec::pool::Budget;
 use crate::graph::build::{self, TargetGraph};
 use crate::graph::expand::expand;
@@ -22,6 +24,7 @@ use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::registry;
 use crate::model::recipe::Stanza;
 use crate::plan::judge::Judge;
+use crate::registry::destination::Destination;
 use crate::syntax::recipe;
 use crate::syntax::settings::{self, Settings};
 
@@ -117,6 +120,12 @@ impl Workspace {
         Budget { cpus, memory }
     }
 
+    /// Where steps deliver to.
+    #[must_use]
+    pub fn deliveries(&self) -> Deliveries {
+        Deliveries { destination: self.settings.published.as_ref().map(|folder| Destination::new(self.root.join(folder))) }
+    }
+
     /// How verdicts of checks are taken: on the workspace's date, else today.
     ///
     /// # Errors
@@ -154,7 +163,8 @@ impl Workspace {
         self.all_seen()?;
         let mut graph = graph.map_err(|errors| errors.iter().map(|e| problem::graph(e, &self.texts)).collect::<Problems>())?;
         learning::mark(&mut graph);
-        Ok(graph)
+        let clashes = publishing::clashes(&graph, &self.texts);
+        if clashes.is_empty() { Ok(graph) } else { Err(clashes) }
     }
 
     /// A folder that could not be listed is a failure of the machine, not an empty folder.

@@ -8,7 +8,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::base::units;
-use crate::cli::args_build::{Build, Check, Daily, Format, Plan, Select};
+use crate::cli::args_build::{Build, Check, Daily, Format, Plan, Rollback, Select};
 use crate::cli::examples;
 use crate::ui::output::Colour;
 use crate::ui::sink::Verbosity;
@@ -113,6 +113,9 @@ pub enum Command {
     /// Make an artifact again from its recorded lineage and compare bits
     #[command(after_help = examples::REPRODUCE)]
     Reproduce(Reproduce),
+    /// Put an earlier delivery of a published table back
+    #[command(after_help = examples::ROLLBACK)]
+    Rollback(Rollback),
     /// Delete artifacts that no kept build needs
     #[command(after_help = examples::GC)]
     Gc(Gc),

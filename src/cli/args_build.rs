@@ -113,6 +113,23 @@ pub struct Daily {
     pub limits: Limits,
 }
 
+/// `cbi rollback`.
+#[derive(Debug, Clone, Group)]
+pub struct Rollback {
+    /// The target that publishes the table
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// Put the table back as this delivery left it [default: the one before the target's last]
+    #[arg(long, value_name = "N")]
+    pub to: Option<u64>,
+    /// Put nothing back, list what was delivered
+    #[arg(long, conflicts_with = "to")]
+    pub list: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
 fn time(text: &str) -> Result<NaiveTime, String> {
     NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| "not a time as HH:MM".to_owned())
 }

@@ -96,6 +96,13 @@ pub const REPRODUCE: &str = "\
 Examples:
   cbi reproduce 3f9a                    exit code 0: the same bits; 4: not, or not possible";
 
+/// `cbi rollback --help`.
+pub const ROLLBACK: &str = "\
+Examples:
+  cbi rollback publish/zl/1w --list     what was delivered, and what stands
+  cbi rollback publish/zl/1w            what stood before the last delivery
+  cbi rollback publish/zl/1w --to 7     the table as delivery 7 left it";
+
 /// `cbi gc --help`.
 pub const GC: &str = "\
 Examples:

@@ -9,6 +9,7 @@ use crate::app::build::{self, Ask};
 use crate::app::check;
 use crate::app::plan;
 use crate::app::problem::Outcome;
+use crate::app::rollback::{self, To};
 use crate::app::status::{self, Said};
 use crate::app::workspace::{Limits, Options};
 use crate::base::diagnostic::{Diagnostic, ExitCode};
@@ -81,6 +82,10 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
         Command::Status(ask) => Ok(say(&status::status(&options, &ask.targets)?, ask.format.json, &args.global)),
         Command::Why(ask) => Ok(say(&status::why(&options, &ask.target)?, ask.format.json, &args.global)),
         Command::Graph(ask) => Ok(draw(&status::drawing(&options, &ask.targets)?, ask.format, &args.global)),
+        Command::Rollback(ask) => {
+            let to = if ask.list { To::List } else { ask.to.map_or(To::Before, To::Sequence) };
+            Ok(say(&rollback::rollback(&options, &ask.target, to)?, ask.format.json, &args.global))
+        }
         Command::Gc(ask) => upkeep::gc(ask, &args.global),
         Command::Fsck(ask) => upkeep::fsck(ask, &args.global),
         Command::Doctor(ask) => Ok(upkeep::doctor(&options, ask.json, &args.global)),

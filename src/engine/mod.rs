@@ -15,6 +15,7 @@ pub mod gbdt;
 pub mod judging;
 pub mod least_squares;
 pub mod linear;
+pub mod merging;
 pub mod metrics;
 pub mod native;
 pub mod numbers;

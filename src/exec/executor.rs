@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+use crate::exec::deliver::Deliveries;
 use crate::exec::failure::Failure;
 use crate::exec::pool::Budget;
+use crate::exec::runner::Job;
 use crate::graph::build::Node;
 use crate::model::action::Input;
 use crate::model::build::BuiltTarget;
 use crate::model::recipe::Source;
-use crate::model::result::Cost;
+use crate::model::result::{ActionResult, Cost};
 use crate::plan::judge::Judge;
 use crate::plan::key::Identities;
 use crate::store::action_cache::Session;
+use crate::store::error::StoreError;
 
 /// Everything a build runs with.
 pub struct Executor<'a> {
@@ -29,6 +32,8 @@ pub struct Executor<'a> {
     pub cancel: &'a AtomicBool,
     /// What the last build made of a target.
     pub last: &'a BTreeMap<String, BuiltTarget>,
+    /// Where steps deliver to.
+    pub deliveries: &'a Deliveries,
     /// How verdicts of checks are taken.
     pub judge: &'a Judge,
     /// Tells the place in a recipe or query that a failure is about.
@@ -42,5 +47,17 @@ impl Executor<'_> {
     /// What the target's newest run cost; not knowing it only makes the order worse.
     pub(super) fn history(&self, node: &Node) -> Option<Cost> {
         self.session.cost_of(&node.stanza.kind, node.stanza.name.as_str()).ok().flatten()
+    }
+
+    /// What the job's action made, where it need not run.
+    pub(super) fn known(&self, job: &Job) -> Result<Option<ActionResult>, StoreError> {
+        self.deliveries.lookup(self.session, &job.target, &job.action)
+    }
+
+    /// Why it runs, in words. A result that cannot be read only makes them fewer.
+    pub(super) fn why(&self, job: &Job) -> String {
+        let last = self.last.get(&job.target);
+        let before = last.and_then(|b| self.session.lookup(&b.key).ok().flatten());
+        self.deliveries.reason(self.session, &job.target, (before.as_ref().map(|r| &r.action), last.is_some()), &job.action)
     }
 }

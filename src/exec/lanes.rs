@@ -7,6 +7,7 @@ use std::thread::Scope;
 use std::time::Duration;
 
 use crate::base::digest::ActionKey;
+use crate::exec::deliver::Deliveries;
 use crate::exec::failure::Failure;
 use crate::exec::outcome::stopped;
 use crate::exec::runner::{Job, Ran, Runner, Workplace};
@@ -61,6 +62,8 @@ pub struct Shop<'a> {
     pub children: &'a Children,
     /// Set to stop the build.
     pub cancel: &'a AtomicBool,
+    /// Where steps deliver to.
+    pub deliveries: &'a Deliveries,
 }
 
 /// Threads that run one job after another, each in a workplace that it keeps; as many as jobs ever ran at once.
@@ -119,11 +122,11 @@ impl Shop<'_> {
     fn perform(&self, id: NodeId, job: &Job, place: &mut Workplace, tell: &Sender<Message>) -> Result<Work, Failure> {
         let claim = self.only_one(id, &job.key, tell)?;
         // Another build may have run it since it was planned.
-        if let Some(result) = self.session.lookup(&job.key).map_err(|e| Failure::of_store(&e))? {
+        if let Some(result) = self.deliveries.lookup(self.session, &job.target, &job.action).map_err(|e| Failure::of_store(&e))? {
             return Ok(Work::Shared(Box::new(result)));
         }
         let runner = Runner { root: self.session.root(), store: self.session.content(), children: self.children };
-        Ok(Work::Ran(Box::new(runner.run(job, place)?), claim))
+        Ok(Work::Ran(Box::new(self.deliveries.deliver(self.session, &runner, job, place)?), claim))
     }
 
     /// Waits until no other build runs the same action.

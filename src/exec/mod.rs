@@ -2,6 +2,7 @@
 
 pub mod alone;
 pub mod checked;
+pub mod deliver;
 pub mod environment;
 pub mod executor;
 pub mod failure;

@@ -21,7 +21,6 @@ use crate::io::process::Children;
 use crate::model::action::Input;
 use crate::model::event::{Event, EventSink};
 use crate::model::result::{ActionResult, Cost};
-use crate::plan::explain;
 use crate::plan::key;
 use crate::plan::planner::{Made, Planner};
 use crate::store::error::StoreError;
@@ -105,7 +104,7 @@ impl Executor<'_> {
             run.fail(id, failure);
         }
         let children = Children::new();
-        let shop = Shop { session: self.session, children: &children, cancel: self.cancel };
+        let shop = Shop { session: self.session, children: &children, cancel: self.cancel, deliveries: self.deliveries };
         std::thread::scope(|scope| run.work(Lanes::new(scope, &shop), &children))?;
         Ok(run.outcome)
     }
@@ -122,7 +121,7 @@ impl Run<'_, '_, '_> {
                     continue;
                 }
             };
-            match self.executor.session.lookup(&job.key)? {
+            match self.executor.known(&job)? {
                 Some(result) => self.reuse(id, &result),
                 None if self.stopping => {}
                 None => {
@@ -301,10 +300,7 @@ impl Run<'_, '_, '_> {
 
     fn announce(&mut self, id: NodeId, job: &Job) {
         let node = &self.planner.graph()[id];
-        // A result that cannot be read only makes the reason shorter.
-        let last = self.executor.last.get(&job.target);
-        let before = last.and_then(|b| self.executor.session.lookup(&b.key).ok().flatten());
-        let why = explain::reason(before.as_ref().map(|r| &r.action), last.is_some(), &job.action);
+        let why = self.executor.why(job);
         let (target, kind) = (job.target.clone(), node.stanza.kind.clone());
         self.sink.event(&Event::Started { target, kind, key: job.key, why, expected_ms: self.past[id.index()].map(|c| c.wall_ms) });
     }

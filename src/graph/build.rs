@@ -312,6 +312,9 @@ fn links_of(
                 Some(&index) => {
                     links.deps.push(NodeId(index));
                     let feeding = &targets[index as usize].node;
+                    if feeding.declared.delivers {
+                        errors.push(GraphError::Delivers { name: name.clone(), place: place.clone() });
+                    }
                     if let Some(Lag::Days(days)) =
                         target.node.declared.waits.get(slot).and(feeding.declared.available.as_ref()).map(|a| a.after)
                     {

@@ -57,6 +57,14 @@ pub enum GraphError {
         /// Where it was named.
         place: Place,
     },
+    /// A target is needed that has an effect outside the store.
+    #[error("'{name}' delivers a table, and no target can need that: it would run without being named")]
+    Delivers {
+        /// The target that delivers.
+        name: TargetName,
+        /// Where it is needed.
+        place: Place,
+    },
     /// Targets that need each other.
     #[error("targets need each other: {}", arrows(path))]
     Cycle {
@@ -113,6 +121,7 @@ impl GraphError {
             | Self::ShadowsTable { place, .. }
             | Self::UnknownArtifact { place, .. }
             | Self::WhichArtifact { place, .. }
+            | Self::Delivers { place, .. }
             | Self::Cycle { place, .. }
             | Self::UnknownTarget { place, .. }
             | Self::Unknowable { place, .. } => Some(place),
@@ -148,6 +157,7 @@ impl GraphError {
                 names => Some(format!("did you mean {}?", names.iter().map(|n| format!("'{n}'")).collect::<Vec<_>>().join(" or "))),
             },
             Self::Unknowable { what, .. } => Some(what.hint()),
+            Self::Delivers { .. } => Some("name what it delivers: its 'from'".into()),
             Self::Cycle { .. } | Self::BadGlob { .. } => None,
         }
     }

@@ -15,7 +15,7 @@ pub struct Selection {
     pub closure: Vec<NodeId>,
 }
 
-/// Chooses by names, words and globs: a name is one target, a word all that have it as a segment or dataset; `*` and `?` stay within a segment, `**` crosses segments, `{a,b}` and `[ab]` choose. Tables of the warehouse
+/// Chooses by names, words and globs, of which only a name chooses what delivers: a name is one target, a word all that have it as a segment or dataset; `*` and `?` stay within a segment, `**` crosses segments, `{a,b}` and `[ab]` choose. Tables of the warehouse
 /// without a stanza are chosen only by their full name.
 ///
 /// # Errors
@@ -44,7 +44,7 @@ pub fn matches(graph: &TargetGraph, pattern: &str) -> Result<Vec<NodeId>, GraphE
         return Ok(vec![id]);
     }
     if !pattern.contains(['*', '?', '[', '{']) {
-        let part: Vec<NodeId> = graph.ids().filter(|id| !graph[*id].implicit && is_part_of(pattern, graph[*id].name().as_str())).collect();
+        let part: Vec<NodeId> = choosable(graph).filter(|id| is_part_of(pattern, graph[*id].name().as_str())).collect();
         if !part.is_empty() {
             return Ok(part);
         }
@@ -53,9 +53,14 @@ pub fn matches(graph: &TargetGraph, pattern: &str) -> Result<Vec<NodeId>, GraphE
     let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(false).build();
     let glob = glob.map_err(|error| GraphError::BadGlob { pattern: pattern.to_owned(), reason: error.kind().to_string() })?;
     let matcher = glob.compile_matcher();
-    let hits = graph.ids().filter(|id| !graph[*id].implicit && matcher.is_match(graph[*id].name().as_str()));
+    let hits = choosable(graph).filter(|id| matcher.is_match(graph[*id].name().as_str()));
     let hits: Vec<NodeId> = hits.collect();
     if hits.is_empty() { Err(GraphError::NoMatch { pattern: pattern.to_owned(), nearest: nearest(graph, pattern) }) } else { Ok(hits) }
+}
+
+/// The targets that need not be named to be chosen: neither bare tables of the warehouse nor what has an effect outside the store.
+fn choosable(graph: &TargetGraph) -> impl Iterator<Item = NodeId> + '_ {
+    graph.ids().filter(|id| !graph[*id].implicit && !graph[*id].declared.delivers)
 }
 
 /// Whether a word is a whole segment of a name, or a table's dataset: `zl` is part of `model/zl/1w` and of `zl.daily`.

@@ -2,8 +2,8 @@
 
 use crate::kinds::request::{Request, RequestError, Response, RunError};
 use crate::kinds::{
-    ar, backtest, drift, elastic_net, ensemble, evaluate, exponential_smoothing, forecast, frame, garch, lightgbm, naive, probe, quantiles,
-    refit, ridge, score, seasonal_naive, signal, sql, table, view, xgboost,
+    ar, backtest, drift, elastic_net, ensemble, evaluate, exponential_smoothing, forecast, frame, garch, lightgbm, naive, probe, publish,
+    quantiles, refit, ridge, score, seasonal_naive, signal, sql, table, view, xgboost,
 };
 
 /// Runs the action that the request asks for; what it made is in its output folder.
@@ -25,6 +25,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
         "lightgbm" => lightgbm::run(request),
         "naive" => naive::run(request),
         "probe:engine" => probe::engine(request),
+        "publish" => publish::run(request),
         "quantiles" => quantiles::run(request),
         "refit" => refit::run(request),
         "ridge" => ridge::run(request),

@@ -31,6 +31,7 @@ pub mod naive;
 pub mod native_json;
 pub mod price_series;
 pub mod probe;
+pub mod publish;
 pub mod quantiles;
 pub mod query;
 pub mod refit;

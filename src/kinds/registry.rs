@@ -17,6 +17,7 @@ use crate::kinds::garch;
 use crate::kinds::kind::Kind;
 use crate::kinds::lightgbm;
 use crate::kinds::naive;
+use crate::kinds::publish;
 use crate::kinds::quantiles;
 use crate::kinds::refit;
 use crate::kinds::ridge;
@@ -52,6 +53,7 @@ pub static KINDS: &[&Kind] = &[
     &signal::KIND,
     &score::KIND,
     &command::KIND,
+    &publish::KIND,
 ];
 
 /// The kind with this name.

@@ -140,4 +140,6 @@ pub struct Declared {
     pub engines: BTreeSet<String>,
     /// Programs whose digest is part of the key (kind `command`).
     pub programs: BTreeSet<String>,
+    /// Whether it has an effect outside the store: it runs only when its name is typed, and nothing can need it.
+    pub delivers: bool,
 }

@@ -24,7 +24,7 @@ pub enum Freshness {
     Broken(String),
 }
 
-/// Walks the planner's steps without running any: `observe` pins a source, `lookup` finds a recorded result.
+/// Walks the planner's steps without running any: `observe` pins a source, `lookup` finds the recorded result of a target's action.
 ///
 /// # Errors
 /// What `lookup` fails with.
@@ -32,7 +32,7 @@ pub fn survey<E>(
     planner: &mut Planner,
     (identities, judge): (&Identities, &Judge),
     observe: impl Fn(&Source) -> Result<Input, String>,
-    lookup: impl Fn(&Action) -> Result<Option<ActionResult>, E>,
+    lookup: impl Fn(&str, &Action) -> Result<Option<ActionResult>, E>,
 ) -> Result<BTreeMap<NodeId, Freshness>, E> {
     let mut found = BTreeMap::new();
     while let Some(id) = planner.next_ready() {
@@ -48,7 +48,7 @@ pub fn survey<E>(
             Err(why) => Freshness::Broken(why),
             Ok(inputs) => {
                 let action = key::action(&planner.graph()[id], inputs, identities);
-                let Some(result) = lookup(&action)? else {
+                let Some(result) = lookup(planner.graph()[id].name().as_str(), &action)? else {
                     found.insert(id, Freshness::Stale(Box::new(action)));
                     continue;
                 };

@@ -1,3 +1,5 @@
-//! Floor 4: the history of builds.
+//! Floor 4: the history of builds, and of what was published.
 
+pub mod destination;
 pub mod journal;
+pub mod ledger;

@@ -50,6 +50,17 @@ pub fn place_file(store: &dyn ContentStore, entry: &FileEntry, path: &Path) -> S
     }
 }
 
+/// Puts a copy of one blob at `path`, where nothing may be yet: a file that others may come to write to.
+///
+/// # Errors
+/// [`StoreError::Missing`] when it is not in the store; or when the disk refuses.
+pub fn copy_file(store: &dyn ContentStore, entry: &FileEntry, path: &Path) -> StoreResult<()> {
+    if store.size_of(&entry.blob)? != Some(entry.size) {
+        return Err(StoreError::Missing { blob: entry.blob });
+    }
+    write_out(store, entry, path)
+}
+
 fn copy(blob: &Path, path: &Path, executable: bool) -> StoreResult<()> {
     fs::copy(blob, path)?;
     finish(path, executable)

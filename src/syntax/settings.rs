@@ -22,6 +22,11 @@ const WAREHOUSE: Key =
 const AS_OF: Key = Key::optional("as_of", Want::Date, "The date that @as_of means in SQL, and on which the age of tables is judged.");
 const JOBS: Key = Key::optional("jobs", Want::Int(1), "Threads that steps may use together (default: the machine's).");
 const MEMORY: Key = Key::optional("memory", Want::Bytes, "Memory that steps may use together (default: most of the machine's).");
+const PUBLISHED: Key = Key::optional(
+    "published",
+    Want::Text,
+    "The folder that `publish` targets deliver tables into; nothing is published where it is not said.",
+);
 const LET: Key = Key::optional("let", Want::Map(&Want::Any), "Values for every recipe file.");
 
 /// The keys of `[notify]`.
@@ -42,18 +47,25 @@ pub const NOTIFY_KEYS: &[Key] = &[
         "Headers for the webhook, each with the name of the environment variable that holds its value.",
     ),
 ];
+/// The keys of `[daily]`.
+pub const DAILY_KEYS: &[Key] = &[Key::optional(
+    "publish",
+    Want::List(&Want::Text, true),
+    "The `publish` targets that `cbi daily` runs after what it builds, where no targets are named.",
+)];
 /// The keys of `[workspace]`.
-pub const WORKSPACE_KEYS: &[Key] = &[NAME, DEFAULT, WAREHOUSE, AS_OF];
+pub const WORKSPACE_KEYS: &[Key] = &[NAME, DEFAULT, WAREHOUSE, AS_OF, PUBLISHED];
 /// The keys of `[limits]`.
 pub const LIMIT_KEYS: &[Key] = &[JOBS, MEMORY];
 /// The keys of `[profile.NAME]`.
-pub const PROFILE_KEYS: &[Key] = &[DEFAULT, WAREHOUSE, AS_OF, JOBS, MEMORY, LET];
+pub const PROFILE_KEYS: &[Key] = &[DEFAULT, WAREHOUSE, AS_OF, PUBLISHED, JOBS, MEMORY, LET];
 /// The sections of `cbi.toml`.
 pub const SECTIONS: &[Key] = &[
     Key::required("workspace", Want::Table(WORKSPACE_KEYS), "What this workspace is."),
     LET,
     Key::optional("limits", Want::Table(LIMIT_KEYS), "What the steps of a build may use together. Never part of a key."),
     Key::optional("notify", Want::Table(NOTIFY_KEYS), "Who is told when `cbi daily` fails. Never part of a key."),
+    Key::optional("daily", Want::Table(DAILY_KEYS), "What `cbi daily` does beside building. Never part of a key."),
     Key::optional("profile", Want::Map(&Want::Table(PROFILE_KEYS)), "Other values, chosen with --profile NAME."),
 ];
 
@@ -76,6 +88,10 @@ pub struct Settings {
     pub memory: Option<u64>,
     /// Who is told when an unattended run fails.
     pub notify: Notify,
+    /// The folder that tables are published into.
+    pub published: Option<String>,
+    /// The targets that an unattended run publishes.
+    pub daily_publish: Vec<String>,
 }
 
 /// Who is told when an unattended run fails.
@@ -168,7 +184,11 @@ fn settings(body: &BTreeMap<String, Value>, profile: &Value, lets: Lets) -> Sett
     let find = |section: &str, key: &str| profile.get(key).or_else(|| body.get(section)?.get(key));
     let text = |section, key| find(section, key).and_then(Value::as_str).map(str::to_owned);
     let globs = find("workspace", "default").and_then(Value::as_array);
+    let texts =
+        |list: Option<&Value>| list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
     Settings {
+        published: text("workspace", "published"),
+        daily_publish: texts(body.get("daily").and_then(|daily| daily.get("publish"))),
         notify: notify(body.get("notify").unwrap_or(&Value::Null)),
         name: text("workspace", "name").unwrap_or_default(),
         default: globs.map_or_else(|| vec!["**".to_owned()], |all| all.iter().filter_map(Value::as_str).map(str::to_owned).collect()),

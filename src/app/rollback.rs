@@ -1,0 +1,121 @@
+//! Owns `cbi rollback`. Invariant: what is put back is what was delivered, bit for bit, and putting it back is a delivery of its own.
+
+use serde_json::json;
+
+use crate::app::problem::{self, Outcome};
+use crate::app::status::Said;
+use crate::app::workspace::{Options, Workspace};
+use crate::base::clock;
+use crate::base::diagnostic::{Diagnostic, ExitCode};
+use crate::exec::deliver;
+use crate::kinds::publish;
+use crate::registry::destination::{Desk, Destination};
+use crate::registry::ledger::{Delivery, Ledger};
+use crate::store::action_cache::Session;
+use crate::store::content::ContentStore;
+use crate::ui::table::{Cell, Table, Tone};
+
+/// What is put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// Nothing: what was delivered is only listed.
+    List,
+    /// What stood before the target's last delivery.
+    Before,
+    /// The table as this delivery left it.
+    Sequence(u64),
+}
+
+/// Puts an earlier delivery of the target's table back, and lists all of them.
+///
+/// # Errors
+/// When the target publishes nothing, there is no such delivery, its rows are no longer in the store, or the destination cannot be used.
+pub fn rollback(options: &Options, target: &str, to: To) -> Outcome<Said> {
+    let workspace = Workspace::open(options)?;
+    let graph = workspace.graph()?;
+    let selection = workspace.select(&graph, &[target.to_owned()])?;
+    let node =
+        selection.roots.first().map(|id| &graph[*id]).filter(|node| node.stanza.kind == publish::NAME && node.name().as_str() == target);
+    let table = node.and_then(|node| node.declared.params["to"].as_str());
+    let table = table.ok_or_else(|| usage(format!("'{target}' publishes nothing"), "name a target of kind 'publish'"))?;
+    let destination = workspace.deliveries().destination;
+    let destination = destination
+        .ok_or_else(|| usage("the workspace names no folder to publish into".into(), "published = \"FOLDER\" under [workspace]"))?;
+    let total = match to {
+        To::List => format!("{table} is at {}", destination.file(table).display()),
+        _ => put_back(&workspace, &destination, (target, table), to)?,
+    };
+    let ledger = destination.ledger(table).map_err(|e| problem::engines(deliver::of_ledger(&e)))?;
+    let table = listed(&ledger);
+    let json = json!({ "target": target, "deliveries": table.json(), "said": total });
+    Ok(Said { table, total, json })
+}
+
+fn put_back(workspace: &Workspace, destination: &Destination, (target, table): (&str, &str), to: To) -> Outcome<String> {
+    let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
+    // Nothing is collected meanwhile.
+    let _building = session.root().building().map_err(problem::stores)?;
+    let mut desk = destination.hold(table).map_err(|e| problem::engines(deliver::of_ledger(&e)))?;
+    if deliver::finish(&session, &mut desk, target).is_err() {
+        // What somebody else made of the table is what is to go.
+        desk.ledger.settle(false).map_err(|e| problem::engines(deliver::of_ledger(&e)))?;
+    }
+    let chosen = chosen(&desk, target, to)?;
+    if session.content().size_of(&chosen.file).map_err(problem::stores)? != Some(chosen.size) {
+        let message = format!("the rows of delivery {} are no longer in this store", chosen.sequence);
+        return Err(vec![Diagnostic::new(ExitCode::ActionFailed, message).hint("cbi gc keeps what the last builds made: see its options")]);
+    }
+    let before = deliver::digest_at(&session, desk.file()).map_err(problem::engines)?;
+    let sequence = desk.ledger.next();
+    let puts_back = Some(chosen.puts_back.unwrap_or(chosen.sequence));
+    let delivery = Delivery { sequence, target: target.to_owned(), before, puts_back, at_ms: clock::now_ms(), ..chosen.clone() };
+    deliver::carry_out(&session, &mut desk, delivery).map_err(problem::engines)?;
+    session.release().map_err(problem::stores)?;
+    Ok(format!("{table} is as delivery {} left it, {} rows; this is delivery {sequence}", chosen.sequence, chosen.rows))
+}
+
+/// The delivery to put back.
+fn chosen(desk: &Desk, target: &str, to: To) -> Outcome<Delivery> {
+    let list = format!("cbi rollback {target} --list");
+    if let To::Sequence(wanted) = to {
+        let found = desk.ledger.done().iter().find(|delivery| delivery.sequence == wanted).cloned();
+        return found.ok_or_else(|| usage(format!("there was no delivery {wanted}"), &list));
+    }
+    let standing = desk.ledger.standing();
+    match standing.as_slice() {
+        [.., before, last] if last.target == target => Ok((*before).clone()),
+        [.., last] if last.target != target => {
+            Err(usage(format!("the last delivery was that of '{}': say which one to go back to, with --to", last.target), &list))
+        }
+        _ => Err(usage(format!("nothing was delivered before what '{target}' delivered last"), &list)),
+    }
+}
+
+/// All deliveries, the newest first.
+fn listed(ledger: &Ledger) -> Table {
+    let standing: Vec<u64> = ledger.standing().iter().map(|delivery| delivery.sequence).collect();
+    let mut table = Table::new().right("delivery", "delivery").left("when", "when").left("target", "target").left("artifact", "artifact");
+    table = table.right("rows", "rows").left("state", "state");
+    let pending = ledger.pending().map(|delivery| (delivery, "begun"));
+    let done = ledger.done().iter().rev().map(|delivery| match delivery.puts_back {
+        _ if standing.contains(&delivery.sequence) => (delivery, "stands"),
+        Some(_) => (delivery, "put back"),
+        None => (delivery, "taken back"),
+    });
+    for (delivery, state) in pending.into_iter().chain(done) {
+        let state = delivery.puts_back.map_or_else(|| state.to_owned(), |to| format!("put back {to}"));
+        table.row(vec![
+            Cell::count(delivery.sequence),
+            Cell::text(clock::rfc3339(delivery.at_ms)),
+            Cell::text(delivery.target.clone()).tone(Tone::Name),
+            Cell::pair(delivery.artifact.to_string()[..12].to_owned(), json!(delivery.artifact)).tone(Tone::Dim),
+            Cell::count(delivery.rows),
+            Cell::text(state),
+        ]);
+    }
+    table
+}
+
+fn usage(message: String, hint: &str) -> Vec<Diagnostic> {
+    vec![Diagnostic::new(ExitCode::Usage, message).hint(hint)]
+}
