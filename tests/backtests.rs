@@ -75,7 +75,7 @@ fn a_fold_forecasts_what_a_model_trained_by_hand_on_its_past_forecasts() {
     let lesson = history.subset(&parts.chain(valid.into_iter().map(|row| (row, Part::Valid))).collect::<Vec<_>>());
     let model: ModelRecord = serde_json::from_slice(&std::fs::read(work.path("model/model/model.json")).unwrap()).unwrap();
     let by_hand = work.path("by_hand");
-    let settings = Settings { params: model.params, threads: 1 };
+    let settings = Settings { params: model.params, threads: 1, ..Settings::default() };
     teach(learners::of("lightgbm").unwrap(), &lesson, &settings, &by_hand).unwrap();
     let test = picked(&history, |date, _| ("2001-01-01".."2002-01-01").contains(&date));
     let expected = trained::read(&by_hand).unwrap().predict(&history, &test).unwrap();

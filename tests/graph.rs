@@ -35,6 +35,7 @@ fn declare(stanza: &Stanza) -> Result<(u32, Declared), Vec<KindError>> {
         files: &|path| vec![path.to_owned()],
         env: &|_| None,
         kind_of: &|_| Some("command".into()),
+        tune_of: &|_| None,
         as_of: None,
     };
     registry::declare(stanza, &context)
@@ -67,6 +68,7 @@ fn a_key_that_means_nothing_is_shown_at_the_key() {
         files: &|path| vec![path.to_owned()],
         env: &|_| None,
         kind_of: &|name| Some(if name == "f" { "frame" } else { "table" }.to_owned()),
+        tune_of: &|_| None,
         as_of: None,
     };
     let frame = "features = \"a.b\"\ncolumns = [\"x\"]";

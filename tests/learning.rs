@@ -36,6 +36,7 @@ fn graph(text: &str) -> TargetGraph {
         files: &|_| Vec::new(),
         env: &|_| None,
         kind_of: &|name| kinds.get(name).cloned(),
+        tune_of: &|_| None,
         as_of: None,
     };
     let tables: BTreeSet<String> = ["m.raw", "m.slow"].map(str::to_owned).into();

@@ -78,11 +78,13 @@ fn the_examples_are_true() {
     }
     let all: Vec<(&str, Vec<Stanza>)> = recipes.into_iter().map(|text| (text, stanzas(text))).collect();
     let kinds: BTreeMap<&str, &str> = all.iter().flat_map(|(_, all)| all).map(|s| (s.name.as_str(), s.kind.as_str())).collect();
+    let tunes: BTreeMap<&str, &Stanza> = all.iter().flat_map(|(_, all)| all).map(|s| (s.name.as_str(), s)).collect();
     let context = DeclareContext {
         text: &|path| Ok(query(path).into()),
         files: &|glob| vec![glob.replace('*', "x")],
         env: &|_| None,
         kind_of: &|name| kinds.get(name).map(|&kind| kind.to_owned()),
+        tune_of: &|name| tunes.get(name).copied().filter(|stanza| stanza.kind == "tune"),
         as_of: Some("2019-01-03"),
     };
     for (text, stanzas) in &all {

@@ -52,13 +52,15 @@ fn stanzas(settings: &Settings) -> Vec<Stanza> {
 }
 
 fn graph(settings: &Settings, tables: &BTreeSet<String>) -> Result<TargetGraph, Vec<BuildError<KindError>>> {
-    let stanzas = stanzas(settings);
+    let stanzas = registry::with_parts(stanzas(settings));
+    let tunes: BTreeMap<String, Stanza> = stanzas.iter().filter(|s| s.kind == "tune").map(|s| (s.name.to_string(), s.clone())).collect();
     let kinds: BTreeMap<String, String> = stanzas.iter().map(|s| (s.name.to_string(), s.kind.clone())).collect();
     let context = DeclareContext {
         text: &|path| std::fs::read_to_string(root().join(path)).map(Into::into).map_err(|error| error.to_string()),
         files: &|path| vec![path.to_owned()],
         env: &|_| None,
         kind_of: &|name| kinds.get(name).cloned(),
+        tune_of: &|name| tunes.get(name),
         as_of: settings.as_of.as_deref(),
     };
     build(stanzas, tables, |stanza| registry::declare(stanza, &context))

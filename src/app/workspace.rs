@@ -22,6 +22,7 @@ use crate::graph::select::{self, Selection};
 use crate::io::{fs, machine};
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::registry;
+use crate::kinds::tuned::TUNE;
 use crate::model::recipe::Stanza;
 use crate::plan::judge::Judge;
 use crate::registry::destination::Destination;
@@ -145,13 +146,16 @@ impl Workspace {
     pub fn graph(&self) -> Outcome<TargetGraph> {
         let stanzas = self.stanzas();
         self.all_seen()?;
-        let stanzas = stanzas?;
+        let stanzas = registry::with_parts(stanzas?);
+        let tunes = stanzas.iter().filter(|s| s.kind == TUNE).map(|s| (s.name.to_string(), s.clone()));
+        let tunes: BTreeMap<String, Stanza> = tunes.collect();
         let kinds: BTreeMap<String, String> = stanzas.iter().map(|s| (s.name.to_string(), s.kind.clone())).collect();
         let context = DeclareContext {
             text: &|path| self.texts.text(path),
             files: &|pattern| self.texts.files(pattern),
             env: &|name| std::env::var(name).ok(),
             kind_of: &|name| kinds.get(name).cloned(),
+            tune_of: &|name| tunes.get(name),
             as_of: self.as_of.as_deref(),
         };
         let names = self.tables.keys().cloned().collect();

@@ -35,4 +35,5 @@ pub mod table_import;
 pub mod table_types;
 pub mod table_view;
 pub mod truncation;
+pub mod tuning;
 pub mod warehouse;

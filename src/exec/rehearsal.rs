@@ -127,6 +127,7 @@ mod tests {
             common: Common::default(),
             place: Place { file: Arc::from("r.toml"), span: 0..0 },
             spots: BTreeMap::new(),
+            part: None,
         };
         let declare = |stanza: &Stanza| -> Result<(u32, Declared), Vec<BuildError<String>>> {
             let needs = steps.iter().find(|(target, _)| *target == stanza.name.as_str()).unwrap().1;

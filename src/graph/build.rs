@@ -244,6 +244,7 @@ fn implicit(targets: &[Target], tables: &BTreeSet<String>) -> Vec<Stanza> {
         common: Common::default(),
         place: place.clone(),
         spots: BTreeMap::new(),
+        part: None,
     };
     wanted.into_iter().map(stanza).collect()
 }

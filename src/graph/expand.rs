@@ -148,7 +148,7 @@ impl<'a> Expansion<'a, '_> {
         let name = self.name(&name)?;
         let common = self.common(&common, &spots, &place);
         let kind = self.stanza.kind.clone().into_owned();
-        (self.errors.len() == before).then_some(Stanza { kind, name, body, common, place, spots })
+        (self.errors.len() == before).then_some(Stanza { kind, name, body, common, place, spots, part: None })
     }
 
     fn name(&mut self, name: &Value) -> Option<TargetName> {

@@ -5,6 +5,7 @@ use globset::GlobBuilder;
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::graph::error::GraphError;
 use crate::graph::learning;
+use crate::model::recipe::Part;
 
 /// Targets that were asked for, with what they need.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,7 +31,10 @@ pub fn select(graph: &TargetGraph, patterns: &[String]) -> Result<Selection, Vec
     }
     let roots: Vec<NodeId> = graph.ids().filter(|id| chosen[id.index()]).collect();
     let closure = closure(graph, &roots);
-    errors.extend(closure.iter().flat_map(|id| missing(graph, *id)));
+    // What a part lacks, the stanza that brought it lacks too, and says so once for all of them.
+    let told = |part: &Part| graph.find(part.of.as_str()).is_some_and(|whole| closure.binary_search(&whole).is_ok());
+    let telling = closure.iter().filter(|id| !graph[**id].stanza.part.as_ref().is_some_and(told));
+    errors.extend(telling.flat_map(|id| missing(graph, *id)));
     errors.extend(learning::refusals(graph, &closure));
     if errors.is_empty() { Ok(Selection { roots, closure }) } else { Err(errors) }
 }

@@ -18,8 +18,12 @@ use crate::kinds::learner::{self, Fitted, LearnError, Learner, Settings};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::series_learner;
 use crate::kinds::training_stanza::{self, FRAME_KEY};
+use crate::kinds::tuned::TUNED_KEY;
 use crate::model::recipe::{Declared, Stanza};
 use crate::syntax::shape::{Key, Want};
+
+/// What may be regressed on its past.
+const SCALES: [&str; 2] = ["log_return", "difference"];
 
 /// Kind `ar`.
 pub const KIND: Kind = Kind {
@@ -28,12 +32,13 @@ pub const KIND: Kind = Kind {
     about: "Fits an autoregression on the changes of the price.",
     keys: &[
         FRAME_KEY,
+        TUNED_KEY,
         Key::optional(
             "series",
-            Want::OneOf(&["log_return", "difference"]),
+            Want::OneOf(&SCALES),
             "What is regressed on its past: log returns (where it is not said) or differences of the price.",
         ),
-        Key::required(
+        Key::optional(
             "params",
             Want::Map(&Want::Any),
             "statsmodels' parameters of `AutoReg`: lags (a number, or a list of lags; it must be there), trend (default `c`).",
@@ -43,9 +48,7 @@ pub const KIND: Kind = Kind {
 };
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
-    let body = Body(stanza);
-    let series = body.text("series").unwrap_or("log_return");
-    training_stanza::with_params(body, context, |given| parameters(given, series))
+    training_stanza::with_params(Body(stanza), context, &Ar)
 }
 
 fn parameters(given: &Map<String, Value>, series: &str) -> Result<BTreeMap<String, Value>, ParameterError> {
@@ -86,6 +89,12 @@ pub struct Ar;
 impl Learner for Ar {
     fn kind(&self) -> &'static str {
         KIND.name
+    }
+
+    fn parameters(&self, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
+        let mut own = given.clone();
+        let series = training_stanza::scale(&mut own, &SCALES)?;
+        parameters(&own, &series)
     }
 
     fn fit(&self, frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError> {

@@ -20,7 +20,7 @@ use crate::kinds::training_stanza::{self, MODEL_SLOT};
 use crate::model::backtest::{BacktestRecord, FoldRecord};
 use crate::model::folds::Folds;
 use crate::model::recipe::{Declared, Stanza};
-use crate::model::training::ModelRecord;
+use crate::model::training::{ModelRecord, TrainedOn};
 use crate::syntax::shape::{Key, Want};
 
 /// Kind `backtest`.
@@ -76,6 +76,14 @@ pub enum BacktestError {
         /// The first date forecast from.
         from: String,
     },
+    /// The parameters were chosen on rows that a fold forecasts.
+    #[error("its parameters were tuned on rows with outcomes up to {chosen}, but the folds forecast from {from} on")]
+    Tuned {
+        /// The last outcome that the search saw.
+        chosen: String,
+        /// The first date forecast from.
+        from: String,
+    },
     /// A fold cannot be learnt from.
     #[error("the fold that forecasts from {test}: {source}")]
     Fold {
@@ -103,6 +111,9 @@ impl BacktestError {
             Self::Series { .. } => RunError::invalid(self).hint("folds = { walk_forward = { … } }"),
             Self::Rounds { .. } => {
                 RunError::refused(self).hint("give `folds.walk_forward` a `valid`, so that each fold chooses for itself")
+            }
+            Self::Tuned { .. } => {
+                RunError::refused(self).hint("give the search a frame of its own, whose `split.valid` ends before the folds begin")
             }
             Self::Fold { source, .. } => {
                 let inner = source.as_failure();
@@ -166,7 +177,19 @@ fn settings(learner: &dyn Learner, model: &ModelRecord, plan: &Folds, threads: u
         }
         learner.fix_rounds(&mut params, &rounds);
     }
-    Ok(Settings { params, threads })
+    Ok(Settings { params, threads, tuned_on: tuned_before(model, plan)? })
+}
+
+/// The rows that the model's parameters were chosen by: all of them before the first fold, or, where folds learn from both sides, apart from all.
+fn tuned_before(model: &ModelRecord, plan: &Folds) -> Result<Vec<TrainedOn>, BacktestError> {
+    let tuned_on = model.tuned_on();
+    let (from, to) = plan.range();
+    let (from, to) = (from.to_string(), to.to_string());
+    let meets = |seen: &&TrainedOn| seen.outcome_last >= from && (matches!(plan, Folds::WalkForward(_)) || seen.first <= to);
+    match tuned_on.iter().filter(meets).map(|seen| seen.outcome_last.clone()).max() {
+        Some(chosen) => Err(BacktestError::Tuned { chosen, from }),
+        None => Ok(tuned_on),
+    }
 }
 
 fn one_fold(

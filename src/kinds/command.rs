@@ -202,6 +202,7 @@ mod tests {
             common: Common::default(),
             place: crate::model::recipe::Place::default(),
             spots: BTreeMap::new(),
+            part: None,
         }
     }
 
@@ -216,6 +217,7 @@ mod tests {
             files: &files,
             env: &|name| (name == "HOME").then(|| "/home/x".to_owned()),
             kind_of: &|name| (name == "o/y").then(|| "command".to_owned()),
+            tune_of: &|_| None,
             as_of: None,
         };
         let stanza = stanza(body);

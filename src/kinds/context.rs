@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::model::recipe::Place;
+use crate::model::recipe::{Place, Stanza};
 
 /// The workspace as a kind sees it while it declares.
 #[derive(Clone, Copy)]
@@ -16,6 +16,8 @@ pub struct DeclareContext<'a> {
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// The kind of the target with this name, where there is one.
     pub kind_of: &'a dyn Fn(&str) -> Option<String>,
+    /// The stanza of the `tune` target with this name, where there is one.
+    pub tune_of: &'a dyn Fn(&str) -> Option<&'a Stanza>,
     /// The workspace's `as_of` date; it may enter a stanza only where the stanza uses `@as_of`.
     pub as_of: Option<&'a str>,
 }

@@ -3,7 +3,7 @@
 use crate::kinds::request::{Request, RequestError, Response, RunError};
 use crate::kinds::{
     ar, backtest, drift, elastic_net, ensemble, evaluate, exponential_smoothing, forecast, frame, garch, lightgbm, naive, probe, publish,
-    quantiles, refit, ridge, score, seasonal_naive, signal, sql, table, view, xgboost,
+    quantiles, refit, ridge, score, seasonal_naive, signal, sql, table, tune_rank, view, xgboost,
 };
 
 /// Runs the action that the request asks for; what it made is in its output folder.
@@ -34,6 +34,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
         "signal" => signal::run(request),
         "sql" => sql::run(request),
         "table" => table::run(request),
+        "tune" => tune_rank::run(request),
         "view:cat" => view::cat(request),
         "view:diff" => view::diff(request),
         "xgboost" => xgboost::run(request),

@@ -16,6 +16,7 @@ use crate::kinds::learner::{self, Fitted, LearnError, Learner, Settings};
 use crate::kinds::linear_learner;
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::training_stanza::{self, FRAME_KEY};
+use crate::kinds::tuned::TUNED_KEY;
 use crate::model::recipe::{Declared, Stanza};
 use crate::syntax::shape::{Key, Want};
 
@@ -26,6 +27,7 @@ pub const KIND: Kind = Kind {
     about: "Fits an elastic net on the features of a frame.",
     keys: &[
         FRAME_KEY,
+        TUNED_KEY,
         Key::optional(
             "params",
             Want::Map(&Want::Any),
@@ -36,7 +38,7 @@ pub const KIND: Kind = Kind {
 };
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
-    training_stanza::with_params(Body(stanza), context, parameters)
+    training_stanza::with_params(Body(stanza), context, &ElasticNet)
 }
 
 fn parameters(given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
@@ -65,6 +67,10 @@ pub struct ElasticNet;
 impl Learner for ElasticNet {
     fn kind(&self) -> &'static str {
         KIND.name
+    }
+
+    fn parameters(&self, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
+        parameters(given)
     }
 
     fn fit(&self, frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError> {

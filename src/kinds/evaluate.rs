@@ -521,12 +521,14 @@ mod tests {
                 common: Common::default(),
                 place: Place::default(),
                 spots: std::collections::BTreeMap::new(),
+                part: None,
             };
             let context = DeclareContext {
                 text: &|_| Err(String::new()),
                 files: &|_| Vec::new(),
                 env: &|_| None,
                 kind_of: &|name| Some(if name == "frame/x" { "frame" } else { kind }.to_owned()),
+                tune_of: &|_| None,
                 as_of: None,
             };
             declare(&stanza, &context).map(|declared| declared.params["explain"].clone())

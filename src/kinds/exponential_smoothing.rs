@@ -18,8 +18,12 @@ use crate::kinds::learner::{self, Fitted, LearnError, Learner, Settings};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::series_learner;
 use crate::kinds::training_stanza::{self, FRAME_KEY};
+use crate::kinds::tuned::TUNED_KEY;
 use crate::model::recipe::{Declared, Stanza};
 use crate::syntax::shape::{Key, Want};
+
+/// What may be smoothed.
+const SCALES: [&str; 2] = ["log_price", "price"];
 
 /// Kind `exponential_smoothing`.
 pub const KIND: Kind = Kind {
@@ -28,11 +32,8 @@ pub const KIND: Kind = Kind {
     about: "Fits exponential smoothing: a level, a trend that may fade, an additive season.",
     keys: &[
         FRAME_KEY,
-        Key::optional(
-            "series",
-            Want::OneOf(&["log_price", "price"]),
-            "What is smoothed: the logarithm of the price (where it is not said) or the price.",
-        ),
+        TUNED_KEY,
+        Key::optional("series", Want::OneOf(&SCALES), "What is smoothed: the logarithm of the price (where it is not said) or the price."),
         Key::optional(
             "params",
             Want::Map(&Want::Any),
@@ -53,9 +54,7 @@ const NEEDS: [(&str, &str, &str, &str); 6] = [
 ];
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
-    let body = Body(stanza);
-    let series = body.text("series").unwrap_or("log_price");
-    training_stanza::with_params(body, context, |given| parameters(given, series))
+    training_stanza::with_params(Body(stanza), context, &ExponentialSmoothing)
 }
 
 fn parameters(given: &Map<String, Value>, series: &str) -> Result<BTreeMap<String, Value>, ParameterError> {
@@ -99,6 +98,12 @@ pub struct ExponentialSmoothing;
 impl Learner for ExponentialSmoothing {
     fn kind(&self) -> &'static str {
         KIND.name
+    }
+
+    fn parameters(&self, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
+        let mut own = given.clone();
+        let series = training_stanza::scale(&mut own, &SCALES)?;
+        parameters(&own, &series)
     }
 
     fn fit(&self, frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError> {

@@ -168,6 +168,7 @@ mod tests {
             common: Common::default(),
             place: place(0..1),
             spots: places.iter().enumerate().map(|(at, path)| ((*path).to_owned(), Spot::both(place(at + 10..at + 11)))).collect(),
+            part: None,
         };
         let named = |error: &KindError| {
             let path = places.get(error.place.span.start.wrapping_sub(10)).unwrap_or(&"stanza");
@@ -176,8 +177,14 @@ mod tests {
         if let Some(error) = body::check(&stanza, KIND.keys).first() {
             return Err(named(error));
         }
-        let context =
-            DeclareContext { text: &|_| Err("none".into()), files: &|_| Vec::new(), env: &|_| None, kind_of: &|_| None, as_of: None };
+        let context = DeclareContext {
+            text: &|_| Err("none".into()),
+            files: &|_| Vec::new(),
+            env: &|_| None,
+            kind_of: &|_| None,
+            tune_of: &|_| None,
+            as_of: None,
+        };
         declare(&stanza, &context).map_err(|error| named(&error))
     }
 

@@ -17,6 +17,7 @@ use crate::kinds::learner::{self, Fitted, LearnError, Learner, Settings};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::series_learner;
 use crate::kinds::training_stanza::{self, FRAME_KEY};
+use crate::kinds::tuned::TUNED_KEY;
 use crate::model::recipe::{Declared, Stanza};
 use crate::syntax::shape::{Key, Want};
 
@@ -27,6 +28,7 @@ pub const KIND: Kind = Kind {
     about: "Fits GARCH(1,1) on log returns: a forecast of how far the price will move.",
     keys: &[
         FRAME_KEY,
+        TUNED_KEY,
         Key::optional(
             "params",
             Want::Map(&Want::Any),
@@ -37,7 +39,7 @@ pub const KIND: Kind = Kind {
 };
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
-    training_stanza::with_params(Body(stanza), context, parameters)
+    training_stanza::with_params(Body(stanza), context, &Garch)
 }
 
 fn parameters(given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
@@ -68,6 +70,10 @@ pub struct Garch;
 impl Learner for Garch {
     fn kind(&self) -> &'static str {
         KIND.name
+    }
+
+    fn parameters(&self, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
+        parameters(given)
     }
 
     fn fit(&self, frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::base::digest::Digest;
 use crate::engine::backtest_file::BacktestFileError;
@@ -16,13 +16,15 @@ use crate::engine::linear::rows::LinearError;
 use crate::engine::native;
 use crate::engine::numbers::{mean, share};
 use crate::engine::regimes::RegimeError;
+use crate::engine::parameters::ParameterError;
 use crate::engine::series::error::SeriesError;
 use crate::engine::table_columns::ColumnError;
 use crate::engine::table_file::TableFileError;
 use crate::io::fs::{self, FsError};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::{self, RECORD_FILE, TrainedError, TrainedModel};
-use crate::model::training::{Engine, LevelRecord, ModelRecord};
+use crate::kinds::tuned::{self, TunedError};
+use crate::model::training::{Engine, LevelRecord, ModelRecord, TrainedOn};
 
 /// The slot of the frame's `fit` artifact.
 pub const FRAME_SLOT: &str = "frame";
@@ -38,6 +40,9 @@ pub struct Settings {
     /// Threads it may use: the request's, for they enter an action's key by themselves.
     #[serde(skip)]
     pub threads: u32,
+    /// The rows that the parameters were chosen by, where a search chose them.
+    #[serde(skip)]
+    pub tuned_on: Vec<TrainedOn>,
 }
 
 impl Settings {
@@ -70,6 +75,23 @@ impl Settings {
 pub trait Learner {
     /// The kind that makes it.
     fn kind(&self) -> &'static str;
+
+    /// The parameters that a recipe gives, made whole: checked, under their primary names, with the defaults that are set here. Of a learner without
+    /// parameters there are none to give.
+    ///
+    /// # Errors
+    /// When one is refused.
+    fn parameters(&self, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
+        match given.keys().next() {
+            None => Ok(BTreeMap::new()),
+            Some(name) => Err(ParameterError::Unknown { name: name.clone(), library: self.kind().to_owned(), nearest: None }),
+        }
+    }
+
+    /// The parameter that says how many rounds are trained, of learners with rounds.
+    fn rounds_key(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Learns from the train rows of `frame` (and its valid rows, where the parameters ask for early stopping).
     ///
@@ -112,9 +134,18 @@ pub struct Fitted {
 /// # Errors
 /// When nothing was learnt.
 pub fn run(learner: &dyn Learner, request: &Request) -> Result<Response, RunError> {
-    let settings = Settings { threads: request.threads, ..request.params()? };
+    let mut settings = Settings { threads: request.threads, ..request.params()? };
+    let mut note = None;
+    if let Some(folder) = request.inputs.get(tuned::SLOT) {
+        let (all, choice) = tuned::apply(learner.kind(), &settings.params, folder).map_err(|error| error.as_failure())?;
+        settings.params = learner.parameters(&all).map_err(|error| TunedError::from(error).as_failure())?;
+        note = Some(format!("tuned: {}", tuned::in_words(&choice.params)));
+        settings.tuned_on = choice.tuned_on;
+    }
     let (fit, out) = (request.input(FRAME_SLOT)?, request.output(ARTIFACT)?);
-    learn(learner, fit, &settings, &out).map_err(|error| error.as_failure())
+    let mut report = learn(learner, fit, &settings, &out).map_err(|error| error.as_failure())?;
+    report.notes.extend(note);
+    Ok(report)
 }
 
 /// Why nothing was learnt.
@@ -235,7 +266,7 @@ pub fn teach(learner: &dyn Learner, frame: &FrameData, settings: &Settings, out:
         seed: fitted.seed,
         rounds: fitted.rounds,
         levels: fitted.levels,
-        trained_on: fitted.seen.iter().filter_map(|&part| frame.trained_on(part)).collect(),
+        trained_on: fitted.seen.iter().filter_map(|&part| frame.trained_on(part)).chain(settings.tuned_on.clone()).collect(),
         engine: fitted.engine,
         members: Vec::new(),
     };

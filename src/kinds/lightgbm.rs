@@ -16,6 +16,7 @@ use crate::kinds::learner::{self, Fitted, LearnError, Learner, Settings, library
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::LIGHTGBM_FILE;
 use crate::kinds::training_stanza::{self, FRAME_KEY};
+use crate::kinds::tuned::TUNED_KEY;
 use crate::model::recipe::{Declared, Stanza};
 use crate::syntax::shape::{Key, Want};
 
@@ -26,6 +27,7 @@ pub const KIND: Kind = Kind {
     about: "Trains a LightGBM model on a frame.",
     keys: &[
         FRAME_KEY,
+        TUNED_KEY,
         Key::optional(
             "params",
             Want::Map(&Want::Any),
@@ -36,7 +38,7 @@ pub const KIND: Kind = Kind {
 };
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
-    training_stanza::boosted(stanza, context, "lightgbm", parameters)
+    training_stanza::boosted(stanza, context, &LightGbm)
 }
 
 /// The recipe's parameters with the defaults that make a training repeatable.
@@ -89,6 +91,14 @@ pub struct LightGbm;
 impl Learner for LightGbm {
     fn kind(&self) -> &'static str {
         KIND.name
+    }
+
+    fn parameters(&self, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
+        parameters(given)
+    }
+
+    fn rounds_key(&self) -> Option<&'static str> {
+        Some("num_iterations")
     }
 
     fn fix_rounds(&self, params: &mut BTreeMap<String, Value>, rounds: &[u32]) {

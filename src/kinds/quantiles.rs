@@ -1,7 +1,7 @@
 //! Kind `quantiles`: the quantiles of the price as one thing, one model a level. Invariant: what it forecasts never crosses, and beside it stand the naive
 //! quantiles of the same rows that it learnt from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -49,7 +49,11 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
     let body = Body(stanza);
     let levels = levels(body)?;
     let learner = body.text("learner").unwrap_or("lightgbm");
-    training_stanza::boosted(stanza, context, learner, |given| parameters(given, learner, &levels))
+    let none = Map::new();
+    let params =
+        parameters(body.table("params").unwrap_or(&none), learner, &levels).map_err(|error| training_stanza::refused(body, &error))?;
+    let declared = training_stanza::declared(body, context, &Settings { params, ..Settings::default() })?;
+    Ok(Declared { engines: BTreeSet::from([learner.to_owned()]), ..declared })
 }
 
 fn levels(body: Body) -> Result<Vec<f64>, KindError> {
@@ -135,7 +139,7 @@ fn fit_one(frame: &FrameData, settings: &Settings, learner: &str, level: f64, at
     if let Some(rounds) = fixed {
         one.fix_rounds(&mut params, &[rounds]);
     }
-    one.fit(frame, &Settings { params, threads: settings.threads })
+    one.fit(frame, &Settings { params, threads: settings.threads, ..Settings::default() })
 }
 
 fn numbers(value: Option<&Value>) -> Vec<f64> {

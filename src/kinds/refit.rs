@@ -72,9 +72,9 @@ pub fn refit(rows: &Path, model: &Path, threads: u32, out: &Path) -> Result<Resp
     let rows = frame_file::read(rows)?;
     let model = trained::read_record(model)?;
     let learner = learners::of(&model.kind).ok_or_else(|| RefitError::Kind { kind: model.kind.clone() })?;
-    let (rounds, mut params) = (model.rounds_kept(), model.params);
+    let (rounds, tuned_on, mut params) = (model.rounds_kept(), model.tuned_on(), model.params);
     if !rounds.is_empty() {
         learner.fix_rounds(&mut params, &rounds);
     }
-    Ok(teach(learner, &rows, &Settings { params, threads }, out)?)
+    Ok(teach(learner, &rows, &Settings { params, threads, tuned_on }, out)?)
 }

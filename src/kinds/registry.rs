@@ -26,6 +26,7 @@ use crate::kinds::seasonal_naive;
 use crate::kinds::signal;
 use crate::kinds::sql;
 use crate::kinds::table;
+use crate::kinds::tune;
 use crate::kinds::xgboost;
 use crate::model::recipe::{Declared, Stanza};
 
@@ -45,6 +46,7 @@ pub static KINDS: &[&Kind] = &[
     &lightgbm::KIND,
     &xgboost::KIND,
     &quantiles::KIND,
+    &tune::KIND,
     &refit::KIND,
     &backtest::KIND,
     &ensemble::KIND,
@@ -60,6 +62,16 @@ pub static KINDS: &[&Kind] = &[
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Kind> {
     KINDS.iter().copied().find(|kind| kind.name == name)
+}
+
+/// The stanzas with those that their kinds bring along, each after the one that brought it.
+#[must_use]
+pub fn with_parts(stanzas: Vec<Stanza>) -> Vec<Stanza> {
+    let with_own = |stanza: Stanza| {
+        let parts = tune::parts(&stanza);
+        std::iter::once(stanza).chain(parts)
+    };
+    stanzas.into_iter().flat_map(with_own).collect()
 }
 
 /// Checks a stanza and asks its kind what it needs.

@@ -17,6 +17,7 @@ use crate::kinds::learner::{self, Fitted, LearnError, Learner, Settings};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::series_learner;
 use crate::kinds::training_stanza::{self, FRAME_KEY};
+use crate::kinds::tuned::TUNED_KEY;
 use crate::model::recipe::{Declared, Stanza};
 use crate::syntax::shape::{Key, Want};
 
@@ -27,7 +28,8 @@ pub const KIND: Kind = Kind {
     about: "The forecast that the price is what it was a season before.",
     keys: &[
         FRAME_KEY,
-        Key::required(
+        TUNED_KEY,
+        Key::optional(
             "params",
             Want::Map(&Want::Any),
             "`seasonal_periods`: how many rows a season has, such as 252 trading days for a year. It must be there.",
@@ -37,7 +39,7 @@ pub const KIND: Kind = Kind {
 };
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
-    training_stanza::with_params(Body(stanza), context, parameters)
+    training_stanza::with_params(Body(stanza), context, &SeasonalNaive)
 }
 
 fn parameters(given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
@@ -61,6 +63,10 @@ pub struct SeasonalNaive;
 impl Learner for SeasonalNaive {
     fn kind(&self) -> &'static str {
         KIND.name
+    }
+
+    fn parameters(&self, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
+        parameters(given)
     }
 
     fn fit(&self, frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError> {

@@ -78,10 +78,18 @@ mod tests {
             common: Common::default(),
             place: Place { file: "recipes/x.toml".into(), span: 0..5 },
             spots: [].into(),
+            part: None,
         };
         assert_eq!(body::check(&stanza, KIND.keys), []);
         let text = |path: &str| if path == "sql/a.sql" { Ok(Arc::from(TEXT)) } else { Err("no such file".to_owned()) };
-        let context = DeclareContext { text: &text, files: &|_| vec!["sql/a.sql".into()], env: &|_| None, kind_of: &|_| None, as_of };
+        let context = DeclareContext {
+            text: &text,
+            files: &|_| vec!["sql/a.sql".into()],
+            env: &|_| None,
+            kind_of: &|_| None,
+            tune_of: &|_| None,
+            as_of,
+        };
         declare(&stanza, &context)
     }
 

@@ -174,10 +174,12 @@ mod tests {
             common: Common::default(),
             place: Place { file: "recipes/x.toml".into(), span: 0..5 },
             spots: [].into(),
+            part: None,
         };
         assert_eq!(body::check(&stanza, KIND.keys), []);
         let nothing = |_: &str| Err("no such file".to_owned());
-        let context = DeclareContext { text: &nothing, files: &|_| Vec::new(), env: &|_| None, kind_of: &|_| None, as_of: None };
+        let context =
+            DeclareContext { text: &nothing, files: &|_| Vec::new(), env: &|_| None, kind_of: &|_| None, tune_of: &|_| None, as_of: None };
         declare(&stanza, &context).map_err(|error| error.message)
     }
 

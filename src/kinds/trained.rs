@@ -1,6 +1,7 @@
 //! Owns reading a `model` artifact, whichever kind made it, and predicting with it. Invariant: a prediction is a price level; features are found by
 //! name, and a frame of another label, price or feature list is refused, never guessed at.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -291,14 +292,7 @@ impl TrainedModel {
     /// The level of the quantile that the model was trained to forecast, where it was.
     #[must_use]
     pub fn quantile(&self) -> Option<f64> {
-        let params = &self.record.params;
-        let objective = params.get("objective").and_then(Value::as_str);
-        match (&self.form, objective) {
-            // 0.9 is the vendor's own default.
-            (Form::LightGbm(_), Some("quantile")) => Some(params.get("alpha").and_then(Value::as_f64).unwrap_or(0.9)),
-            (Form::XgBoost(_), Some("reg:quantileerror")) => params.get("quantile_alpha").and_then(Value::as_f64),
-            _ => None,
-        }
+        quantile(&self.record.kind, &self.record.params)
     }
 
     /// Refuses a frame that asks for another horizon or price.
@@ -308,6 +302,18 @@ impl TrainedModel {
             return Ok(());
         }
         Err(TrainedError::OtherQuestion { model: question(mine), frame: question(theirs) })
+    }
+}
+
+/// The level of the quantile that a learner forecasts with these parameters, where it forecasts one.
+#[must_use]
+pub fn quantile(kind: &str, params: &BTreeMap<String, Value>) -> Option<f64> {
+    let objective = params.get("objective").and_then(Value::as_str);
+    match (kind, objective) {
+        // 0.9 is the vendor's own default.
+        ("lightgbm", Some("quantile")) => Some(params.get("alpha").and_then(Value::as_f64).unwrap_or(0.9)),
+        ("xgboost", Some("reg:quantileerror")) => params.get("quantile_alpha").and_then(Value::as_f64),
+        _ => None,
     }
 }
 

@@ -8,12 +8,16 @@ use serde_json::{Map, Value, json};
 use crate::engine::parameters::ParameterError;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
-use crate::kinds::learner::{ARTIFACT, FRAME_SLOT, Settings};
+use crate::kinds::learner::{ARTIFACT, FRAME_SLOT, Learner, Settings};
+use crate::kinds::tuned::{self, TunedError};
 use crate::model::recipe::{Declared, Source, Stanza};
 use crate::syntax::shape::{Key, Want};
 
 /// The key that names the frame.
 pub const FRAME_KEY: Key = Key::required("frame", Want::Target, "The frame to learn from.");
+
+/// What says on which scale a model of the series is fitted: a key of such stanzas, and one of their parameters in records and searches.
+const SERIES: &str = "series";
 
 /// The slot of the model whose learner is trained again.
 pub const MODEL_SLOT: &str = "model:0";
@@ -49,18 +53,13 @@ pub fn declared(body: Body, context: &DeclareContext, settings: &Settings) -> Re
     })
 }
 
-/// What a stanza asks for whose learner is a library of that name, with `params` as `complete` makes them whole.
+/// What a stanza asks for whose learner is a library of the kind's name.
 ///
 /// # Errors
 /// When a parameter is refused, or the stanza names no frame.
-pub fn boosted(
-    stanza: &Stanza,
-    context: &DeclareContext,
-    library: &str,
-    complete: impl FnOnce(&Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError>,
-) -> Result<Declared, KindError> {
-    let declared = with_params(Body(stanza), context, complete)?;
-    Ok(Declared { engines: BTreeSet::from([library.to_owned()]), ..declared })
+pub fn boosted(stanza: &Stanza, context: &DeclareContext, learner: &dyn Learner) -> Result<Declared, KindError> {
+    let declared = with_params(Body(stanza), context, learner)?;
+    Ok(Declared { engines: BTreeSet::from([learner.kind().to_owned()]), ..declared })
 }
 
 /// What a stanza asks for that trains a model's learner again, on the artifact `part` of a frame; `use_` says what it does with that.
@@ -137,18 +136,54 @@ pub fn refused(body: Body, error: &ParameterError) -> KindError {
     }
 }
 
-/// A learner's stanza with the parameters that it takes from the recipe's `params`.
+/// What a stanza of a learner with parameters asks for. Those of a search are not known yet: their names are, and that they go with the stanza's own.
 ///
 /// # Errors
-/// When the stanza names no frame or a parameter is refused.
-pub fn with_params(
-    body: Body,
-    context: &DeclareContext,
-    take: impl FnOnce(&Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError>,
-) -> Result<Declared, KindError> {
-    let none = Map::new();
-    let params = take(body.table("params").unwrap_or(&none)).map_err(|error| refused(body, &error))?;
-    declared(body, context, &Settings { params, threads: body.0.common.threads })
+/// When the stanza names no frame, no search, or a parameter is refused.
+pub fn with_params(body: Body, context: &DeclareContext, learner: &dyn Learner) -> Result<Declared, KindError> {
+    let given = given(body).map_err(|error| refused(body, &error))?;
+    let whole = |given: &Map<String, Value>| learner.parameters(given).map_err(|error| refused(body, &error));
+    if body.value("tuned").is_none() {
+        return declared(body, context, &Settings { params: whole(&given)?, threads: body.0.common.threads, ..Settings::default() });
+    }
+    let (source, set) = tuned::source(body, context, learner.rounds_key())?;
+    // Parameters that are wrong by themselves are for the search to tell.
+    if let Some(set) = set.filter(|set| learner.parameters(set).is_ok()) {
+        let clash = |error: TunedError| match &error {
+            TunedError::Clash { name } => body.key_error(&format!("params.{name}"), error.to_string()),
+            _ => body.error("tuned", error.to_string()),
+        };
+        whole(&tuned::together(&given, &set).map_err(clash)?)?;
+    }
+    let mut declared = declared(body, context, &Settings { params: given.into_iter().collect(), ..Settings::default() })?;
+    declared.inputs.insert(tuned::SLOT.to_owned(), source);
+    Ok(declared)
+}
+
+/// The parameters that a stanza gives: those in `params`, and the scale of kinds that have the key `series`.
+fn given(body: Body) -> Result<Map<String, Value>, ParameterError> {
+    let mut given = body.table("params").cloned().unwrap_or_default();
+    if let Some(series) = body.value(SERIES)
+        && given.insert(SERIES.to_owned(), series.clone()).is_some()
+    {
+        return Err(ParameterError::Twice { name: SERIES.to_owned(), other: SERIES.to_owned() });
+    }
+    Ok(given)
+}
+
+/// Takes the scale that a model of the series is fitted on out of the parameters: the first of `scales` where it is not said.
+///
+/// # Errors
+/// When it is none of them.
+pub fn scale(given: &mut Map<String, Value>, scales: &[&str]) -> Result<String, ParameterError> {
+    match given.remove(SERIES) {
+        None => Ok(scales[0].to_owned()),
+        Some(Value::String(scale)) if scales.contains(&scale.as_str()) => Ok(scale),
+        Some(other) => {
+            let want = format!("one of {}", scales.join(", "));
+            Err(ParameterError::Value { name: SERIES.to_owned(), want, found: other.to_string() })
+        }
+    }
 }
 
 /// Refuses parameters that lack one which has no default.

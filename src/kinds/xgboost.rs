@@ -16,6 +16,7 @@ use crate::kinds::learner::{self, Fitted, LearnError, Learner, Settings, library
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::XGBOOST_FILE;
 use crate::kinds::training_stanza::{self, FRAME_KEY};
+use crate::kinds::tuned::TUNED_KEY;
 use crate::model::recipe::{Declared, Stanza};
 use crate::syntax::shape::{Key, Want};
 
@@ -26,6 +27,7 @@ pub const KIND: Kind = Kind {
     about: "Trains an XGBoost model on a frame.",
     keys: &[
         FRAME_KEY,
+        TUNED_KEY,
         Key::optional(
             "params",
             Want::Map(&Want::Any),
@@ -39,7 +41,7 @@ pub const KIND: Kind = Kind {
 const OF_THE_LOOP: [&str; 2] = ["num_boost_round", "early_stopping_rounds"];
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
-    training_stanza::boosted(stanza, context, "xgboost", parameters)
+    training_stanza::boosted(stanza, context, &XgBoost)
 }
 
 /// The recipe's parameters with the defaults that make a training repeatable.
@@ -78,6 +80,14 @@ pub struct XgBoost;
 impl Learner for XgBoost {
     fn kind(&self) -> &'static str {
         KIND.name
+    }
+
+    fn parameters(&self, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
+        parameters(given)
+    }
+
+    fn rounds_key(&self) -> Option<&'static str> {
+        Some("num_boost_round")
     }
 
     fn fix_rounds(&self, params: &mut BTreeMap<String, Value>, rounds: &[u32]) {

@@ -13,3 +13,4 @@ pub mod recipe;
 pub mod result;
 pub mod series;
 pub mod training;
+pub mod tuning;

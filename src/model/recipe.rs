@@ -62,6 +62,17 @@ pub struct Stanza {
     pub place: Place,
     /// Where each key and value stand, by dotted path: `price`, `price.table`, `models.0`.
     pub spots: BTreeMap<String, Spot>,
+    /// Set where nobody wrote it: the stanza that it is a part of.
+    pub part: Option<Part>,
+}
+
+/// A stanza that the kind of another one brought along: a trial of a search, for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The target whose stanza was written.
+    pub of: TargetName,
+    /// Which of its parts, as its kind counts them.
+    pub number: usize,
 }
 
 /// The keys that every stanza may have.

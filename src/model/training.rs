@@ -10,6 +10,7 @@ use crate::base::digest::Digest;
 use crate::model::folds::Folds;
 use crate::model::joined::Joined;
 use crate::model::series::Series;
+use crate::model::tuning::TUNING;
 
 /// `frame.json`: what a frame's columns mean. Beside the rows of each of a frame's artifacts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +194,12 @@ impl ModelRecord {
     pub fn rounds_kept(&self) -> Vec<u32> {
         self.rounds.into_iter().chain(self.levels.iter().filter_map(|level| level.rounds)).collect()
     }
+
+    /// The rows that its parameters were chosen by, where a search chose them.
+    #[must_use]
+    pub fn tuned_on(&self) -> Vec<TrainedOn> {
+        self.trained_on.iter().filter(|seen| seen.split == TUNING).cloned().collect()
+    }
 }
 
 /// One model of a quantile set.
@@ -215,7 +222,7 @@ pub fn level_name(level: f64) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainedOn {
-    /// `train` or `valid`.
+    /// `train` or `valid`; `tuning` of rows that parameters were chosen by, `weights` of those that an ensemble's weights were earned on.
     pub split: String,
     /// Date of the first row.
     pub first: String,

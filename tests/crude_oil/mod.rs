@@ -137,15 +137,17 @@ pub fn declare(kind: &str, threads: u32, body: &Value) -> Result<Declared, Vec<K
         common: Common { threads, ..Common::default() },
         place: Place::default(),
         spots,
+        part: None,
     };
     let context = DeclareContext {
         text: &|_| Err("no such file".into()),
         files: &|_| Vec::new(),
         env: &|_| None,
         kind_of: &|name| {
-            let kind = name.split_once('/').map(|(kind, _)| kind).filter(|kind| ["frame", "quantiles"].contains(kind));
+            let kind = name.split_once('/').map(|(kind, _)| kind).filter(|kind| ["frame", "quantiles", "tune"].contains(kind));
             Some(kind.unwrap_or("lightgbm").to_owned())
         },
+        tune_of: &|_| None,
         as_of: None,
     };
     registry::declare(&stanza, &context).map(|(_, declared)| declared)
