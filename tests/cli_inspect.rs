@@ -66,7 +66,8 @@ fn look(args: &[&str]) -> Done {
 
 fn hash_of(folder: &Path, artifact: &str) -> String {
     let shown = cbi(folder, &["show", artifact, "--json"]).json();
-    shown["artifacts"].as_object().unwrap().values().next().unwrap()["hash"].as_str().unwrap().to_owned()
+    let (_, main) = shown["artifacts"].as_object().unwrap().iter().find(|(name, _)| *name != "checks").unwrap();
+    main["hash"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn a_name_that_is_nothing_is_told_with_the_way_out() {
         ("wti.dialy", "no target matches 'wti.dialy'", "did you mean 'wti.daily'?"),
         ("model/wti/lightgbm/1m", "'model/wti/lightgbm/1m' was never built here", "cbi build model/wti/lightgbm/1m"),
         ("0123456789abcdef", "nothing here has a hash that begins with '0123456789abcdef'", "cbi log"),
-        ("wti.daily#model", "'wti.daily' has no artifact 'model'", "it has: table"),
+        ("wti.daily#model", "'wti.daily' has no artifact 'model'", "it has: checks, table"),
     ] {
         for command in [&["show", what][..], &["cat", what], &["reproduce", what], &["diff", what, "wti.daily"], &["log", what]] {
             if command == ["log", "wti.daily#model"] {
