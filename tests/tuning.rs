@@ -274,6 +274,48 @@ fn what_cannot_be_searched_is_refused_before_anything_runs() {
 }
 
 #[test]
+fn every_learner_with_parameters_can_be_searched() {
+    for (learner, params, space, metric) in [
+        ("seasonal_naive", json!({}), json!({"seasonal_periods": [63, 252]}), "mae"),
+        ("ar", json!({"trend": "c"}), json!({"lags": [1, 5, [1, 21]], "series": ["log_return", "difference"]}), "mae"),
+        ("exponential_smoothing", json!({"trend": "add"}), json!({"damped_trend": [true, false]}), "mae"),
+        ("garch", json!({}), json!({"mean": ["Constant", "Zero"]}), "mae"),
+        ("ridge", json!({}), json!({"alpha": {"low": 1, "high": 9}}), "mae"),
+        ("elastic_net", json!({"alpha": 0.1}), json!({"l1_ratio": {"low": 0.1, "high": 1.0}}), "mae"),
+        ("lightgbm", json!({"objective": "quantile", "alpha": 0.1}), json!({"num_leaves": [3, 7]}), "pinball"),
+        ("xgboost", json!({"objective": "reg:quantileerror", "quantile_alpha": 0.9}), json!({"max_depth": [3, 4]}), "pinball"),
+    ] {
+        let stanza = json!({"frame": "frame/x", "learner": learner, "params": params, "space": space});
+        let declared = crude_oil::declare("tune", 1, &stanza).unwrap_or_else(|errors| panic!("{learner}: {errors:?}"));
+        assert_eq!(declared.params["metric"], json!(metric), "{learner}");
+        assert!(declared.outputs.iter().map(String::as_str).eq(["best", "results"]), "{learner}");
+    }
+}
+
+#[test]
+fn the_scale_of_a_series_is_searched_like_a_parameter() {
+    let work = Work::new();
+    let tables = [("features", "features"), ("price", "prices")];
+    work.run("frame", &frame("2003-12-31", ["2004-01-01", "2007-12-31"], "2008-01-01"), &tables, "late").unwrap();
+    let search = json!({"frame": "frame/x", "learner": "ar", "params": {"lags": 3}, "space": {"series": ["difference", "log_return"]}});
+    let drawn = crude_oil::declare("tune", 1, &search).unwrap().params["trials"].clone();
+    for (at, params) in drawn.as_array().unwrap().iter().enumerate() {
+        let stanza = json!({"frame": "frame/x", "params": params});
+        work.run("ar", &stanza, &[("frame", "late/fit")], &format!("trial-{at}")).unwrap();
+        assert_eq!(record(&work, &format!("trial-{at}")).params["series"], params["series"]);
+    }
+    let inputs = [("frame", "late/fit"), ("model:0", "trial-0/model"), ("model:1", "trial-1/model")];
+    work.run("tune", &search, &inputs, "search").unwrap();
+    work.run("ar", &json!({"frame": "frame/x", "tuned": "tune/x"}), &[("frame", "late/fit"), ("tuned", "search/best")], "model").unwrap();
+    let tuned: Tuned = serde_json::from_slice(&fs::read(work.path("search/best/tuned.json")).unwrap()).unwrap();
+    assert_eq!(record(&work, "model").params["series"], tuned.params["series"]);
+    // What the search set may not be set beside it.
+    let twice = json!({"frame": "frame/x", "tuned": "tune/x", "params": {"lags": 5}});
+    let refused = work.run("ar", &twice, &[("frame", "late/fit"), ("tuned", "search/best")], "twice").unwrap_err();
+    assert_eq!((refused.code, refused.message.as_str()), (ExitCode::Invalid, "'lags' is set by the search, so it may not be set here"));
+}
+
+#[test]
 fn a_mistake_in_a_search_is_shown_at_its_place_once() {
     let space = BASE.twin();
     space.edit("recipes/tuned.toml", "space = { alpha =", "space = { alhpa =");
@@ -298,7 +340,7 @@ fn a_mistake_in_a_search_is_shown_at_its_place_once() {
 
 fn frame(train_to: &str, valid: [&str; 2], test_from: &str) -> Value {
     json!({
-        "features": "wti.features", "columns": ["ret_*", "ma_*"], "price": {"table": "wti.daily", "column": "price"},
+        "features": "wti.features", "columns": ["ret_*", "ma_*"], "price": {"table": "wti.daily", "column": "price", "series": "spot"},
         "horizon": {"rows": 21}, "label": "log_return",
         "split": {"train": ["1987-01-05", train_to], "valid": valid, "test": [test_from]},
         "folds": {"walk_forward": {"from": "2000-01-01", "to": "2003-12-31", "train": "10 years", "test": "12 months"}}, "refit": "monthly",

@@ -20,8 +20,8 @@ use crate::kinds::learner::FRAME_SLOT;
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::trained::{self, TrainedError};
 use crate::kinds::tuned::{self, BEST, TunedError};
-use crate::model::training::TrainedOn;
-use crate::model::tuning::{TUNING, Tuned};
+use crate::model::training::{TUNING, TrainedOn};
+use crate::model::tuning::Tuned;
 
 /// The artifact with the table of trials.
 pub const RESULTS: &str = "results";

@@ -10,7 +10,9 @@ use crate::base::digest::Digest;
 use crate::model::folds::Folds;
 use crate::model::joined::Joined;
 use crate::model::series::Series;
-use crate::model::tuning::TUNING;
+
+/// The word for rows that parameters were chosen by, where a record names the rows a model has seen.
+pub const TUNING: &str = "tuning";
 
 /// `frame.json`: what a frame's columns mean. Beside the rows of each of a frame's artifacts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,9 +8,6 @@ use serde_json::Value;
 
 use crate::model::training::TrainedOn;
 
-/// The word for rows that parameters were chosen by, where a record names the rows a model has seen.
-pub const TUNING: &str = "tuning";
-
 /// `tuned.json`: parameters that a search chose, or that its next rung goes on with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
