@@ -14,7 +14,7 @@ use crate::base::clock;
 use crate::base::digest::{ActionKey, BlobId, BuildId, ManifestId};
 use crate::io::fs;
 use crate::kinds::tuned::TUNE;
-use crate::kinds::{evaluate, evaluate_report, score, score_report, signal, signal_report, tune_rank};
+use crate::kinds::{evaluate, evaluate_report, regime_classifier, regime_report, score, score_report, signal, signal_report, tune_rank};
 use crate::model::action::Input;
 use crate::model::build::Build;
 use crate::model::check::TRIAL;
@@ -24,8 +24,9 @@ use crate::registry::journal::{BuiltTargets, Journal, JournalError};
 use crate::store::content::ContentStore as _;
 
 /// Kinds that leave a text for people: the kind, the artifact, the file in it.
-const READABLE: [(&str, &str, &str); 4] = [
+const READABLE: [(&str, &str, &str); 5] = [
     (evaluate::NAME, evaluate::ARTIFACT, evaluate_report::TEXT_FILE),
+    (regime_classifier::NAME, regime_classifier::ARTIFACT, regime_report::TEXT_FILE),
     (signal::NAME, TRIAL, signal_report::TEXT_FILE),
     (score::NAME, score::ARTIFACT, score_report::TEXT_FILE),
     (TUNE, tune_rank::RESULTS, tune_rank::TEXT_FILE),
@@ -77,7 +78,7 @@ pub struct Made {
     /// Of an evaluation: how many, itself included, have looked at the same test rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub looks: Option<u64>,
-    /// Of an evaluation, a signal, a score or a search: its text for people.
+    /// Of an evaluation, a classifier of regimes, a signal, a score or a search: its text for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
     /// What it cost.

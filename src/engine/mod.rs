@@ -3,6 +3,7 @@
 pub mod backtest_file;
 pub mod calendar;
 pub mod checks;
+pub mod classes;
 pub mod combining;
 pub mod conformal;
 pub mod csv;

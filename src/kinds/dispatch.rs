@@ -3,7 +3,7 @@
 use crate::kinds::request::{Request, RequestError, Response, RunError};
 use crate::kinds::{
     ar, backtest, drift, elastic_net, ensemble, evaluate, exponential_smoothing, forecast, frame, garch, lightgbm, naive, probe, publish,
-    quantiles, refit, ridge, score, seasonal_naive, signal, sql, table, tune_rank, view, xgboost,
+    quantiles, refit, regime_classifier, ridge, score, seasonal_naive, signal, sql, table, tune_rank, view, xgboost,
 };
 
 /// Runs the action that the request asks for; what it made is in its output folder.
@@ -28,6 +28,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
         "publish" => publish::run(request),
         "quantiles" => quantiles::run(request),
         "refit" => refit::run(request),
+        "regime_classifier" => regime_classifier::run(request),
         "ridge" => ridge::run(request),
         "seasonal_naive" => seasonal_naive::run(request),
         "score" => score::run(request),

@@ -35,6 +35,8 @@ pub mod publish;
 pub mod quantiles;
 pub mod query;
 pub mod refit;
+pub mod regime_classifier;
+pub mod regime_report;
 pub mod registry;
 pub mod request;
 pub mod ridge;

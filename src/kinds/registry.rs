@@ -20,6 +20,7 @@ use crate::kinds::naive;
 use crate::kinds::publish;
 use crate::kinds::quantiles;
 use crate::kinds::refit;
+use crate::kinds::regime_classifier;
 use crate::kinds::ridge;
 use crate::kinds::score;
 use crate::kinds::seasonal_naive;
@@ -51,6 +52,7 @@ pub static KINDS: &[&Kind] = &[
     &backtest::KIND,
     &ensemble::KIND,
     &evaluate::KIND,
+    &regime_classifier::KIND,
     &forecast::KIND,
     &signal::KIND,
     &score::KIND,

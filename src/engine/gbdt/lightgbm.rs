@@ -159,6 +159,17 @@ impl Model {
         self.0.predict(Rows::new(values, columns), ALONE)
     }
 
+    /// The probability of each class, class after class within a row; of a model that was trained for classes.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn probabilities(&self, values: &[f64], columns: usize) -> Result<Vec<f64>, GbdtError> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.0.probabilities(Rows::new(values, columns), ALONE)
+    }
+
     /// What each feature adds to each row's raw prediction (SHAP values), and last what all rows begin with: `columns + 1` numbers a row.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ library!(
         LGBM_BoosterGetEvalCounts(Handle, *mut c_int);
         LGBM_BoosterGetEval(Handle, c_int, *mut c_int, *mut f64);
         LGBM_BoosterGetNumFeature(Handle, *mut c_int);
+        LGBM_BoosterGetNumClasses(Handle, *mut c_int);
         LGBM_BoosterSaveModelToString(Handle, c_int, c_int, c_int, i64, *mut i64, *mut c_char);
         LGBM_BoosterPredictForMat(Handle, *const c_void, c_int, i32, i32, c_int, c_int, c_int, c_int, *const c_char, *mut i64, *mut f64);
         LGBM_BoosterFeatureImportance(Handle, c_int, c_int, *mut f64);
@@ -197,6 +198,17 @@ impl LightGbmBooster {
         self.answers(rows, params, PREDICT, 1)
     }
 
+    /// The probability of each of so many classes, class after class within a row.
+    ///
+    /// # Errors
+    /// What the library says, also when the rows have another number of features.
+    pub fn probabilities(&self, rows: Rows<f64>, params: &str) -> Result<Vec<f64>, GbdtError> {
+        let mut classes = 0;
+        // SAFETY: one int is written.
+        self.api.check(unsafe { (self.api.LGBM_BoosterGetNumClasses)(self.handle, &raw mut classes) })?;
+        self.answers(rows, params, PREDICT, usize::try_from(classes).unwrap_or(0))
+    }
+
     /// What each feature adds to each row's raw prediction, and last what all rows begin with: `columns + 1` numbers a row.
     ///
     /// # Errors
@@ -221,7 +233,7 @@ impl LightGbmBooster {
         let (count, columns) = rows.shape("lightgbm")?;
         let mut answers = vec![0.0; rows.rows * width];
         let (mut written, params) = (0, c_text(params));
-        // SAFETY: as many values a row as `width` says are written, for the model has one output; the rows are only read.
+        // SAFETY: as many values a row as `width` says are written: the model's outputs, or its features and one; the rows are only read.
         self.api.check(unsafe {
             let values = rows.values.as_ptr().cast();
             let (handle, answers) = (self.handle, answers.as_mut_ptr());
