@@ -23,7 +23,8 @@ compares every figure. Nothing here was chosen for looking good. What each figur
 
 Errors are mean absolute errors of the price in US cents a pound. *Ratio* is the error over that of the naive forecast, which says that the price stays
 where it is: below 1 a model is better, and where the interval holds 1 nobody can tell. *p* is Diebold and Mariano's, of both erring alike. Ensembles
-are weighted in each fold by what had come due before it.
+are weighted in each fold by what had come due before it; those weighed by regime knew each day's name from a calendar written afterwards. A quantile set's
+pinball loss is the mean over its three levels, beside that of the quantiles of past changes around today's price.
 ";
 
 /// One model's figures over all rows of an evaluation, as a line of a table.
@@ -65,18 +66,80 @@ fn table(space: &TestSpace, title: &str, target: &str, horizon: &str) -> String 
     text
 }
 
+/// A share with the interval that so few forecasts leave it.
+fn held(share: &Value, ends: &Value) -> String {
+    let number = |value: &Value| value.as_f64().map_or_else(|| "–".to_owned(), |v| format!("{v:.3}"));
+    format!("{} ({} to {})", number(share), number(&ends["low"]), number(&ends["high"]))
+}
+
+/// The quantile sets of one evaluation, beside the naive quantiles.
+fn quantiles(space: &TestSpace, target: &str) -> String {
+    let metrics: Value =
+        serde_json::from_slice(&fs::read(space.path(".cbi-cache/out").join(target).join("metrics.json")).unwrap()).unwrap();
+    let all = metrics["segments"].as_array().unwrap().iter().find(|segment| segment["by"] == "all").unwrap();
+    let number = |value: &Value| value.as_f64().map_or_else(|| "–".to_owned(), |v| format!("{v:.3}"));
+    let mut text = "\n| quantile set | pinball | naive | ratio | came between p10 and p90 | naive | width | naive | crossed |\n".to_owned();
+    text += "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
+    for model in all["models"].as_array().unwrap().iter().filter(|model| model["set"].is_object()) {
+        let (set, between) = (&model["set"], &model["set"]["intervals"][0]);
+        let figures = [
+            number(&set["pinball"]),
+            number(&set["naive_pinball"]),
+            held(&set["pinball_ratio"], &set["ratio_interval"]),
+            held(&between["coverage"], &between["coverage_interval"]),
+            number(&between["naive_coverage"]),
+            number(&between["width"]),
+            number(&between["naive_width"]),
+            number(&set["crossed"]),
+        ];
+        writeln!(text, "| {} | {} |", model["model"].as_str().unwrap(), figures.join(" | ")).unwrap();
+    }
+    text
+}
+
+/// What the classifier of regimes is worth.
+fn regimes(space: &TestSpace) -> String {
+    let folder = space.path(".cbi-cache/out/evaluate/zl/regimes");
+    let found: Value = serde_json::from_slice(&fs::read(folder.join("regimes.json")).unwrap()).unwrap();
+    let number = |value: &Value| value.as_f64().map_or_else(|| "–".to_owned(), |v| format!("{v:.3}"));
+    let mut text = format!(
+        "\n## Which regime a day looks like\n\n{} days out of sample, {} of them in a regime that had not been seen before: these count as wrong.\n\n",
+        found["n"], found["unseen"]
+    );
+    text += "| named by | right | right, of seen | log loss, of seen |\n| --- | ---: | ---: | ---: |\n";
+    for (name, what) in [("model", "the classifier"), ("newest", "the newest regime goes on"), ("majority", "the most frequent regime")] {
+        let of = |figure: &str| number(&found[name][figure]);
+        writeln!(text, "| {what} | {} | {} | {} |", of("accuracy"), of("accuracy_seen"), of("log_loss_seen")).unwrap();
+    }
+    text
+}
+
 #[test]
 fn the_published_results_are_what_the_build_makes() {
     let Some(shared) = common::shared() else { return };
     let space = TestSpace::wti();
     let warehouse = shared.join("warehouse");
-    space.build(&["--profile", "zl", "--warehouse", warehouse.to_str().unwrap(), "evaluate/zl/all/*", "evaluate/zl/backtests/*"]).ok();
+    space
+        .build(&[
+            "--profile",
+            "zl",
+            "--warehouse",
+            warehouse.to_str().unwrap(),
+            "evaluate/zl/all/*",
+            "evaluate/zl/backtests/*",
+            "evaluate/zl/regimes",
+        ])
+        .ok();
     let mut text = HEAD.to_owned();
     for horizon in HORIZONS {
         write!(text, "\n## {horizon} ahead\n").unwrap();
-        text += &table(&space, "Twelve years out of sample", &format!("evaluate/zl/backtests/{horizon}"), horizon);
-        text += &table(&space, "The test rows, from 2024 on", &format!("evaluate/zl/all/{horizon}"), horizon);
+        for (title, part) in [("Twelve years out of sample", "backtests"), ("The test rows, from 2024 on", "all")] {
+            let target = format!("evaluate/zl/{part}/{horizon}");
+            text += &table(&space, title, &target, horizon);
+            text += &quantiles(&space, &target);
+        }
     }
+    text += &regimes(&space);
     let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/zl-results.md");
     if std::env::var_os("CBI_WRITE_RESULTS").is_some() {
         fs::write(published, text).unwrap();
