@@ -682,3 +682,17 @@ fn the_translation_changes_only_with_the_version_of_its_kinds() {
         "raise both versions where rows can differ, then note the new digest here"
     );
 }
+
+#[test]
+fn types_that_bigquery_does_not_compare_are_refused_where_the_query_shows_them() {
+    refused(&[
+        ("EXTRACT(YEAR FROM DATE '2019-01-03') = '2019'", "BigQuery does not compare a number with a STRING"),
+        ("'1' = 1", "BigQuery does not compare a STRING with a number"),
+        ("CAST(1 AS STRING) >= 1.5", "BigQuery does not compare a STRING with a number"),
+        ("TRUE = 1", "BigQuery does not compare a BOOL with a number"),
+        ("COUNT(*) > '10'", "BigQuery does not compare a number with a STRING"),
+        ("1 IN (1, '2')", "BigQuery does not compare a number with a STRING"),
+        ("LENGTH('ab') BETWEEN 1 AND '3'", "there is no '<=' for them"),
+        ("DATE '2019-01-03' = 20190103", "BigQuery does not compare a date or time with a number"),
+    ]);
+}

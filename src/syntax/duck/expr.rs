@@ -1,5 +1,6 @@
 //! Owns expressions in DuckDB's words. Invariant: every operator stands in parentheses, so binding strength never differs.
 
+use crate::syntax::duck::comparable;
 use crate::syntax::duck::literal;
 use crate::syntax::duck::print::Printer;
 use crate::syntax::sql::ast::{Expr, ExprKind, InSet};
@@ -33,6 +34,8 @@ impl Printer<'_> {
                 Ok(format!("({} IS {}DISTINCT FROM {})", self.expr(&pair.0)?, negation(*not), self.expr(&pair.1)?))
             }
             E::Between { expr, not, range } => {
+                comparable::check(">=", expr, &range.0, self.params)?;
+                comparable::check("<=", expr, &range.1, self.params)?;
                 let (value, low, high) = (self.expr(expr)?, self.expr(&range.0)?, self.expr(&range.1)?);
                 let between = self.without_nan(&format!("{value} BETWEEN {low} AND {high}"), expr, &value);
                 let between = self.without_nan(&between, &range.1, &high);
@@ -99,6 +102,7 @@ impl Printer<'_> {
     }
 
     fn pair(self, op: &str, (left, a): (&Expr, &str), right: &Expr) -> Text {
+        comparable::check(op, left, right, self.params)?;
         let b = self.expr(right)?;
         if matches!(op, "+" | "-")
             && let (Some(b), None) = (small(right), small(left))
@@ -125,6 +129,7 @@ impl Printer<'_> {
         let value = self.expr(expr)?;
         let not = negation(not);
         let list = |items: &[Expr]| -> Text {
+            items.iter().try_for_each(|item| comparable::check("=", expr, item, self.params))?;
             Ok(if items.is_empty() { format!("({not}FALSE)") } else { format!("({value} {not}IN ({}))", self.list(items)?) })
         };
         match set {

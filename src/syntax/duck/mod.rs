@@ -2,6 +2,7 @@
 //! by name. The `bq_…` macros used here are defined in `engine/bigquery.sql`. Pure.
 
 mod aggregate;
+mod comparable;
 mod expr;
 mod from;
 mod function;

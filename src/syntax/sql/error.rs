@@ -54,6 +54,16 @@ pub enum Fault {
         /// A WITH query that may have been meant.
         nearest: Option<String>,
     },
+    /// A comparison of types that BigQuery does not compare.
+    #[error("BigQuery does not compare {left} with {right}: there is no '{op}' for them")]
+    Incomparable {
+        /// The operator.
+        op: String,
+        /// What its left side is.
+        left: &'static str,
+        /// What its right side is.
+        right: &'static str,
+    },
     /// Something BigQuery has and the offline engine cannot do exactly as BigQuery does.
     #[error("{what} cannot be run offline exactly as BigQuery runs it")]
     Unsupported {
@@ -71,6 +81,7 @@ impl Fault {
         match self {
             Self::Impure { instead, .. } => Some((*instead).to_owned()),
             Self::Statement { .. } => Some("keep the SELECT alone".to_owned()),
+            Self::Incomparable { .. } => Some("convert one of them: SAFE_CAST(… AS INT64), CAST(… AS STRING)".to_owned()),
             Self::TableName { nearest: Some(name), .. } => Some(format!("did you mean '{name}'?")),
             Self::TableName { .. } => Some("write the table as dataset.table".to_owned()),
             Self::Unsupported { instead, .. } => instead.clone(),
