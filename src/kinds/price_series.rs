@@ -41,6 +41,7 @@ pub fn read(body: Body) -> Result<Series, KindError> {
 }
 
 /// A refusal of what was done at rolls.
+#[must_use]
 pub fn at_roll(body: Body, message: &str) -> KindError {
     body.error("price.series.roll", message)
 }

@@ -65,7 +65,7 @@ pub fn build(spec: &FrameSpec, tables: &Tables) -> Result<Frame, FrameError> {
     let (refit, _) = matched(&learnt_by(spec.refit.and_then(|refit| refit.period_of(series.ends().1).pred_opt())), &features);
     let prices = PriceHistory::new(series.days());
     let notes = [left_out(&days, &missing), ages(&features, &[&train, &valid])].concat();
-    let frame = Frame { notes, features, weights, train, valid, test, score, history, refit, prices };
+    let frame = Frame { features, weights, train, valid, test, score, history, refit, prices, notes };
     checks::every_part_has_rows(&frame, &splits, &days.score, series.ends())?;
     checks::rows_can_be_learnt_from(frame, spec)
 }

@@ -87,11 +87,17 @@ pub(super) fn check(op: &str, left: &Expr, right: &Expr, params: &Map<String, Va
 fn family(expr: &Expr, params: &Map<String, Value>) -> Option<Family> {
     use ExprKind as E;
     match &expr.kind {
-        E::Int(_) | E::Float(_) => Some(Family::Number),
+        E::Int(_) | E::Float(_) | E::Unary("-", _) | E::Binary("*" | "/", ..) => Some(Family::Number),
+        E::Extract { part, .. } if !MOMENTS.contains(&part.name.as_str()) => Some(Family::Number),
         E::Text(_) => Some(Family::Text),
-        E::Bool(_) | E::Is { .. } | E::Distinct { .. } | E::Between { .. } | E::Like { .. } | E::In { .. } | E::Exists(_) => {
-            Some(Family::Truth)
-        }
+        E::Unary("NOT", _)
+        | E::Bool(_)
+        | E::Is { .. }
+        | E::Distinct { .. }
+        | E::Between { .. }
+        | E::Like { .. }
+        | E::In { .. }
+        | E::Exists(_) => Some(Family::Truth),
         E::Typed(of, _) => plain(of),
         E::Cast { to: Type::Plain(to), .. } => plain(to),
         E::Param(name) if name == "as_of" => Some(Family::Moment),
@@ -101,11 +107,7 @@ fn family(expr: &Expr, params: &Map<String, Value>) -> Option<Family> {
             Value::Bool(_) => Some(Family::Truth),
             _ => None,
         },
-        E::Unary("-", _) => Some(Family::Number),
-        E::Unary("NOT", _) => Some(Family::Truth),
-        E::Binary("*" | "/", ..) => Some(Family::Number),
         E::Binary(op, ..) if OPERATORS.contains(op) || matches!(*op, "AND" | "OR") => Some(Family::Truth),
-        E::Extract { part, .. } if !MOMENTS.contains(&part.name.as_str()) => Some(Family::Number),
         E::Call(call) => FUNCTIONS.iter().find(|(_, names)| names.contains(&call.name.as_str())).map(|(family, _)| *family),
         _ => None,
     }
