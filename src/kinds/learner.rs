@@ -221,7 +221,6 @@ impl LearnError {
             Self::NoRows(part) => RunError::refused(self).hint(format!("widen the frame's `split.{part}`")),
             Self::Gbdt(GbdtError::NoValidRows) => RunError::refused(self).hint("give the frame's `split` a `valid` range that holds rows"),
             Self::Gbdt(GbdtError::NoFeature { nearest: Some(near), .. }) => RunError::invalid(self).hint(format!("did you mean '{near}'?")),
-            Self::Gbdt(GbdtError::NoFeature { .. } | GbdtError::Length { .. } | GbdtError::Unused { .. }) => RunError::invalid(self),
             Self::Gbdt(GbdtError::Code { .. }) => {
                 RunError::refused(self).hint("number the categories from 0 in the SQL that makes the feature")
             }
@@ -231,7 +230,8 @@ impl LearnError {
             Self::Regimes(RegimeError::Column(ColumnError::Missing { nearest: Some(near), .. })) => {
                 RunError::invalid(self).hint(format!("did you mean '{near}'?"))
             }
-            Self::Regimes(RegimeError::Column(_)) => RunError::invalid(self),
+            Self::Gbdt(GbdtError::NoFeature { .. } | GbdtError::Length { .. } | GbdtError::Unused { .. })
+            | Self::Regimes(RegimeError::Column(_)) => RunError::invalid(self),
             Self::Regimes(_) => RunError::refused(self).hint("extend the calendar of regimes: every day belongs to one"),
             Self::Series(SeriesError::NotPositive { .. }) => {
                 RunError::refused(self).hint("`series` in the stanza of an ar or exponential_smoothing model can name the price itself")
