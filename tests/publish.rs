@@ -185,6 +185,8 @@ fn an_earlier_delivery_is_put_back_as_a_delivery_of_its_own() {
     assert_eq!(told(&published(&space, "out.merged")), "a=1 b=20 b2=3 c=30");
     assert_eq!(deliveries(&space, "publish/merged")[0], (4, "stands".to_owned()));
     assert_eq!(rollback(&space, &["m.daily"]).0.code, 2);
+    space.write("recipes/wrong.toml", "[nonsense");
+    assert_eq!(rollback(&space, &["publish/merged"]).0.code, 0, "also while the recipes are wrong");
     assert_eq!(rollback(&space, &["publish/merged", "--to", "9"]).0.code, 2);
 }
 

@@ -2,15 +2,14 @@
 
 use serde_json::json;
 
-use crate::app::problem::{self, Outcome};
+use crate::app::problem::{self, Outcome, Problems};
 use crate::app::status::Said;
 use crate::app::workspace::{Options, Workspace};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::exec::deliver;
-use crate::kinds::publish;
 use crate::registry::destination::{Desk, Destination};
-use crate::registry::ledger::{Delivery, Ledger};
+use crate::registry::ledger::{Delivery, Ledger, LedgerError};
 use crate::store::action_cache::Session;
 use crate::store::content::ContentStore;
 use crate::ui::table::{Cell, Table, Tone};
@@ -26,39 +25,61 @@ pub enum To {
     Sequence(u64),
 }
 
-/// Puts an earlier delivery of the target's table back, and lists all of them.
+/// Puts an earlier delivery of the target's table back, and lists all of them. Recipes are not read: whatever is wrong with them, what readers see can
+/// be put right.
 ///
 /// # Errors
-/// When the target publishes nothing, there is no such delivery, its rows are no longer in the store, or the destination cannot be used.
+/// When the target delivered nothing, there is no such delivery, its rows are no longer in the store, or the destination cannot be used.
 pub fn rollback(options: &Options, target: &str, to: To) -> Outcome<Said> {
     let workspace = Workspace::open(options)?;
-    let graph = workspace.graph()?;
-    let selection = workspace.select(&graph, &[target.to_owned()])?;
-    let node =
-        selection.roots.first().map(|id| &graph[*id]).filter(|node| node.stanza.kind == publish::NAME && node.name().as_str() == target);
-    let table = node.and_then(|node| node.declared.params["to"].as_str());
-    let table = table.ok_or_else(|| usage(format!("'{target}' publishes nothing"), "name a target of kind 'publish'"))?;
     let destination = workspace.deliveries().destination;
     let destination = destination
         .ok_or_else(|| usage("the workspace names no folder to publish into".into(), "published = \"FOLDER\" under [workspace]"))?;
+    let table = table_of(&destination, target)?;
     let total = match to {
-        To::List => format!("{table} is at {}", destination.file(table).display()),
-        _ => put_back(&workspace, &destination, (target, table), to)?,
+        To::List => format!("{table} is at {}", destination.file(&table).display()),
+        _ => put_back(&workspace, &destination, (target, &table), to)?,
     };
-    let ledger = destination.ledger(table).map_err(|e| problem::engines(deliver::of_ledger(&e)))?;
+    let ledger = destination.ledger(&table).map_err(ledger_problem)?;
     let table = listed(&ledger);
     let json = json!({ "target": target, "deliveries": table.json(), "said": total });
     Ok(Said { table, total, json })
+}
+
+/// The table that the target delivered into last.
+fn table_of(destination: &Destination, target: &str) -> Outcome<String> {
+    let mut newest: Option<(u64, String)> = None;
+    let mut unread = None;
+    for table in destination.tables().map_err(problem::stores)? {
+        match destination.ledger(&table) {
+            Err(error) => unread = Some(error),
+            Ok(ledger) => {
+                let own = ledger.done().iter().chain(ledger.pending()).filter(|delivery| delivery.target == target);
+                newest = newest.max(own.map(|delivery| (delivery.at_ms, table.clone())).max());
+            }
+        }
+    }
+    match (newest, unread) {
+        (Some((_, table)), _) => Ok(table),
+        // It may be the one that cannot be read.
+        (None, Some(error)) => Err(ledger_problem(error)),
+        (None, None) => Err(usage(format!("'{target}' never delivered anything here"), "name a target of kind 'publish' that did")),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn ledger_problem(error: LedgerError) -> Problems {
+    problem::engines(deliver::of_ledger(&error))
 }
 
 fn put_back(workspace: &Workspace, destination: &Destination, (target, table): (&str, &str), to: To) -> Outcome<String> {
     let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
     // Nothing is collected meanwhile.
     let _building = session.root().building().map_err(problem::stores)?;
-    let mut desk = destination.hold(table).map_err(|e| problem::engines(deliver::of_ledger(&e)))?;
+    let mut desk = destination.hold(table).map_err(ledger_problem)?;
     if deliver::finish(&session, &mut desk, target).is_err() {
         // What somebody else made of the table is what is to go.
-        desk.ledger.settle(false).map_err(|e| problem::engines(deliver::of_ledger(&e)))?;
+        desk.ledger.settle(false).map_err(ledger_problem)?;
     }
     let chosen = chosen(&desk, target, to)?;
     if session.content().size_of(&chosen.file).map_err(problem::stores)? != Some(chosen.size) {

@@ -56,6 +56,16 @@ impl Destination {
         self.folder.join(OWN).join(format!("{table}.ledger"))
     }
 
+    /// The tables that have a ledger, sorted.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn tables(&self) -> Result<Vec<String>, StoreError> {
+        let entries = fs::list_if_any(&self.folder.join(OWN))?;
+        let table = |name: &str| name.strip_suffix(".ledger").map(str::to_owned);
+        Ok(entries.iter().filter_map(|entry| table(entry.name.to_str()?)).collect())
+    }
+
     /// What was delivered into the table; nothing is made or held for it.
     ///
     /// # Errors
