@@ -232,7 +232,8 @@ fn the_repositorys_soybean_recipes_raise_no_false_alarm_on_cleaned_tables() {
     let of = |cleaned: bool| checks.iter().filter(move |c| c["target"].as_str().unwrap().starts_with("zl.") == cleaned);
     let alarms: Vec<&Value> = of(true).filter(|c| c["passed"] == false).collect();
     assert!(alarms.is_empty(), "{alarms:#?}");
-    assert!(of(true).all(|c| c["severity"] == "error") && of(true).count() >= 30, "cleaned tables are held to much");
+    let strict = |c: &Value| c["severity"] == "error" || (c["severity"] == "learning" && c["check"] == "known on the day");
+    assert!(of(true).all(strict) && of(true).count() >= 30, "cleaned tables are held to much");
     assert!(
         of(false).all(|c| c["severity"] == "warn") && of(false).any(|c| c["passed"] == false),
         "raw tables warn, and there is what to warn of"

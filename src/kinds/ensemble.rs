@@ -339,6 +339,7 @@ fn inverse_errors(models: &[TrainedModel], frame: &FrameData) -> Result<Vec<f64>
     let outcomes = frame.outcome_levels();
     let actual: Vec<f64> = rows.iter().map(|&row| outcomes[row]).collect();
     let weigh = |(index, model): (usize, &TrainedModel)| {
+        fitted_before(model, frame).map_err(|why| LearnError::Member { member: index + 1, why })?;
         let error = mean_error(&model.predict(frame, &rows)?, &actual, f64::abs);
         if error.is_finite() && error > 0.0 {
             return Ok(1.0 / error);
@@ -346,6 +347,19 @@ fn inverse_errors(models: &[TrainedModel], frame: &FrameData) -> Result<Vec<f64>
         Err(LearnError::Member { member: index + 1, why: format!("its mean error on the valid rows is {error}, which gives no weight") })
     };
     models.iter().enumerate().map(weigh).collect()
+}
+
+/// Refuses a member that was fitted to rows that reach into the valid ones: its errors there are those of somebody who knows the answers.
+fn fitted_before(model: &TrainedModel, frame: &FrameData) -> Result<(), String> {
+    let Some(valid) = frame.trained_on(Part::Valid) else { return Ok(()) };
+    let fitted = model.record.trained_on.iter().filter(|seen| seen.split == Part::Train.word());
+    match fitted.into_iter().find(|seen| seen.first <= valid.outcome_last && seen.outcome_last >= valid.first) {
+        None => Ok(()),
+        Some(seen) => Err(format!(
+            "it learnt from rows of {} to {} with outcomes up to {}, and its weight would be earned on rows of {} to {}",
+            seen.first, seen.last, seen.outcome_last, valid.first, valid.last
+        )),
+    }
 }
 
 fn record(spec: &Spec, models: &[TrainedModel], shares: &[f64], proofs: &[Predictions], frame: &FrameData) -> ModelRecord {

@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 
 use crate::engine::frame::error::FrameError;
 use crate::engine::frame::labels::LabelledDay;
+use crate::engine::frame::outcomes::outcome_features;
 use crate::engine::frame::rows::{Frame, Row};
 use crate::engine::frame::spec::FrameSpec;
 use crate::engine::frame::splits::Splits;
@@ -50,7 +51,7 @@ pub fn every_part_has_rows(
 /// Refuses rows that nothing can be learnt from, and notes what deserves a look.
 ///
 /// # Errors
-/// When a feature has no value in the train rows or an infinite one anywhere, the label is constant, or a weight is missing or negative.
+/// When a feature has no value in the train rows or an infinite one anywhere, or is an outcome, the label is constant, or a weight is missing or negative.
 pub fn rows_can_be_learnt_from(mut frame: Frame, spec: &FrameSpec) -> Result<Frame, FrameError> {
     label_varies(&frame.train)?;
     features_are_finite(&frame)?;
@@ -58,6 +59,10 @@ pub fn rows_can_be_learnt_from(mut frame: Frame, spec: &FrameSpec) -> Result<Fra
     if !dead.is_empty() {
         let (first, last) = (frame.train[0].date, frame.train[frame.train.len() - 1].date);
         return Err(FrameError::AllMissing { columns: dead, first, last });
+    }
+    let outcomes = outcome_features(&frame);
+    if !outcomes.is_empty() {
+        return Err(FrameError::Outcomes { columns: outcomes });
     }
     weights_are_weights(&frame, spec)?;
     if !constant.is_empty() {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use chrono::NaiveDate;
 
+use crate::engine::frame::outcomes::OutcomeFeature;
 use crate::engine::table_file::TableFileError;
 use crate::io::fs::FsError;
 use crate::model::training::TableColumn;
@@ -168,6 +169,12 @@ pub enum FrameError {
         /// The last row's date.
         last: NaiveDate,
     },
+    /// Features that are what is to be forecast.
+    #[error("not features but outcomes: {}", listed(columns, |c| format!("'{}' is {} {} rows later (on {} of {} train rows)", c.column, c.form, c.ahead, c.same, c.of)))]
+    Outcomes {
+        /// The features.
+        columns: Vec<OutcomeFeature>,
+    },
     /// A label that never changes.
     #[error("the label is constant: {label} on all {rows} train rows")]
     ConstantLabel {
@@ -247,6 +254,7 @@ impl FrameError {
             Self::NoRows { first, last, .. } => {
                 Some(format!("move the ranges of 'split' to where prices are, {first} to {last}; each must be longer than the horizon"))
             }
+            Self::Outcomes { .. } => Some("leave them out of 'columns': the frame makes the label itself, from the price series".into()),
             Self::ConstantLabel { .. } => Some("choose a range for 'train' in which the price moves".into()),
             Self::NoWeight { of, .. } => {
                 Some(format!("extend '{}' to these days, or move the ranges of 'split': a weight is never made up", of.table))

@@ -6,6 +6,7 @@ pub mod columns;
 pub mod error;
 pub mod join;
 pub mod labels;
+pub mod outcomes;
 #[cfg(test)]
 mod promises;
 pub mod read;
