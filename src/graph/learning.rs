@@ -22,7 +22,9 @@ pub fn refusals(graph: &TargetGraph, chosen: &[NodeId]) -> Vec<GraphError> {
     let mut errors = Vec::new();
     for frame in chosen.iter().copied().filter(|id| !graph[*id].declared.learns.is_empty()) {
         errors.extend(joined(graph, frame));
-        beneath(graph, frame).into_iter().for_each(|id| under.entry(id).or_default().push(frame));
+        for id in beneath(graph, frame) {
+            under.entry(id).or_default().push(frame);
+        }
     }
     for (id, frames) in under {
         errors.extend(refusal(graph, &graph[id], &frames));

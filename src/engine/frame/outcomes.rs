@@ -16,8 +16,11 @@ const LEAST: usize = 20;
 /// Two prices are the same where they differ by no more than this share: columns are often rounded.
 const TOLERANCE: f64 = 1e-6;
 
-/// What a column may say of the price `p` and a later one, and how the later one is read from it.
-const FORMS: [(&str, fn(f64, f64) -> f64); 5] = [
+/// How a later price is read from today's and from a column.
+type Later = fn(f64, f64) -> f64;
+
+/// What a column may say of the price `p` and a later one.
+const FORMS: [(&str, Later); 5] = [
     ("the price", |_, x| x),
     ("the change to the price", |p, x| p + x),
     ("the relative change to the price", |p, x| p * (1.0 + x)),
@@ -73,7 +76,7 @@ fn outcome(prices: &PriceHistory, places: &[(usize, usize)], column: &str, value
 }
 
 /// On how many rows the later price is the one that stood `ahead` rows later, and of how many whose price was another by then.
-fn agreement(prices: &PriceHistory, rows: &[(usize, f64)], ahead: usize, later: fn(f64, f64) -> f64) -> (usize, usize) {
+fn agreement(prices: &PriceHistory, rows: &[(usize, f64)], ahead: usize, later: Later) -> (usize, usize) {
     let (mut same, mut of) = (0, 0);
     for (place, x) in rows {
         let (now, Some(then)) = (prices.prices[*place], prices.prices.get(place + ahead)) else { continue };
@@ -118,7 +121,7 @@ mod tests {
         assert_eq!(found(|p, i| at(p, i + 1) / p[i] - 1.0), Some(("the relative change to the price", 1)));
         assert_eq!(found(|p, i| 100.0 * (at(p, i + 30) / p[i] - 1.0)), Some(("the change in per cent to the price", 30)));
         assert_eq!(found(|p, i| at(p, i + 5) - p[i]), Some(("the change to the price", 5)));
-        let mostly = |p: &[f64], i: usize| if i % 3 == 0 { 1.0 } else { at(p, i + 7) };
+        let mostly = |p: &[f64], i: usize| if i.is_multiple_of(3) { 1.0 } else { at(p, i + 7) };
         assert_eq!(found(mostly), Some(("the price", 7)), "also where some rows hold something else");
     }
 

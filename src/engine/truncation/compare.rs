@@ -97,7 +97,7 @@ pub fn differences(built: &RecordBatch, known: &RecordBatch, by: By, day: i32) -
     let rows = built_days.iter().zip(&known_days).take_while(|(a, b)| a == b).count();
     let mut all = Vec::new();
     if rows < built.num_rows().max(known.num_rows()) {
-        all.push(odd_row(built_days.get(rows).copied(), known_days.get(rows).copied(), day));
+        all.push(odd_row(&built_days[rows..], &known_days[rows..], day));
     }
     for (field, (a, b)) in built.schema().fields().iter().zip(built.columns().iter().zip(known.columns())) {
         if let Some(row) = newest_difference(a, b, rows) {
@@ -121,13 +121,14 @@ fn days_of(batch: &RecordBatch, by: By) -> Vec<Option<i32>> {
     by.date.map_or_else(|| vec![None; batch.num_rows()], |date| dates(batch, date))
 }
 
-/// The first row that only one of the two has: the one with the earlier date.
-fn odd_row(built: Option<Option<i32>>, known: Option<Option<i32>>, tried: i32) -> Difference {
-    let is_built = match (built, known) {
+/// The first row that only one of the two has, where these are the dates of those left: the one with the earlier date.
+fn odd_row(built: &[Option<i32>], known: &[Option<i32>], tried: i32) -> Difference {
+    let is_built = match (built.first(), known.first()) {
         (Some(a), Some(b)) => a <= b,
         (a, _) => a.is_some(),
     };
-    Difference { tried, date: if is_built { built } else { known }.flatten(), what: What::Row { built: is_built } }
+    let date = if is_built { built } else { known }.first().copied().flatten();
+    Difference { tried, date, what: What::Row { built: is_built } }
 }
 
 fn newest_difference(a: &ArrayRef, b: &ArrayRef, rows: usize) -> Option<usize> {
