@@ -36,7 +36,7 @@ file = "sql/NAME.sql"
 [frame."frame/NAME"]
 features = "m.NAME"
 columns = ["x"]
-price = { table = "m.daily", column = "price" }
+price = { table = "m.daily", column = "price", series = { symbol = "ZL", exchange = "CBOT", contract = "front month", roll = "unadjusted" } }
 horizon = { rows = 20 }
 label = "log_return"
 split = { train = [2001-05-18, 2022-12-31], valid = [2023-01-01, 2023-12-31], test = [2024-01-01] }
@@ -51,7 +51,7 @@ const EARLIER: &str = "
 [frame.\"frame/earlier\"]
 features = \"m.honest\"
 columns = [\"x\"]
-price = { table = \"m.daily\", column = \"price\" }
+price = { table = \"m.daily\", column = \"price\", series = { symbol = \"ZL\", exchange = \"CBOT\", contract = \"front month\", roll = \"unadjusted\" } }
 horizon = { rows = 20 }
 label = \"log_return\"
 split = { train = [2001-05-18, 2017-12-31], valid = [2018-01-01, 2018-12-31], test = [2019-01-01] }

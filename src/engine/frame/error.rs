@@ -4,13 +4,27 @@ use std::fmt::Write as _;
 
 use chrono::NaiveDate;
 
-use crate::engine::frame::outcomes::OutcomeFeature;
 use crate::engine::table_file::TableFileError;
 use crate::io::fs::FsError;
 use crate::model::training::TableColumn;
 
 /// How many examples a message names before it says how many more there are.
 const SHOWN: usize = 5;
+
+/// A feature that is an outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutcomeFeature {
+    /// The feature.
+    pub column: String,
+    /// What it is.
+    pub form: &'static str,
+    /// How many rows ahead.
+    pub ahead: usize,
+    /// On so many rows it is.
+    pub same: usize,
+    /// Of so many.
+    pub of: usize,
+}
 
 /// Why no frame can be made.
 #[derive(Debug, thiserror::Error)]

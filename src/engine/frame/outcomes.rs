@@ -1,6 +1,7 @@
 //! Owns the search for features that are outcomes: a later price, or the change to it. Invariant: it looks at rows whose price moved, so today's price and
 //! those before it are never taken for a later one.
 
+use crate::engine::frame::error::OutcomeFeature;
 use crate::engine::frame::rows::Frame;
 use crate::engine::price_history::PriceHistory;
 
@@ -27,21 +28,6 @@ const FORMS: [(&str, Later); 5] = [
     ("the change in per cent to the price", |p, x| p * (1.0 + x / 100.0)),
     ("the log return to the price", |p, x| p * x.exp()),
 ];
-
-/// A feature that is an outcome.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutcomeFeature {
-    /// The feature.
-    pub column: String,
-    /// What it is.
-    pub form: &'static str,
-    /// How many rows ahead.
-    pub ahead: usize,
-    /// On so many rows it is.
-    pub same: usize,
-    /// Of so many.
-    pub of: usize,
-}
 
 /// The features that are outcomes on half of the train rows or more: nothing that was known comes near that, and tables that bring outcomes often have
 /// stretches in which they are wrong.
