@@ -181,7 +181,7 @@ fn halving_goes_on_with_the_best_and_the_best_of_all_rungs_is_chosen() {
     assert_eq!((&model["rounds"], &model["params"]["max_depth"]), (&chosen["rounds"], &json!(4)));
 
     let table = table_file::read(&space.path(".cbi-cache/out/tune/trees/results/results.parquet")).unwrap();
-    assert_eq!(floats(&table, "rung").unwrap().iter().flatten().filter(|rung| **rung == 1.0).count(), 7);
+    assert_eq!(floats(&table, "rung").unwrap().iter().flatten().filter(|rung| **rung < 1.5).count(), 7);
     assert_eq!(table.num_rows(), 7 + 3 + 1);
     assert!((floats(&table, "rmse").unwrap()[10].unwrap() - metric(&space, &last, "valid_rmse")).abs() < 1e-9);
     assert!(floats(&table, "naive_rmse").unwrap().iter().all(|naive| naive.is_some_and(|naive| naive > 0.0)));
