@@ -66,10 +66,13 @@ fn table(space: &TestSpace, title: &str, target: &str, horizon: &str) -> String 
     text
 }
 
-/// A share with the interval that so few forecasts leave it.
+/// A share with the interval that so few forecasts leave it, where they leave one.
 fn held(share: &Value, ends: &Value) -> String {
     let number = |value: &Value| value.as_f64().map_or_else(|| "–".to_owned(), |v| format!("{v:.3}"));
-    format!("{} ({} to {})", number(share), number(&ends["low"]), number(&ends["high"]))
+    match ends {
+        Value::Null => number(share),
+        ends => format!("{} ({} to {})", number(share), number(&ends["low"]), number(&ends["high"])),
+    }
 }
 
 /// The quantile sets of one evaluation, beside the naive quantiles.
