@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 fn frame() -> Value {
     json!({
-        "features": "wti.features", "columns": ["ret_*", "vol_*"], "price": {"table": "wti.daily", "column": "price"},
+        "features": "wti.features", "columns": ["ret_*", "vol_*"], "price": {"table": "wti.daily", "column": "price", "series": "spot"},
         "horizon": {"rows": 21}, "label": "log_return",
         "split": {"train": ["1987-01-05", "2010-12-31"], "valid": ["2011-01-01", "2013-12-31"], "test": ["2014-01-01"]},
         "folds": {"walk_forward": {"from": "2000-01-01", "to": "2003-12-31", "train": "10 years", "test": "12 months"}},

@@ -102,7 +102,7 @@ fn quantiles(space: &TestSpace, target: &str) -> String {
 
 /// What the classifier of regimes is worth.
 fn regimes(space: &TestSpace) -> String {
-    let folder = space.path(".cbi-cache/out/evaluate/zl/regimes");
+    let folder = space.path(".cbi-cache/out/evaluate/zl/regimes/1w");
     let found: Value = serde_json::from_slice(&fs::read(folder.join("regimes.json")).unwrap()).unwrap();
     let number = |value: &Value| value.as_f64().map_or_else(|| "–".to_owned(), |v| format!("{v:.3}"));
     let mut text = format!(
@@ -130,7 +130,7 @@ fn the_published_results_are_what_the_build_makes() {
             warehouse.to_str().unwrap(),
             "evaluate/zl/all/*",
             "evaluate/zl/backtests/*",
-            "evaluate/zl/regimes",
+            "evaluate/zl/regimes/*",
         ])
         .ok();
     let mut text = HEAD.to_owned();
