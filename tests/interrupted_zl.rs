@@ -87,7 +87,9 @@ fn stopped_ten_times_at_random_only_what_was_in_flight_is_lost_and_the_end_is_th
     }
     let last = stopped.build(&plain).ok();
     assert!(!last.targets.is_empty());
-    assert_eq!(take(&last), all.len());
+    // A step that was recorded in the moment of a kill is nobody's to tell any more, and does not run again.
+    let told = take(&last);
+    assert!(told <= all.len() && told + STOPS * JOBS >= all.len(), "{told} of {} were told to have run", all.len());
     assert!(begun <= all.len() + STOPS * JOBS, "{begun} were begun for {} targets", all.len());
     assert_eq!(digests(&whole), digests(&stopped));
 }
