@@ -16,8 +16,10 @@ fn main() {
     println!("cargo:rustc-link-arg=-Wl,-rpath,{origin}/native/duckdb");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{native}/duckdb");
     let lock = fs::read_to_string("Cargo.lock").unwrap_or_default();
-    let version = locked_version(&lock, "parquet").unwrap_or("unknown");
-    println!("cargo:rustc-env=CBI_PARQUET_VERSION={version}");
+    for (name, package) in [("PARQUET", "parquet"), ("BURN", "burn-flex")] {
+        let version = locked_version(&lock, package).unwrap_or("unknown");
+        println!("cargo:rustc-env=CBI_{name}_VERSION={version}");
+    }
 }
 
 /// The version that `Cargo.lock` pins for `package`.

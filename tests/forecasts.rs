@@ -141,8 +141,16 @@ fn signal(work: &Work, rules: &Value, features: bool) -> Result<Response, RunErr
     }
     let out = work.path("signal");
     let response = out.join("response.json");
-    let request =
-        cbi::kinds::request::Request { kind: "signal".into(), params, threads: 1, inputs, digests: BTreeMap::new(), out, response };
+    let request = cbi::kinds::request::Request {
+        kind: "signal".into(),
+        params,
+        threads: 1,
+        inputs,
+        digests: BTreeMap::new(),
+        out,
+        response,
+        scratch: None,
+    };
     cbi::kinds::dispatch::run(&request)
 }
 

@@ -71,6 +71,7 @@ fn spec_of_zl(rows: u32) -> FrameSpec {
         weight_date: "date".into(),
         join: Vec::new(),
         lags: BTreeMap::new(),
+        past: None,
         folds: None,
         refit: None,
     }
@@ -160,6 +161,7 @@ fn of_training_table(table: &Path, columns: &[&str], out: &Path) -> Result<cbi::
         lags: BTreeMap::new(),
         folds: None,
         refit: None,
+        past: None,
     };
     make(&spec, &Inputs { features: inputs.path(), prices: inputs.path(), weights: None, joined: &[] }, out)
 }

@@ -77,6 +77,7 @@ impl Oil {
             digests: BTreeMap::new(),
             out,
             response,
+            scratch: None,
         })
     }
 }
@@ -144,6 +145,7 @@ fn a_quantile_sets_forecasts_are_the_vendors_in_order_and_its_figures_scikit_lea
             digests: BTreeMap::new(),
             out: out.clone(),
             response,
+            scratch: None,
         };
         let report = cbi::kinds::dispatch::run(&request).unwrap_or_else(|error| panic!("{error}"));
         assert!(report.metrics.contains_key("model/set/p2.5/pinball") && report.metrics.contains_key("model/set/p10_p90/coverage"));

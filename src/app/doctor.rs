@@ -59,6 +59,8 @@ pub struct Check {
 pub fn doctor(options: &Options) -> Vec<Check> {
     let mut checks = vec![action_program()];
     checks.extend(ENGINES.map(engine));
+    #[cfg(feature = "gpu")]
+    checks.push(adapters());
     checks.extend([jail(), machine(), disk(&options.directory)]);
     match Workspace::open(options) {
         Ok(workspace) => checks.extend(look_at(&workspace)),
@@ -147,6 +149,16 @@ fn try_engine(name: &str) -> Result<Option<String>, String> {
     }
     let response: Response = fs::read(&at("response")).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     Ok(response.notes.into_iter().next())
+}
+
+/// Has the action program look for graphics adapters.
+#[cfg(feature = "gpu")]
+fn adapters() -> Check {
+    match try_engine("adapters") {
+        Ok(Some(names)) if !names.is_empty() => check("adapters", State::Ok, names),
+        Ok(_) => check("adapters", State::Warn, "no driver of Vulkan or Metal names one: networks are trained on the processor"),
+        Err(why) => check("adapters", State::Warn, format!("cannot be looked for: {why}")),
+    }
 }
 
 /// The version that was unpacked, as the list beside the engines says.

@@ -155,6 +155,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::engine::frame_past::Past;
     use crate::engine::price_history::PriceHistory;
     use crate::model::series::Series;
     use crate::model::training::{FrameRecord, Horizon, Label, LabelKind, PriceColumn, Split};
@@ -167,7 +168,7 @@ mod tests {
         let split = Split { train: None, valid: None, test: None };
         let count = usize::try_from(days).unwrap();
         FrameData {
-            record: FrameRecord { features: vec![], label, price, split, weight: None, folds: None, joined: Vec::new() },
+            record: FrameRecord { features: vec![], label, price, split, weight: None, folds: None, joined: Vec::new(), past: None },
             dates: (first..first + days).collect(),
             outcome_dates: (first + horizon..first + horizon + days).collect(),
             split: vec![Part::Train; count],
@@ -176,6 +177,7 @@ mod tests {
             weight: None,
             features: vec![],
             prices: PriceHistory::default(),
+            past: Past::default(),
         }
     }
 

@@ -1,11 +1,13 @@
 //! Owns reading a frame's artifact: its rows and `frame.json`. Invariant: rows are in the order of their dates, and a missing feature is NaN.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use chrono::{Days, NaiveDate};
 
 use crate::base::name::nearest;
+use crate::engine::frame_past::{self, Past, PastError};
 use crate::engine::price_history::{self, PriceHistory, PriceHistoryError};
 use crate::engine::table_columns::{ColumnError, dates, floats, names, strings};
 use crate::engine::table_file::{self, TableFileError};
@@ -63,6 +65,8 @@ pub struct FrameData {
     pub features: Vec<Vec<f64>>,
     /// The prices from the first train row to this artifact's last row: for models that read the series, and look no further than the row they forecast from.
     pub prices: PriceHistory,
+    /// Rows of features that are none of these: for models that read windows.
+    pub past: Past,
 }
 
 /// Why a frame's artifact cannot be used.
@@ -85,6 +89,9 @@ pub enum FrameFileError {
     /// The prices beside them cannot be read.
     #[error(transparent)]
     Prices(#[from] PriceHistoryError),
+    /// The rows before its own cannot be read.
+    #[error(transparent)]
+    Past(#[from] PastError),
     /// A column is missing or of another type.
     #[error("a frame's rows: {0}")]
     Column(#[from] ColumnError),
@@ -121,7 +128,8 @@ pub fn read(folder: &Path) -> Result<FrameData, FrameFileError> {
     let bytes = fs::read(&path)?;
     let record = serde_json::from_slice(&bytes).map_err(|source| FrameFileError::Record { path, source })?;
     let rows = from_rows(record, &table_file::read(&folder.join(ROWS_FILE))?)?;
-    Ok(FrameData { prices: price_history::read(folder)?, ..rows })
+    let past = frame_past::read(folder, &rows.record.features)?;
+    Ok(FrameData { prices: price_history::read(folder)?, past, ..rows })
 }
 
 /// The frame with this record and these rows, without a price history.
@@ -139,6 +147,7 @@ pub fn from_rows(record: FrameRecord, rows: &RecordBatch) -> Result<FrameData, F
         weight: None,
         features: record.features.iter().map(|name| feature(rows, name)).collect::<Result<_, _>>()?,
         prices: PriceHistory::default(),
+        past: Past::default(),
         record,
     };
     if labelled {
@@ -209,7 +218,15 @@ impl FrameData {
         self.label.iter().zip(&self.price).map(|(&label, &price)| kind.to_level(label, price)).collect()
     }
 
-    /// Some of the rows, each in the part given with it, and the prices from the first of them to the last.
+    /// Every row there is up to this day, in the order of time: those of the past, and its own.
+    #[must_use]
+    pub fn timeline(&self, last: i32) -> Past {
+        let own = self.dates.iter().enumerate().map(|(row, date)| (*date, self.features.iter().map(|values| values[row]).collect()));
+        Past::of(own.chain(self.past.rows()).filter(|(date, _)| *date <= last).collect())
+    }
+
+    /// Some of the rows, each in the part given with it, and the prices from the first of them to the last. Where rows of the past are kept, those
+    /// not chosen join them, as far as they are not later than the last that is.
     #[must_use]
     pub fn subset(&self, rows: &[(usize, Part)]) -> Self {
         let pick = |values: &[f64]| rows.iter().map(|(row, _)| values[*row]).collect::<Vec<_>>();
@@ -228,8 +245,15 @@ impl FrameData {
             weight: self.weight.as_deref().map(pick),
             features: self.features.iter().map(|values| pick(values)).collect(),
             prices: self.prices.between(ends.0, ends.1),
+            past: if self.record.past.is_some() { self.without(&dates, ends.1) } else { Past::default() },
             dates,
         }
+    }
+
+    /// The timeline up to a day, less the rows of these dates.
+    fn without(&self, dates: &[i32], last: i32) -> Past {
+        let own: BTreeSet<&i32> = dates.iter().collect();
+        Past::of(self.timeline(last).rows().filter(|(date, _)| !own.contains(date)).collect())
     }
 
     /// What a model that has seen the rows of `part` says of it; `None` where there are none.
@@ -272,6 +296,7 @@ mod tests {
             weight: None,
             folds: None,
             joined: Vec::new(),
+            past: None,
         }
     }
 

@@ -12,6 +12,7 @@ pub mod evaluation;
 pub mod folds;
 pub mod frame;
 pub mod frame_file;
+pub mod frame_past;
 pub mod gbdt;
 pub mod judging;
 pub mod least_squares;
@@ -19,6 +20,8 @@ pub mod linear;
 pub mod merging;
 pub mod metrics;
 pub mod native;
+#[cfg(feature = "neural")]
+pub mod neural;
 pub mod numbers;
 pub mod parameters;
 pub mod past_forecasts;

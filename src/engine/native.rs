@@ -26,10 +26,11 @@ pub fn library(engine: &str) -> Option<PathBuf> {
     Some(folder().join(format!("{stem}{DLL_SUFFIX}")))
 }
 
-/// The version of an engine that is compiled in (`parquet`): its identity.
+/// The version of an engine that is compiled in (`burn`, `parquet`): its identity.
 #[must_use]
 pub fn compiled_version(engine: &str) -> Option<&'static str> {
     match engine {
+        "burn" => Some(env!("CBI_BURN_VERSION")),
         "parquet" => Some(env!("CBI_PARQUET_VERSION")),
         _ => None,
     }

@@ -10,10 +10,12 @@ use crate::base::digest::ActionKey;
 use crate::exec::deliver::Deliveries;
 use crate::exec::failure::Failure;
 use crate::exec::outcome::stopped;
+use crate::exec::progress::Watched;
 use crate::exec::runner::{Job, Ran, Runner, Workplace};
 use crate::graph::build::NodeId;
 use crate::io::lock::Claim;
 use crate::io::process::Children;
+use crate::model::progress::Progress;
 use crate::model::result::ActionResult;
 use crate::store::action_cache::Session;
 
@@ -30,6 +32,8 @@ pub struct Order {
 
 /// What a lane has to tell.
 pub enum Message {
+    /// A step said how far it is.
+    Progress(NodeId, Progress),
     /// Another build runs this step's action.
     Waiting(NodeId),
     /// A job is over.
@@ -72,6 +76,7 @@ pub struct Lanes<'s, 'env> {
     shop: &'s Shop<'s>,
     orders: Vec<Sender<Order>>,
     free: Vec<usize>,
+    watched: Watched<NodeId>,
     send: Sender<Message>,
     receive: Receiver<Message>,
 }
@@ -81,11 +86,12 @@ impl<'s, 'env> Lanes<'s, 'env> {
     #[must_use]
     pub fn new(scope: &'s Scope<'s, 'env>, shop: &'s Shop<'s>) -> Self {
         let (send, receive) = channel();
-        Self { scope, shop, orders: Vec::new(), free: Vec::new(), send, receive }
+        Self { scope, shop, orders: Vec::new(), free: Vec::new(), watched: Watched::default(), send, receive }
     }
 
     /// Begins a job.
     pub fn begin(&mut self, order: Order) {
+        self.watched.begin(order.id, self.shop.session.root().partial(&order.job.key));
         let lane = self.free.pop().unwrap_or_else(|| self.open());
         // A lane takes orders for as long as the sender lives.
         _ = self.orders[lane].send(order);
@@ -93,11 +99,14 @@ impl<'s, 'env> Lanes<'s, 'env> {
 
     /// All that jobs have told, waiting for the first of it no longer than `patience`.
     pub fn listen(&mut self, patience: Duration) -> Vec<Message> {
-        let messages: Vec<Message> = self.receive.recv_timeout(patience).into_iter().chain(self.receive.try_iter()).collect();
-        self.free.extend(messages.iter().filter_map(|message| match message {
-            Message::Ended(ended) => Some(ended.lane),
-            Message::Waiting(_) => None,
-        }));
+        let mut messages: Vec<Message> = self.receive.recv_timeout(patience).into_iter().chain(self.receive.try_iter()).collect();
+        for message in &messages {
+            if let Message::Ended(ended) = message {
+                self.free.push(ended.lane);
+                self.watched.end(ended.id);
+            }
+        }
+        messages.extend(self.watched.look().into_iter().map(|(id, progress)| Message::Progress(id, progress)));
         messages
     }
 

@@ -21,7 +21,7 @@ pub fn need(node: &Node, past: Option<Cost>, input_bytes: Option<u64>) -> Need {
     let common = &node.stanza.common;
     let held = past.filter(|cost| cost.peak_bytes > 0).map(|cost| grown(cost, input_bytes));
     let learned = held.map(|bytes| bytes.saturating_add(bytes / SPARE));
-    Need { cpus: common.threads, memory: common.memory.max(learned).unwrap_or(UNKNOWN_BYTES) }
+    Need { cpus: common.threads, memory: common.memory.max(learned).or(node.declared.memory).unwrap_or(UNKNOWN_BYTES) }
 }
 
 /// The last peak, scaled up as the inputs grew since.

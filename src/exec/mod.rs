@@ -11,6 +11,7 @@ pub mod left;
 pub mod memory;
 pub mod outcome;
 pub mod pool;
+pub mod progress;
 pub mod rehearsal;
 pub mod run;
 pub mod runner;

@@ -181,6 +181,7 @@ impl Run<'_, '_, '_> {
         }
         for message in messages {
             match message {
+                Message::Progress(id, progress) => self.sink.event(&Event::Progress { target: self.name(id), progress }),
                 Message::Waiting(id) => self.sink.event(&Event::Waiting { target: self.name(id) }),
                 Message::Ended(ended) => {
                     if self.settled(&ended) {

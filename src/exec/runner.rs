@@ -142,6 +142,7 @@ impl Runner<'_> {
         let response = response(sandbox)?;
         let log = if log.is_empty() { None } else { Some(self.store.put_bytes(log, batch)?) };
         self.recheck_inputs(job)?;
+        fs::remove_tree(&self.root.partial(&job.key))?;
         let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         Ok(ActionResult {
             key: job.key,
@@ -226,6 +227,7 @@ impl Runner<'_> {
         let request = json!({
             "kind": job.action.kind, "params": job.action.params, "threads": job.action.threads,
             "inputs": inputs, "digests": job.action.digests(), "out": sandbox.outputs(), "response": sandbox.file(RESPONSE),
+            "scratch": self.root.partial(&job.key),
         });
         let file = sandbox.file(REQUEST);
         fs::write(&file, request.to_string().as_bytes())?;

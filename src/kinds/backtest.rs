@@ -130,14 +130,15 @@ impl BacktestError {
 /// When the history cannot be cut, or a fold cannot be learnt from.
 pub fn run(request: &Request) -> Result<Response, RunError> {
     let (history, model) = (request.input(FRAME_SLOT)?, request.input(MODEL_SLOT)?);
-    backtest(history, model, request.threads, &request.output(ARTIFACT)?).map_err(|error| error.as_failure())
+    backtest(history, model, (request.threads, request.scratch.as_deref()), &request.output(ARTIFACT)?).map_err(|error| error.as_failure())
 }
 
-/// Trains the learner of the model in `model` on every fold of the history in `history`, and writes the `backtest` artifact into `out`.
+/// Trains the learner of the model in `model` on every fold of the history in `history`, with so many threads and perhaps a folder to go on from, and
+/// writes the `backtest` artifact into `out`.
 ///
 /// # Errors
 /// When the history cannot be cut, or a fold cannot be learnt from.
-pub fn backtest(history: &Path, model: &Path, threads: u32, out: &Path) -> Result<Response, BacktestError> {
+pub fn backtest(history: &Path, model: &Path, (threads, kept): (u32, Option<&Path>), out: &Path) -> Result<Response, BacktestError> {
     let history = frame_file::read(history)?;
     let plan = history.record.folds.clone().ok_or(BacktestError::NotCut)?;
     let model = trained::read_record(model)?;
@@ -147,6 +148,7 @@ pub fn backtest(history: &Path, model: &Path, threads: u32, out: &Path) -> Resul
     let (mut forecasts, mut records) = (Predictions::default(), Vec::new());
     for (number, fold) in folds::cut(&plan, &history)?.iter().enumerate() {
         let place = scratch.path().join(number.to_string());
+        let settings = Settings { scratch: kept.map(|kept| kept.join(number.to_string())), ..settings.clone() };
         records.push(one_fold(learner, &settings, &history, fold, &place, &mut forecasts)?);
         fs::remove_tree(&place)?;
     }
@@ -177,7 +179,7 @@ fn settings(learner: &dyn Learner, model: &ModelRecord, plan: &Folds, threads: u
         }
         learner.fix_rounds(&mut params, &rounds);
     }
-    Ok(Settings { params, threads, tuned_on: tuned_before(model, plan)? })
+    Ok(Settings { params, threads, tuned_on: tuned_before(model, plan)?, ..Settings::default() })
 }
 
 /// The rows that the model's parameters were chosen by: all of them before the first fold, or, where folds learn from both sides, apart from all.

@@ -403,6 +403,7 @@ mod tests {
             weight: None,
             folds: None,
             joined: Vec::new(),
+            past: None,
         }
     }
 

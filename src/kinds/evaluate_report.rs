@@ -192,6 +192,7 @@ mod tests {
             weight: None,
             folds: None,
             joined: Vec::new(),
+            past: None,
         };
         let unadjusted = "zl.markets.price, 5 rows ahead\n\nPrices: ZL (CBOT) front month, unadjusted: a change over a roll holds the gap";
         assert!(heading(&frame(Roll::Unadjusted)).starts_with(unadjusted), "{}", heading(&frame(Roll::Unadjusted)));

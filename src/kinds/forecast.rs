@@ -255,6 +255,7 @@ mod tests {
             weight: None,
             folds: None,
             joined: Vec::new(),
+            past: None,
         }
     }
 

@@ -118,6 +118,7 @@ pub const KEYS: &[Key] = &[
         Want::OneOf(&["monthly", "quarterly", "yearly"]),
         "How often `refit` trains again, on all outcomes known when the period began.",
     ),
+    Key::optional("past", Want::Int(1), "So many rows of features before each row, for models that read windows."),
 ];
 
 /// What the stanza asks a frame to be.
@@ -140,6 +141,7 @@ pub fn spec(body: Body) -> Result<FrameSpec, KindError> {
         weight_date: body.text_in("weight", "date").unwrap_or("date").to_owned(),
         folds: folds(body)?,
         refit: body.value("refit").and_then(|word| serde_json::from_value(word.clone()).ok()),
+        past: body.value("past").and_then(Value::as_u64).and_then(|rows| u32::try_from(rows).ok()),
     })
 }
 

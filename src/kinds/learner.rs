@@ -14,6 +14,8 @@ use crate::engine::gbdt::data::{Sample, TrainingData, single};
 use crate::engine::gbdt::error::GbdtError;
 use crate::engine::linear::rows::LinearError;
 use crate::engine::native;
+#[cfg(feature = "neural")]
+use crate::engine::neural::error::NeuralError;
 use crate::engine::numbers::{mean, share};
 use crate::engine::parameters::ParameterError;
 use crate::engine::regimes::RegimeError;
@@ -43,6 +45,9 @@ pub struct Settings {
     /// The rows that the parameters were chosen by, where a search chose them.
     #[serde(skip)]
     pub tuned_on: Vec<TrainedOn>,
+    /// A folder for what an interrupted training goes on from: the request's, or one inside it.
+    #[serde(skip)]
+    pub scratch: Option<PathBuf>,
 }
 
 impl Settings {
@@ -134,7 +139,7 @@ pub struct Fitted {
 /// # Errors
 /// When nothing was learnt.
 pub fn run(learner: &dyn Learner, request: &Request) -> Result<Response, RunError> {
-    let mut settings = Settings { threads: request.threads, ..request.params()? };
+    let mut settings = Settings { threads: request.threads, scratch: request.scratch.clone(), ..request.params()? };
     let mut note = None;
     if let Some(folder) = request.inputs.get(tuned::SLOT) {
         let (all, choice) = tuned::apply(learner.kind(), &settings.params, folder).map_err(|error| error.as_failure())?;
@@ -160,6 +165,10 @@ pub enum LearnError {
     /// A linear model has no solution.
     #[error(transparent)]
     Linear(#[from] LinearError),
+    /// A network cannot be trained.
+    #[cfg(feature = "neural")]
+    #[error(transparent)]
+    Neural(#[from] NeuralError),
     /// The price series cannot be learnt from.
     #[error(transparent)]
     Series(#[from] SeriesError),
@@ -233,6 +242,8 @@ impl LearnError {
             Self::Gbdt(GbdtError::NoFeature { .. } | GbdtError::Length { .. } | GbdtError::Unused { .. })
             | Self::Regimes(RegimeError::Column(_)) => RunError::invalid(self),
             Self::Regimes(_) => RunError::refused(self).hint("extend the calendar of regimes: every day belongs to one"),
+            #[cfg(feature = "neural")]
+            Self::Neural(error) => neural_failure(self, error),
             Self::Series(SeriesError::NotPositive { .. }) => {
                 RunError::refused(self).hint("`series` in the stanza of an ar or exponential_smoothing model can name the price itself")
             }
@@ -241,6 +252,22 @@ impl LearnError {
             }
             _ => RunError::failed(self),
         }
+    }
+}
+
+/// What a person does about a network that was not trained.
+#[cfg(feature = "neural")]
+fn neural_failure(whole: &LearnError, error: &NeuralError) -> RunError {
+    match error {
+        NeuralError::NoValidRows => {
+            RunError::refused(whole).hint("give the frame's `split` a `valid` range that holds rows, or the model `patience = 0`")
+        }
+        NeuralError::Past { window, .. } => RunError::invalid(whole).hint(format!("past = {}  # in the frame's stanza", window - 1)),
+        NeuralError::Diverged { .. } => RunError::refused(whole).hint("a smaller `learning_rate`, or a smaller `clip_norm`"),
+        NeuralError::NoAdapter { .. } => {
+            RunError::failed(whole).hint("cbi doctor, or `device = \"auto\"`, which falls back on the processor")
+        }
+        _ => RunError::failed(whole),
     }
 }
 

@@ -8,13 +8,14 @@ use crate::kinds::garch::Garch;
 use crate::kinds::learner::Learner;
 use crate::kinds::lightgbm::LightGbm;
 use crate::kinds::naive::Naive;
+use crate::kinds::neural::Neural;
 use crate::kinds::quantiles::Quantiles;
 use crate::kinds::ridge::Ridge;
 use crate::kinds::seasonal_naive::SeasonalNaive;
 use crate::kinds::xgboost::XgBoost;
 
 static LEARNERS: &[&(dyn Learner + Sync)] =
-    &[&Naive, &SeasonalNaive, &Drift, &Ar, &ExponentialSmoothing, &Garch, &Ridge, &ElasticNet, &LightGbm, &XgBoost, &Quantiles];
+    &[&Naive, &SeasonalNaive, &Drift, &Ar, &ExponentialSmoothing, &Garch, &Ridge, &ElasticNet, &LightGbm, &XgBoost, &Quantiles, &Neural];
 
 /// The learner that makes models of this kind.
 #[must_use]

@@ -29,6 +29,9 @@ pub mod lightgbm;
 pub mod linear_learner;
 pub mod naive;
 pub mod native_json;
+pub mod neural;
+#[cfg(feature = "neural")]
+pub mod neural_learner;
 pub mod price_series;
 pub mod probe;
 pub mod publish;

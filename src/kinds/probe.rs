@@ -1,6 +1,6 @@
 //! Tries an engine for `cbi doctor`: no recipe kind, for nothing is built. Invariant: it answers only what the loaded engine itself did or said.
 //!
-//! `probe:engine`: params `engine` (`duckdb`, `lightgbm`, `xgboost`). The answer's notes say what is known of it; an engine that does not load fails.
+//! `probe:engine`: params `engine` (`duckdb`, `lightgbm`, `xgboost`; `adapters`, which lists the graphics adapters, of a build with the feature `gpu`). The answer's notes say what is known of it; an engine that does not load fails.
 
 use arrow::array::{Array, AsArray};
 use serde::Deserialize;
@@ -25,6 +25,8 @@ pub fn engine(request: &Request) -> Result<Response, RunError> {
         "duckdb" => notes.extend(duckdb()?),
         "lightgbm" => _ = lightgbm::library().map_err(|error| RunError::failed(&error))?,
         "xgboost" => _ = xgboost::library().map_err(|error| RunError::failed(&error))?,
+        #[cfg(feature = "gpu")]
+        "adapters" => notes.push(crate::engine::neural::device::adapters().join(", ")),
         other => return Err(RunError::failed(&RequestError::Kind { kind: other.to_owned() })),
     }
     Ok(Response { notes, ..Response::default() })

@@ -17,6 +17,7 @@ use crate::kinds::garch;
 use crate::kinds::kind::Kind;
 use crate::kinds::lightgbm;
 use crate::kinds::naive;
+use crate::kinds::neural;
 use crate::kinds::publish;
 use crate::kinds::quantiles;
 use crate::kinds::refit;
@@ -46,6 +47,7 @@ pub static KINDS: &[&Kind] = &[
     &elastic_net::KIND,
     &lightgbm::KIND,
     &xgboost::KIND,
+    &neural::KIND,
     &quantiles::KIND,
     &tune::KIND,
     &refit::KIND,

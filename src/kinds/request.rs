@@ -32,6 +32,9 @@ pub struct Request {
     pub out: PathBuf,
     /// The file that takes the response.
     pub response: PathBuf,
+    /// A folder, perhaps not there yet, for what a second run of the same action may go on from: it is kept until the action has a result.
+    #[serde(default)]
+    pub scratch: Option<PathBuf>,
 }
 
 fn one() -> u32 {

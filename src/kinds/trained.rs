@@ -13,6 +13,14 @@ use crate::engine::gbdt::error::GbdtError;
 use crate::engine::gbdt::{lightgbm, xgboost};
 use crate::engine::judging::importance::Explanation;
 use crate::engine::linear::model::LinearModel;
+#[cfg(feature = "neural")]
+use crate::engine::neural::error::NeuralError;
+#[cfg(feature = "neural")]
+use crate::engine::neural::model::{NeuralModel, Prepared};
+#[cfg(feature = "neural")]
+use crate::engine::neural::network::Network;
+#[cfg(feature = "neural")]
+use crate::engine::neural::{device, file};
 use crate::engine::quantiles::{PastChanges, Quantiles};
 use crate::engine::series::error::SeriesError;
 use crate::engine::series::model::SeriesModel;
@@ -35,6 +43,10 @@ pub const REGIMES_FILE: &str = "regimes.json";
 pub const STACK_FILE: &str = "stack.txt";
 /// What a quantile set's past changes are called inside its artifact.
 pub const CHANGES_FILE: &str = "changes.json";
+/// What a network's weights are called inside its artifact.
+pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// What the rest of a network is called inside its artifact.
+pub const NETWORK_FILE: &str = "network.json";
 /// The folder of an ensemble's members, each under its number.
 pub const MEMBERS_FOLDER: &str = "members";
 
@@ -60,6 +72,10 @@ pub enum TrainedError {
         /// The kind it names.
         kind: String,
     },
+    /// A network cannot be read, or cannot forecast these rows.
+    #[cfg(feature = "neural")]
+    #[error(transparent)]
+    Neural(#[from] NeuralError),
     /// The record and the file beside it disagree.
     #[error("{}: the model reads {found} features, its record names {named}", path.display())]
     Features {
@@ -112,6 +128,8 @@ enum Form {
     XgBoost(xgboost::Model),
     Linear(LinearModel),
     Series(SeriesModel),
+    #[cfg(feature = "neural")]
+    Neural(Box<NeuralModel>),
     /// The models of a quantile set, by level, and what the naive quantiles are made from.
     Quantiles(Vec<Form>, PastChanges),
     /// Members, and what makes one forecast of theirs.
@@ -130,6 +148,8 @@ pub fn read(folder: &Path) -> Result<TrainedModel, TrainedError> {
         "xgboost" => Form::XgBoost(read_xgboost(&folder.join(XGBOOST_FILE), &record)?),
         "ridge" | "elastic_net" => Form::Linear(read_linear(&folder.join(LINEAR_FILE), &record)?),
         "seasonal_naive" | "drift" | "ar" | "exponential_smoothing" | "garch" => Form::Series(read_json(&folder.join(SERIES_FILE))?),
+        #[cfg(feature = "neural")]
+        "neural" => Form::Neural(Box::new(read_neural(folder, &record)?)),
         "quantiles" => read_quantiles(folder, &record)?,
         "ensemble" => Form::Ensemble(read_members(folder, &record)?, read_combination(folder, &record)?),
         other => return Err(TrainedError::Kind { path: folder.join(RECORD_FILE), kind: other.to_owned() }),
@@ -179,6 +199,16 @@ fn read_linear(path: &Path, record: &ModelRecord) -> Result<LinearModel, Trained
     Ok(model)
 }
 
+#[cfg(feature = "neural")]
+fn read_neural(folder: &Path, record: &ModelRecord) -> Result<NeuralModel, TrainedError> {
+    let prepared: Prepared = read_json(&folder.join(NETWORK_FILE))?;
+    let path = folder.join(WEIGHTS_FILE);
+    check_features(&path, record, prepared.features.len())?;
+    let network = Network::new(prepared.network.clone());
+    let weights = file::read(&fs::read(&path)?, &network.slots, &device::processor().device)?;
+    Ok(NeuralModel { prepared, network, weights })
+}
+
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainedError> {
     serde_json::from_slice(&fs::read(path)?).map_err(|source| TrainedError::Record { path: path.to_owned(), source })
 }
@@ -226,6 +256,8 @@ impl TrainedModel {
             Form::Ensemble(members, combination) => return together(members, combination, frame, rows),
             Form::Series(model) => return Ok(model.predict(frame, rows)?),
             Form::Quantiles(..) => return Ok(self.quantiles(frame, rows)?.unwrap_or_default().median().to_vec()),
+            #[cfg(feature = "neural")]
+            Form::Neural(model) => model.predict(frame, rows)?,
             Form::Linear(model) => model.predict(&frame.matrix(features, rows)?),
             Form::LightGbm(model) => model.predict(&frame.matrix(features, rows)?, features.len())?,
             Form::XgBoost(model) => model.predict(&frame.matrix(features, rows)?, features.len())?,
@@ -283,6 +315,8 @@ impl TrainedModel {
         let features = &self.record.features;
         let (gains, contributions) = match &self.form {
             Form::Naive | Form::Linear(_) | Form::Series(_) | Form::Quantiles(..) | Form::Ensemble(..) => return Ok(None),
+            #[cfg(feature = "neural")]
+            Form::Neural(_) => return Ok(None),
             Form::LightGbm(model) => (model.gains()?, model.contributions(&frame.matrix(features, rows)?, features.len())?),
             Form::XgBoost(model) => (model.gains(features)?, model.contributions(&frame.matrix(features, rows)?, features.len())?),
         };
@@ -312,6 +346,7 @@ pub fn quantile(kind: &str, params: &BTreeMap<String, Value>) -> Option<f64> {
     match (kind, objective) {
         // 0.9 is the vendor's own default.
         ("lightgbm", Some("quantile")) => Some(params.get("alpha").and_then(Value::as_f64).unwrap_or(0.9)),
+        ("neural", _) if params.get("loss").and_then(Value::as_str) == Some("quantile") => params.get("alpha").and_then(Value::as_f64),
         ("xgboost", Some("reg:quantileerror")) => params.get("quantile_alpha").and_then(Value::as_f64),
         _ => None,
     }

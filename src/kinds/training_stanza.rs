@@ -23,7 +23,7 @@ const SERIES: &str = "series";
 pub const MODEL_SLOT: &str = "model:0";
 
 /// The kinds that make models.
-pub const MODEL_KINDS: [&str; 13] = [
+pub const MODEL_KINDS: [&str; 14] = [
     "naive",
     "seasonal_naive",
     "drift",
@@ -34,6 +34,7 @@ pub const MODEL_KINDS: [&str; 13] = [
     "elastic_net",
     "lightgbm",
     "xgboost",
+    "neural",
     "quantiles",
     "ensemble",
     "refit",
@@ -115,7 +116,9 @@ pub fn predictors(body: Body, context: &DeclareContext, model: &Source, path: &s
     let names: &[&str] = match (context.kind_of)(name.as_str()).as_deref() {
         Some("lightgbm") => &["lightgbm"],
         Some("xgboost") => &["xgboost"],
-        Some("ensemble" | "refit" | "quantiles") => &["lightgbm", "xgboost"],
+        Some("neural") => &["burn"],
+        Some("quantiles") => &["lightgbm", "xgboost"],
+        Some("ensemble" | "refit") => &["burn", "lightgbm", "xgboost"],
         Some(kind) if !MODEL_KINDS.contains(&kind) => return Err(body.error(path, format!("'{name}' is a {kind}, not a model"))),
         _ => &[],
     };
@@ -163,10 +166,12 @@ pub fn with_params(body: Body, context: &DeclareContext, learner: &dyn Learner) 
 /// The parameters that a stanza gives: those in `params`, and the scale of kinds that have the key `series`.
 fn given(body: Body) -> Result<Map<String, Value>, ParameterError> {
     let mut given = body.table("params").cloned().unwrap_or_default();
-    if let Some(series) = body.value(SERIES)
-        && given.insert(SERIES.to_owned(), series.clone()).is_some()
-    {
-        return Err(ParameterError::Twice { name: SERIES.to_owned(), other: SERIES.to_owned() });
+    for key in [SERIES, "architecture", "device"] {
+        if let Some(value) = body.value(key)
+            && given.insert(key.to_owned(), value.clone()).is_some()
+        {
+            return Err(ParameterError::Twice { name: key.to_owned(), other: key.to_owned() });
+        }
     }
     Ok(given)
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::base::digest::ActionKey;
 use crate::model::build::Counts;
+use crate::model::progress::Progress;
 use crate::model::result::Cost;
 
 /// Takes the events of one build as they happen. It only shows: nothing it does, and no failure to write, changes the build.
@@ -119,6 +120,14 @@ pub enum Event {
         held_bytes: u64,
         /// Bytes that all running steps may hold together.
         budget_bytes: u64,
+    },
+    /// A running step said how far it is; of the many times that it does, about one a second is told.
+    Progress {
+        /// Its target.
+        target: String,
+        /// How far it is.
+        #[serde(flatten)]
+        progress: Progress,
     },
     /// Somebody else runs the same action; this build waits for its result.
     Waiting {

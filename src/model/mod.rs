@@ -9,6 +9,7 @@ pub mod event;
 pub mod folds;
 pub mod joined;
 pub mod manifest;
+pub mod progress;
 pub mod recipe;
 pub mod result;
 pub mod series;

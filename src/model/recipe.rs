@@ -153,4 +153,6 @@ pub struct Declared {
     pub programs: BTreeSet<String>,
     /// Whether it has an effect outside the store: it runs only when its name is typed, and nothing can need it.
     pub delivers: bool,
+    /// Memory that its action is expected to need, in bytes, where neither the recipe nor history says; not part of the key.
+    pub memory: Option<u64>,
 }

@@ -34,6 +34,9 @@ pub struct FrameRecord {
     /// The tables joined by what was known, and how old their rows were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joined: Vec<Joined>,
+    /// How many rows of features before each of its own stand beside it, for models that read windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<u32>,
 }
 
 impl FrameRecord {

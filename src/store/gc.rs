@@ -153,6 +153,8 @@ pub fn apply(root: &Root, plan: &GcPlan, _alone: &Lock) -> StoreResult<()> {
         log::filter(&root.builds_log(), |p| plan.keeps_build(p), &root.scratch()?)?;
     }
     fs::step("gc.forgotten", root.path())?;
+    // No build is at work: nobody goes on from there before it is made anew.
+    fs::remove_tree(&root.partials())?;
     let store = LocalStore::new(root.clone());
     for (id, _) in &plan.delete {
         fs::remove_file(&store.path_of(id))?;

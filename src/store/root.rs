@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::clock;
+use crate::base::digest::ActionKey;
 use crate::io::file;
 use crate::io::fs::{self, What};
 use crate::io::lock::{Claim, Claimant, Lock, Mode};
@@ -18,7 +19,7 @@ pub const FORMAT: u32 = 1;
 /// How long a build and a collection wait for each other.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const FOLDERS: [&str; 8] = ["blobs", "journal", "cache", "tmp", "quarantine", "locks", "out", "reports"];
+const FOLDERS: [&str; 9] = ["blobs", "journal", "cache", "tmp", "partial", "quarantine", "locks", "out", "reports"];
 const FILES: [&str; 3] = ["format", "index", "cache.seal"];
 
 /// The cache folder `.cbi-cache`, and this process's own work area in its `tmp/`.
@@ -128,6 +129,18 @@ impl Root {
     #[must_use]
     pub fn cache_seal(&self) -> PathBuf {
         self.path().join("cache.seal")
+    }
+
+    /// What a second run of an unfinished action may go on from.
+    #[must_use]
+    pub fn partial(&self, key: &ActionKey) -> PathBuf {
+        self.partials().join(key.to_string())
+    }
+
+    /// All of [`Self::partial`].
+    #[must_use]
+    pub fn partials(&self) -> PathBuf {
+        self.path().join("partial")
     }
 
     /// Where damaged blobs go.

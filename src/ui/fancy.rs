@@ -52,7 +52,7 @@ impl Fancy {
 
     fn take(&mut self, event: &Event, now: u64) {
         self.tally.take(event, now);
-        let busy = matches!(event, Event::Started { .. } | Event::Waiting { .. } | Event::Reused { .. });
+        let busy = matches!(event, Event::Started { .. } | Event::Progress { .. } | Event::Waiting { .. } | Event::Reused { .. });
         if !busy || self.verbosity == Verbosity::Verbose {
             for line in words::lines(event, &self.tally, &self.palette, self.verbosity) {
                 self.above.push_str(&line);

@@ -18,7 +18,7 @@ impl JsonLines {
 
 impl EventSink for JsonLines {
     fn event(&mut self, event: &Event) {
-        // Events hold text and whole numbers only: there is nothing in one that JSON cannot say.
+        // Events hold text and numbers: a figure that is none is written as null.
         if let Ok(line) = serde_json::to_string(event) {
             self.output.line(&line);
             self.output.flush();

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::ui::output::{Palette, cut, paint};
+use crate::ui::output::{Palette, cut, paint, tame};
 use crate::ui::tally::{Running, Tally};
-use crate::ui::words::{elapsed, left};
+use crate::ui::words::{elapsed, far, left};
 
 /// A line with colour codes and its length without them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,9 +48,10 @@ fn step_line(target: &str, step: &Running, now_ms: u64, name_width: usize, colum
         Some(expected) => format!("{} of about {}", elapsed(seconds(spent)), elapsed(expected)),
         None => elapsed(seconds(spent)),
     };
+    let far = step.progress.as_ref().map(|progress| format!("  {}", tame(&far(progress)))).unwrap_or_default();
     let kind = &step.kind;
     let name = cut(target, name_width);
-    let rest = cut(&format!("  {kind:<9}  {time}"), columns.saturating_sub(2 + name_width));
+    let rest = cut(&format!("  {kind:<9}  {time}{far}"), columns.saturating_sub(2 + name_width));
     let name = cut(&format!("  {name:<name_width$}"), columns);
     Drawn { columns: name.chars().count() + rest.chars().count(), text: format!("{}{rest}", paint(palette.name, &name)) }
 }

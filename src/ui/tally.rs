@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::event::{Event, TimeLeft};
+use crate::model::progress::Progress;
 
 /// What is known of a build so far.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +29,7 @@ pub struct Tally {
 }
 
 /// A step that runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Running {
     /// Its place in the order of starts.
     pub order: u64,
@@ -40,6 +41,8 @@ pub struct Running {
     pub expected_ms: Option<u64>,
     /// Whether another build runs it, and this one waits for its result.
     pub elsewhere: bool,
+    /// How far it said it is.
+    pub progress: Option<Progress>,
 }
 
 impl Tally {
@@ -54,14 +57,19 @@ impl Tally {
                 self.done += *reused;
             }
             Event::Started { target, kind, expected_ms, .. } => {
-                let step =
-                    Running { order: self.started, kind: kind.clone(), since_ms: now_ms, expected_ms: *expected_ms, elsewhere: false };
+                let (kind, expected_ms) = (kind.clone(), *expected_ms);
+                let step = Running { order: self.started, kind, since_ms: now_ms, expected_ms, elsewhere: false, progress: None };
                 self.started += 1;
                 self.running.insert(target.clone(), step);
             }
             Event::Waiting { target } => {
                 if let Some(step) = self.running.get_mut(target) {
                     step.elsewhere = true;
+                }
+            }
+            Event::Progress { target, progress } => {
+                if let Some(step) = self.running.get_mut(target) {
+                    step.progress = Some(progress.clone());
                 }
             }
             Event::Ran { target, .. } => {

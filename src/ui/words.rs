@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::base::units;
 use crate::model::build::Counts;
 use crate::model::event::{Event, TimeLeft};
+use crate::model::progress::Progress;
 use crate::model::result::Cost;
 use crate::ui::output::{Palette, paint, tame};
 use crate::ui::sink::Verbosity;
@@ -34,6 +35,13 @@ pub fn rough(ms: u64) -> String {
 #[must_use]
 pub fn left(left: TimeLeft) -> String {
     format!("{} {} left", if left.sure { "about" } else { "up to" }, rough(left.ms))
+}
+
+/// How far a step is, and how long it takes at this pace if it does all it may.
+#[must_use]
+pub fn far(progress: &Progress) -> String {
+    let left = progress.left_ms.filter(|ms| *ms > 0).map(|ms| format!(", up to {} left", rough(ms))).unwrap_or_default();
+    format!("{}{left}", progress.in_words())
 }
 
 /// The lines about `event`, its first one behind the position in the build; none where `verbosity` leaves it out.
@@ -70,6 +78,7 @@ pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosi
             let begin = format!("        {} {}", paint(palette.warn, "warning"), name(target));
             warnings.iter().map(|warning| format!("{begin}: {}", tame(warning))).collect()
         }
+        Event::Progress { target, progress } if verbose => vec![format!("{at} at      {}: {}", name(target), tame(&far(progress)))],
         Event::Waiting { target } => vec![format!("{at} waiting {}: another build runs it", name(target))],
         Event::Outgrew { target, reserved_bytes, held_bytes, budget_bytes } => {
             let held = format!("it held {}, {} were reserved", units::bytes(*held_bytes), units::bytes(*reserved_bytes));
@@ -77,7 +86,7 @@ pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosi
             vec![format!("{at} {} {}: {held}, and {full}: it runs again alone", paint(palette.warn, "ended  "), name(target))]
         }
         Event::Blocked { target, by } if verbose => vec![format!("{at} blocked {}: needs {by}", name(target))],
-        Event::Blocked { .. } => Vec::new(),
+        Event::Blocked { .. } | Event::Progress { .. } => Vec::new(),
         Event::Finished { counts, outcome, wall_ms } => summary(*counts, outcome, *wall_ms, tally, palette),
     }
 }

@@ -122,6 +122,7 @@ fn record(features: Vec<String>, kind: LabelKind, weight: bool) -> FrameRecord {
         weight: weight.then(|| TableColumn { table: "wti.weights".into(), column: "weight".into() }),
         folds: None,
         joined: Vec::new(),
+        past: None,
     }
 }
 
@@ -181,6 +182,7 @@ fn run_on(threads: u32, kind: &str, declared: &Declared, fit: &Path, models: &[P
         digests: BTreeMap::new(),
         out: out.to_owned(),
         response: out.join("response.json"),
+        scratch: None,
     };
     cbi::kinds::dispatch::run(&request)
 }
@@ -233,6 +235,7 @@ impl Work {
             inputs,
             digests: BTreeMap::new(),
             response: out.join("response.json"),
+            scratch: None,
             out,
         })
     }

@@ -63,9 +63,10 @@ pub fn build(spec: &FrameSpec, tables: &Tables) -> Result<Frame, FrameError> {
     let learnt_by = |last: Option<NaiveDate>| known_by(&labelled, splits.train.from, last);
     let (history, _) = matched(&learnt_by(spec.folds.as_ref().map(|folds| folds.range().1)), &features);
     let (refit, _) = matched(&learnt_by(spec.refit.and_then(|refit| refit.period_of(series.ends().1).pred_opt())), &features);
+    let (timeline, _) = matched(if spec.past.is_some() { &labelled } else { &[] }, &features);
     let prices = PriceHistory::new(series.days());
     let notes = [left_out(&days, &missing), ages(&features, &[&train, &valid])].concat();
-    let frame = Frame { features, weights, train, valid, test, score, history, refit, prices, notes };
+    let frame = Frame { features, weights, train, valid, test, score, history, refit, timeline, prices, notes };
     checks::every_part_has_rows(&frame, &splits, &days.score, series.ends())?;
     checks::rows_can_be_learnt_from(frame, spec)
 }

@@ -83,7 +83,8 @@ fn label_varies(train: &[Row]) -> Result<(), FrameError> {
 
 fn features_are_finite(frame: &Frame) -> Result<(), FrameError> {
     for (name, values) in frame.features.names.iter().zip(&frame.features.columns) {
-        let rows = [&frame.train, &frame.valid, &frame.test, &frame.score, &frame.history, &frame.refit].into_iter().flatten();
+        let rows =
+            [&frame.train, &frame.valid, &frame.test, &frame.score, &frame.history, &frame.refit, &frame.timeline].into_iter().flatten();
         let dates: BTreeSet<_> = rows.filter(|row| values[row.at].is_infinite()).map(|row| row.date).collect();
         if !dates.is_empty() {
             let dates = dates.into_iter().collect();

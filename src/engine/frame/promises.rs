@@ -36,6 +36,7 @@ fn spec(horizon: Horizon) -> FrameSpec {
         lags: BTreeMap::new(),
         folds: None,
         refit: None,
+        past: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Owns the rows of a frame. Invariant: every list of rows is ascending by date, each date once, and a row's features are those of its own date.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
@@ -28,6 +28,8 @@ pub struct Frame {
     pub history: Vec<Row>,
     /// Every row whose outcome came before the present period of refits; empty where there are none.
     pub refit: Vec<Row>,
+    /// Every row there is, whatever came of it; empty where no windows are read.
+    pub timeline: Vec<Row>,
     /// Every known price.
     pub prices: PriceHistory,
     /// What was left out and why, and what deserves a look, in sentences.
@@ -48,6 +50,24 @@ pub struct Row {
 }
 
 impl Frame {
+    /// The rows of the timeline that are none of these, and stand among the `past` before one of them.
+    #[must_use]
+    pub fn past(&self, rows: &[Row], past: usize) -> Vec<Row> {
+        let own: BTreeSet<NaiveDate> = rows.iter().map(|row| row.date).collect();
+        let mut left = 0;
+        let mut before: Vec<Row> = Vec::new();
+        for row in self.timeline.iter().rev() {
+            if own.contains(&row.date) {
+                left = past;
+            } else if left > 0 {
+                before.push(*row);
+                left -= 1;
+            }
+        }
+        before.reverse();
+        before
+    }
+
     /// The rows that learners see: train, then valid.
     #[must_use]
     pub fn fit(&self) -> Vec<(Part, Row)> {

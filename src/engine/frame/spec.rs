@@ -42,6 +42,9 @@ pub struct FrameSpec {
     /// How often models are to be trained again on all that is known, where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refit: Option<Refit>,
+    /// How many rows of features before each row are kept, where models read windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<u32>,
 }
 
 /// A further table of features.
@@ -147,6 +150,7 @@ impl FrameSpec {
             weight,
             folds: None,
             joined: Vec::new(),
+            past: self.past,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::engine::frame::read::{Features, JoinedRows};
 use crate::engine::frame::rows::{Frame, Row};
 use crate::engine::frame::spec::{FrameSpec, JoinSpec};
 use crate::engine::frame_file::{Part, RECORD_FILE, ROWS_FILE};
+use crate::engine::frame_past::{self, Past};
 use crate::engine::price_history::{self, PriceHistory};
 use crate::engine::table_columns::{Values, table};
 use crate::engine::table_file;
@@ -31,13 +32,20 @@ pub fn write(frame: &Frame, spec: &FrameSpec, out: &Path) -> Result<(), FrameErr
     let first = fit_rows.iter().map(|row| row.date.to_epoch_days()).min().unwrap_or(i32::MAX);
     let known = |rows: &[Row]| frame.prices.between(first, last(rows));
     let told = |rows: &[Row], record: FrameRecord| FrameRecord { joined: joined(frame, spec, rows), ..record };
-    artifact(&out.join("fit"), fit(frame), &told(&fit_rows, spec.fit_record(names)), &known(&fit_rows))?;
-    artifact(&out.join("test"), test(frame), &told(&frame.test, spec.test_record(names)), &known(&frame.test))?;
-    artifact(&out.join("score"), score(frame), &told(&frame.score, spec.score_record(names)), &known(&frame.score))?;
+    let artifact = |name: &str, columns: Columns, record: FrameRecord, rows: &[Row], prices: &PriceHistory| {
+        artifact(&out.join(name), columns, &told(rows, record), prices)?;
+        match spec.past {
+            Some(past) => Ok(frame_past::write(&out.join(name), &before(frame, rows, past), names)?),
+            None => Ok::<(), FrameError>(()),
+        }
+    };
+    artifact("fit", fit(frame), spec.fit_record(names), &fit_rows, &known(&fit_rows))?;
+    artifact("test", test(frame), spec.test_record(names), &frame.test, &known(&frame.test))?;
+    artifact("score", score(frame), spec.score_record(names), &frame.score, &known(&frame.score))?;
     let whole = |name: &str, rows: &[Row], record: FrameRecord| {
         let first = rows.iter().map(|row| row.date.to_epoch_days()).min().unwrap_or(i32::MAX);
         let prices = frame.prices.between(first, last(rows));
-        artifact(&out.join(name), learnable(frame, rows, &vec![Part::Train; rows.len()]), &told(rows, record), &prices)
+        artifact(name, learnable(frame, rows, &vec![Part::Train; rows.len()]), record, rows, &prices)
     };
     if spec.folds.is_some() {
         whole("folds", &frame.history, spec.folds_record(names))?;
@@ -58,6 +66,13 @@ fn joined(frame: &Frame, spec: &FrameSpec, rows: &[Row]) -> Vec<Joined> {
         ages: Some(Ages::of(rows.iter().map(|row| joined.ages[row.at]))),
     };
     frame.features.joined.iter().zip(&spec.join).enumerate().map(one).collect()
+}
+
+/// The rows of features that windows of these rows reach, as far as they are none of these.
+fn before(frame: &Frame, rows: &[Row], past: u32) -> Past {
+    let values = |row: &Row| frame.features.columns.iter().map(|column| column[row.at]).collect();
+    let past = usize::try_from(past).unwrap_or(usize::MAX);
+    Past::of(frame.past(rows, past).iter().map(|row| (row.date.to_epoch_days(), values(row))).collect())
 }
 
 /// The last of the rows' dates.

@@ -1,0 +1,80 @@
+//! Owns looking at how far running steps are. Invariant: it only looks; a file that is not there, or not whole yet, is nothing to tell of.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::base::clock;
+use crate::io::fs;
+use crate::model::progress::{FILE, Progress};
+
+/// How often it is looked.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The steps that run, each with the folder that it may say it in.
+#[derive(Debug)]
+pub struct Watched<I> {
+    steps: Vec<(I, PathBuf, Option<Progress>)>,
+    looked: Option<Instant>,
+}
+
+impl<I> Default for Watched<I> {
+    fn default() -> Self {
+        Self { steps: Vec::new(), looked: None }
+    }
+}
+
+impl<I: Copy + PartialEq> Watched<I> {
+    /// A step begins.
+    pub fn begin(&mut self, id: I, folder: PathBuf) {
+        self.steps.push((id, folder, None));
+    }
+
+    /// A step has ended.
+    pub fn end(&mut self, id: I) {
+        self.steps.retain(|(step, ..)| *step != id);
+    }
+
+    /// What is new since the last look; nothing where that was less than a second ago.
+    pub fn look(&mut self) -> Vec<(I, Progress)> {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return Vec::new();
+        }
+        self.looked = Some(clock::start());
+        let news = self.steps.iter_mut().filter_map(|(id, folder, last)| {
+            let text = fs::read_if_any(&folder.join(FILE)).ok()??;
+            let progress: Progress = serde_json::from_slice(&text).ok().filter(|progress| last.as_ref() != Some(progress))?;
+            *last = Some(progress.clone());
+            Some((*id, progress))
+        });
+        news.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_step_says_is_told_once_and_never_of_one_that_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let say = |done: u64| {
+            let progress = Progress { unit: "epoch".into(), done, of: 9, figures: [("valid_loss".to_owned(), 0.5)].into(), left_ms: None };
+            fs::write(&folder.path().join(FILE), serde_json::to_string(&progress).unwrap().as_bytes()).unwrap();
+        };
+        let mut watched = Watched::default();
+        let look = |watched: &mut Watched<u8>| {
+            watched.looked = None;
+            watched.look().into_iter().map(|(_, progress)| progress.in_words()).collect::<Vec<_>>()
+        };
+        watched.begin(7, folder.path().to_owned());
+        assert!(look(&mut watched).is_empty());
+        say(2);
+        assert_eq!(look(&mut watched), ["epoch 2 of 9, valid_loss 0.5000"]);
+        assert!(look(&mut watched).is_empty());
+        fs::write(&folder.path().join(FILE), b"{\"unit\": \"ep").unwrap();
+        assert!(look(&mut watched).is_empty(), "half a file");
+        say(3);
+        watched.end(7);
+        assert!(look(&mut watched).is_empty());
+    }
+}
