@@ -4,10 +4,10 @@
 
 mod build_kit;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::process::Output;
 
-use build_kit::Workspace;
+use build_kit::{Workspace, run, runs, sweep};
 use cbi::engine::table_columns::strings;
 use cbi::engine::table_file;
 use serde_json::Value;
@@ -21,24 +21,14 @@ mode = "merge"
 key = ["day"]
 "#;
 
+/// The faults that are tried, each at every so many operations.
+const FAULTS: [(&str, usize); 3] = [("kill", 1), ("tear", 6), ("eio", 9)];
+
 fn workspace() -> Workspace {
     let workspace = Workspace::new();
     workspace.write("cbi.toml", "[workspace]\nname = \"test\"\npublished = \"published\"\n");
     workspace.write("recipes/all.toml", RECIPE);
     workspace
-}
-
-fn run(workspace: &Workspace, words: &[&str], fault: Option<&str>) -> Output {
-    let mut command = workspace.cbi(words);
-    command.envs(fault.map(|fault| ("CBI_FAILPOINT", fault)));
-    let output = command.output().unwrap();
-    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{words:?} {fault:?}: {output:?}");
-    output
-}
-
-fn runs(workspace: &Workspace, words: &[&str], after: &str) {
-    let output = run(workspace, words, None);
-    assert_eq!(output.status.code(), Some(0), "{words:?} after {after}: {output:?}");
 }
 
 /// The days of the published table with what they hold, each once.
@@ -57,38 +47,20 @@ fn deliveries(workspace: &Workspace) -> Vec<Value> {
     said["deliveries"].as_array().unwrap().clone()
 }
 
-/// Every operation of the command is its last, and now and then fails; `check` looks at what the next one, unharmed, comes to. Returns how many there are.
-fn sweep(prepare: impl Fn(usize), strike: impl Fn(&str) -> Output, check: impl Fn(usize, &str)) -> usize {
-    let mut round = 0;
-    for n in 1.. {
-        for (what, every) in [("kill", 1), ("tear", 6), ("eio", 9)] {
-            if n % every == 0 {
-                round += 1;
-                prepare(round);
-                let fault = format!("nth={n}:{what}");
-                let struck = strike(&fault);
-                check(round, &fault);
-                if what == "kill" && struck.status.code().is_some() {
-                    assert_eq!(struck.status.code(), Some(0), "{fault}: {struck:?}");
-                    return n;
-                }
-            }
-        }
-    }
-    unreachable!()
-}
-
 #[test]
 fn a_delivery_that_ends_anywhere_is_finished_by_the_next_one_and_no_row_comes_twice() {
     let workspace = workspace();
     let deliver = ["build", "publish/days"];
     let content = |round: usize| format!("day,said\nfirst,{round}\nd{},new\n", round % 7);
-    let prepare = |round: usize| {
-        workspace.write("warehouse/m.raw.csv", &content(round));
+    let round = Cell::new(0);
+    let prepare = |_: &str| {
+        round.set(round.get() + 1);
+        workspace.write("warehouse/m.raw.csv", &content(round.get()));
         runs(&workspace, &["build", "m.raw"], "what came before");
     };
     let strike = |fault: &str| run(&workspace, &deliver, Some(fault));
-    let check = |round: usize, fault: &str| {
+    let check = |fault: &str| {
+        let round = round.get();
         runs(&workspace, &deliver, fault);
         let mut expected: BTreeMap<String, String> = (1..=round).map(|n| (format!("d{}", n % 7), "new".to_owned())).collect();
         expected.insert("first".to_owned(), round.to_string());
@@ -100,7 +72,7 @@ fn a_delivery_that_ends_anywhere_is_finished_by_the_next_one_and_no_row_comes_tw
             assert!(all.len() == round && all.iter().all(|delivery| delivery["state"] == "stands"), "{fault}: one for each round, {all:?}");
         }
     };
-    let operations = sweep(prepare, strike, check);
+    let operations = sweep(&FAULTS, prepare, strike, check);
     assert!(operations > 40, "{operations} operations");
 }
 
@@ -113,17 +85,17 @@ fn a_rollback_that_ends_anywhere_is_finished_by_the_next_one() {
     }
     let said = |n: usize| (1 + n % 2).to_string();
     let words = |round: usize| ["rollback".to_owned(), "publish/days".to_owned(), "--to".to_owned(), said(round)];
-    let round = std::cell::Cell::new(0);
+    let round = Cell::new(0);
     let back = |fault: Option<&str>| {
         let words = words(round.get());
         run(&workspace, &words.each_ref().map(String::as_str), fault)
     };
-    let check = |now: usize, fault: &str| {
+    let check = |fault: &str| {
         let healed = back(None);
         assert_eq!(healed.status.code(), Some(0), "{fault}: {healed:?}");
-        assert_eq!(days(&workspace), BTreeMap::from([("a".to_owned(), said(now))]), "{fault}");
+        assert_eq!(days(&workspace), BTreeMap::from([("a".to_owned(), said(round.get()))]), "{fault}");
         assert!(deliveries(&workspace).iter().all(|delivery| delivery["state"] != "begun"), "{fault}");
     };
-    let operations = sweep(|now| round.set(now), |fault| back(Some(fault)), check);
+    let operations = sweep(&FAULTS, |_| round.set(round.get() + 1), |fault| back(Some(fault)), check);
     assert!(operations > 20, "{operations} operations");
 }

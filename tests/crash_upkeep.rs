@@ -9,9 +9,8 @@ use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Output;
 
-use build_kit::Workspace;
+use build_kit::{Workspace, run, runs, sweep};
 use cbi::base::digest::Digest;
 
 const RECIPE: &str = r#"
@@ -28,11 +27,8 @@ outputs = ["o1"]
 
 const GC: [&str; 5] = ["gc", "--keep-builds", "1", "--keep-days", "0"];
 
-/// The faults of the n-th operation that are tried.
-fn faults(n: usize) -> Vec<String> {
-    let all = ["kill", "eio", "tear", "enospc"].iter().zip([1, 5, 11, 13]);
-    all.filter(|(_, every)| n.is_multiple_of(*every)).map(|(what, _)| format!("nth={n}:{what}")).collect()
-}
+/// The faults that are tried, each at every so many operations.
+const FAULTS: [(&str, usize); 4] = [("kill", 1), ("eio", 5), ("tear", 11), ("enospc", 13)];
 
 fn workspace() -> Workspace {
     let workspace = Workspace::new();
@@ -51,20 +47,6 @@ fn build(workspace: &Workspace, content: &str, ran: u64, after: &str) {
     }
 }
 
-fn run(workspace: &Workspace, words: &[&str], fault: Option<&str>) -> Output {
-    let mut command = workspace.cbi(words);
-    command.envs(fault.map(|fault| ("CBI_FAILPOINT", fault)));
-    let output = command.output().unwrap();
-    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{words:?} {fault:?}: {output:?}");
-    output
-}
-
-/// The command goes well.
-fn runs(workspace: &Workspace, words: &[&str], after: &str) {
-    let output = run(workspace, words, None);
-    assert_eq!(output.status.code(), Some(0), "{words:?} after {after}: {output:?}");
-}
-
 fn blobs(workspace: &Workspace) -> BTreeSet<PathBuf> {
     let shards = fs::read_dir(workspace.path(".cbi-cache/blobs")).unwrap();
     shards.flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap()).map(|blob| blob.unwrap().path()).collect()
@@ -73,23 +55,6 @@ fn blobs(workspace: &Workspace) -> BTreeSet<PathBuf> {
 fn blob(workspace: &Workspace, bytes: &str) -> PathBuf {
     let name = Digest::of(bytes.as_bytes()).to_string();
     workspace.path(".cbi-cache/blobs").join(&name[..2]).join(&name)
-}
-
-/// Tries every fault of every operation of a command; `prepare` brings the workspace to where the command has work, and `check` looks at what is
-/// left. Returns how many operations the command has.
-fn sweep(workspace: &Workspace, words: &[&str], prepare: impl Fn(&str), check: impl Fn(&str)) -> usize {
-    for n in 1.. {
-        for fault in faults(n) {
-            prepare(&fault);
-            let struck = run(workspace, words, Some(&fault));
-            check(&fault);
-            if fault.ends_with(":kill") && struck.status.code().is_some() {
-                assert_eq!(struck.status.code(), Some(0), "{fault}: {struck:?}");
-                return n;
-            }
-        }
-    }
-    unreachable!()
 }
 
 #[test]
@@ -105,7 +70,7 @@ fn a_collection_that_ends_anywhere_loses_nothing_and_the_next_one_goes_on() {
         runs(&workspace, &GC, fault);
         assert_eq!(blobs(&workspace).len(), kept, "{fault}: as much is left as a clean one leaves");
     };
-    let operations = sweep(&workspace, &GC, prepare, check);
+    let operations = sweep(&FAULTS, prepare, |fault| run(&workspace, &GC, Some(fault)), check);
     assert!(operations > 80, "{operations} operations");
 }
 
@@ -136,6 +101,6 @@ fn a_repair_that_ends_anywhere_destroys_nothing_and_the_next_one_goes_on() {
         let log: serde_json::Value = serde_json::from_slice(&log.stdout).unwrap();
         assert_eq!((&log[0]["ran"], &log[1]["ran"]), (&1.into(), &2.into()), "no build was forgotten, {fault}: {log}");
     };
-    let operations = sweep(&workspace, &["fsck", "--repair"], damage, check);
+    let operations = sweep(&FAULTS, damage, |fault| run(&workspace, &["fsck", "--repair"], Some(fault)), check);
     assert!(operations > 150, "{operations} operations");
 }

@@ -99,6 +99,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let sources = Sources::new(&session, &workspace);
     let mut planner = Planner::new(&graph, &selection.roots);
     let judge = workspace.judge(ask.allow_stale)?;
+    let deliveries = workspace.deliveries();
     let executor = Executor {
         session: &session,
         judge: &judge,
@@ -107,7 +108,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         keep_going: ask.keep_going,
         cancel,
         last: &last,
-        deliveries: &workspace.deliveries(),
+        deliveries: &deliveries,
         locate: &|node, failure| locate::place(&workspace.texts, node, failure),
     };
     let built = executor.run(&mut planner, &|source| sources.pin(source), sink).map_err(problem::stores)?;
@@ -141,9 +142,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         let mut watch: Watch = engine_files.into_iter().map(|path| (path, None)).collect();
         watch.extend(workspace.texts.watched());
         watch.extend(sources.watched());
-        watch.extend(
-            publishing::files(workspace.deliveries().destination.as_ref(), &graph, &selection.closure).into_iter().map(|path| (path, None)),
-        );
+        watch.extend(publishing::files(deliveries.destination.as_ref(), &graph, &selection.closure).into_iter().map(|path| (path, None)));
         watch.insert(workspace.warehouse.clone(), workspace.warehouse_names);
         let blobs = built.manifests.values().flat_map(|m| m.files.values().map(|f| (f.blob, f.size))).collect();
         let total = built.counts.ran + built.counts.reused;

@@ -5,5 +5,6 @@ pub mod clock;
 pub mod date;
 pub mod diagnostic;
 pub mod digest;
+pub mod json;
 pub mod name;
 pub mod units;

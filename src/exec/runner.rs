@@ -142,7 +142,9 @@ impl Runner<'_> {
         let response = response(sandbox)?;
         let log = if log.is_empty() { None } else { Some(self.store.put_bytes(log, batch)?) };
         self.recheck_inputs(job)?;
-        fs::remove_tree(&self.root.partial(&job.key))?;
+        if !command {
+            fs::remove_tree(&self.root.partial(&job.key))?;
+        }
         let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         Ok(ActionResult {
             key: job.key,

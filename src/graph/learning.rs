@@ -10,10 +10,7 @@ use crate::graph::error::GraphError;
 use crate::graph::unknowable::{Learners, Unknowable};
 use crate::model::available::{Available, Lag};
 use crate::model::check::CHECKS;
-use crate::model::recipe::{Ahead, Source, TABLE_SLOT};
-
-/// The column that holds the date of a table which names no key.
-const DEFAULT_KEY: &str = "date";
+use crate::model::recipe::{Ahead, DEFAULT_KEY, Source, TABLE_SLOT};
 
 /// Everything among `chosen` that a frame would learn from and that nobody could have known, as far as the recipes show it.
 #[must_use]

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::kinds::body::Body;
 use crate::kinds::context::KindError;
 use crate::model::available::{Available, Lag, LagError, TextDates};
+use crate::model::recipe::DEFAULT_KEY;
 use crate::syntax::duck::translate::translate;
 use crate::syntax::shape::{Key, Want};
 use crate::syntax::sql::read::read;
@@ -26,9 +27,6 @@ pub const DATES: Key = Key::optional(
     ]),
     "Which column says what day a row is about, where its dates are text. Else it is the first column of `key` that holds dates or moments.",
 );
-
-/// The key of a table that does not name one.
-const DEFAULT_KEY: &str = "date";
 
 /// What a stanza says of when its rows are known; `columns` are the table's where they are known.
 ///

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use arrow::error::ArrowError;
 use chrono::NaiveDate;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::base::json;
 use crate::engine::evaluation::{Judged, TestRow};
 use crate::engine::judging::importance::{self, Importance};
 use crate::engine::judging::quantile_sets::SetSummary;
@@ -36,9 +37,14 @@ pub enum ReportError {
     /// A file cannot be written.
     #[error(transparent)]
     Io(#[from] FsError),
-    /// The measures cannot be written as JSON.
-    #[error("metrics.json: {0}")]
-    Json(#[from] serde_json::Error),
+    /// The figures cannot be written as JSON.
+    #[error("{file}: {source}")]
+    Json {
+        /// The file.
+        file: &'static str,
+        /// What the writer says.
+        source: serde_json::Error,
+    },
 }
 
 /// What there is to tell.
@@ -86,9 +92,16 @@ pub fn write(told: &Told, out: &Path) -> Result<(), ReportError> {
     let about = json!({ "label": told.frame.label, "price": told.frame.price, "test": told.frame.split.test });
     let mut all = json!(told.judgement);
     all["frame"] = about;
-    let mut text = serde_json::to_string_pretty(&all)?;
-    text.push('\n');
-    Ok(fs::write(&out.join("metrics.json"), text.as_bytes())?)
+    write_json(out, "metrics.json", &all)
+}
+
+/// Writes figures into the file of this name.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_json(out: &Path, file: &'static str, figures: &Value) -> Result<(), ReportError> {
+    let text = json::pretty(figures).map_err(|source| ReportError::Json { file, source })?;
+    Ok(fs::write(&out.join(file), text.as_bytes())?)
 }
 
 /// What was forecast, and what its prices are prices of.

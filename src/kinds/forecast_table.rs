@@ -9,6 +9,7 @@ use arrow::error::ArrowError;
 use chrono::{Days, NaiveDate};
 use serde_json::json;
 
+use crate::base::json;
 use crate::engine::conformal::{Calibration, LEVELS, Level};
 use crate::engine::judging::bootstrap::Interval;
 use crate::engine::numbers::count;
@@ -57,9 +58,7 @@ pub fn write(told: &Told, out: &Path) -> Result<(), ForecastError> {
     fs::create_folders(out)?;
     table_file::write(&out.join(table_file::FILE_NAME), &table(told)?, &["date".to_owned()])?;
     if let Some(calibration) = &told.calibration {
-        let mut text = serde_json::to_string_pretty(calibration)?;
-        text.push('\n');
-        fs::write(&out.join(INTERVALS_FILE), text.as_bytes())?;
+        fs::write(&out.join(INTERVALS_FILE), json::pretty(calibration)?.as_bytes())?;
     }
     Ok(())
 }

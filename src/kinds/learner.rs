@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::base::digest::Digest;
+use crate::base::json;
 use crate::engine::backtest_file::BacktestFileError;
 use crate::engine::frame_file::{self, FrameData, FrameFileError, Part};
 use crate::engine::gbdt::data::{Sample, TrainingData, single};
@@ -314,8 +315,7 @@ pub fn teach(learner: &dyn Learner, frame: &FrameData, settings: &Settings, out:
 /// When the file cannot be written.
 pub fn write_record(folder: &Path, record: &ModelRecord) -> Result<(), LearnError> {
     let path = folder.join(RECORD_FILE);
-    let mut text = serde_json::to_string_pretty(record).map_err(|source| LearnError::Record { path: path.clone(), source })?;
-    text.push('\n');
+    let text = json::pretty(record).map_err(|source| LearnError::Record { path: path.clone(), source })?;
     Ok(fs::write(&path, text.as_bytes())?)
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::base::json;
 use crate::kinds::learner::LearnError;
 
 /// The file's bytes, with a line end at their end.
@@ -9,7 +10,6 @@ use crate::kinds::learner::LearnError;
 /// # Errors
 /// When the model cannot be written as JSON.
 pub fn bytes(model: &impl Serialize) -> Result<Vec<u8>, LearnError> {
-    let mut text = serde_json::to_string_pretty(model).map_err(|source| LearnError::Record { path: "the model's file".into(), source })?;
-    text.push('\n');
+    let text = json::pretty(model).map_err(|source| LearnError::Record { path: "the model's file".into(), source })?;
     Ok(text.into_bytes())
 }

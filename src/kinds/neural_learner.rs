@@ -1,7 +1,6 @@
 //! Owns the learner behind kind `neural`. Invariant: an interrupted training goes on after its last whole epoch, and comes to the bits it would have
 //! come to.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use crate::base::clock;
 use crate::base::digest::Digest;
 use crate::engine::frame_file::{FrameData, Part};
+use crate::engine::native;
 use crate::engine::neural::checkpoint::Checkpoints;
 use crate::engine::neural::curves;
 use crate::engine::neural::device::{self, Place};
@@ -23,6 +23,7 @@ use crate::engine::neural::optimizer::Stride;
 use crate::engine::neural::schedule::{Epoch, Schedule};
 use crate::engine::neural::shape::{Architecture, Shape};
 use crate::engine::neural::training::{self, Asked, Data, State, Watch};
+use crate::engine::numbers::count;
 use crate::io::fs;
 use crate::kinds::learner::{Fitted, LearnError, Settings};
 use crate::kinds::native_json;
@@ -39,7 +40,7 @@ pub fn fit(frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError>
     }
     let (shape, asked) = (shape(settings, frame.record.features.len()), asked(settings));
     let place = device::open(settings.word("device").unwrap_or("cpu"))?;
-    let trained_with = format!("burn-tensor 0.22.1 on {}", place.name);
+    let trained_with = format!("burn-tensor {} on {}", native::compiled_version("burn").unwrap_or("unknown"), place.name);
     let prepared = Prepared::of(frame, shape.clone(), settings.count("gap_days").unwrap_or(10), trained_with);
     let data = prepared.data(frame, asked.patience > 0)?;
     let network = Network::new(shape);
@@ -52,9 +53,8 @@ pub fn fit(frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError>
         (curves::PICTURE, curves::picture(&trained.epochs, trained.kept).into_bytes()),
     ];
     let kept = trained.epochs.iter().find(|epoch| epoch.epoch == trained.kept);
-    let losses = kept.into_iter().flat_map(|epoch| [("train_loss", Some(epoch.train_loss)), ("valid_loss", epoch.valid_loss)]);
-    let mut metrics: BTreeMap<String, f64> = losses.filter_map(|(name, loss)| Some((name.to_owned(), loss?))).collect();
-    metrics.insert("parameters".into(), crate::engine::numbers::count(trained.weights.count()));
+    let mut metrics = kept.map(Epoch::losses).unwrap_or_default();
+    metrics.insert("parameters".into(), count(trained.weights.count()));
     Ok(Fitted {
         files: files.map(|(name, bytes)| (name.to_owned(), bytes)).into(),
         params: settings.params.clone(),
@@ -169,12 +169,11 @@ impl Watch for Watcher {
         checkpoints.leave(state)?;
         let here = u64::from((epoch.epoch - self.before).max(1));
         let spent = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let figures = [("train_loss", Some(epoch.train_loss)), ("valid_loss", epoch.valid_loss)];
         let progress = Progress {
             unit: "epoch".into(),
             done: u64::from(epoch.epoch),
             of: u64::from(most),
-            figures: figures.into_iter().filter_map(|(name, loss)| Some((name.to_owned(), loss?))).collect(),
+            figures: epoch.losses(),
             left_ms: Some(spent / here * u64::from(most - epoch.epoch)),
         };
         // It is for people to look at: a disk that refuses it will refuse the next checkpoint too.

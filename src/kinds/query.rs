@@ -16,7 +16,7 @@ use crate::engine::truncation::compare::CompareError;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::request::{Request, Response, RunError};
-use crate::model::recipe::{Ahead, Declared, Place, Source, TABLE_SLOT};
+use crate::model::recipe::{Ahead, DEFAULT_KEY, Declared, Place, Source, TABLE_SLOT};
 use crate::syntax::duck::translate::translate;
 use crate::syntax::sql::error::SqlError;
 use crate::syntax::sql::lookahead::lookahead;
@@ -24,9 +24,6 @@ use crate::syntax::sql::read::{Sql, read};
 
 /// The artifact that holds a table.
 pub const ARTIFACT: &str = "table";
-
-/// The key by which rows are sorted where a stanza names none and the table has it.
-const DEFAULT_KEY: &str = "date";
 
 /// Why a query gave no rows to keep.
 #[derive(Debug, thiserror::Error)]

@@ -16,11 +16,12 @@ use crate::engine::table_file::{self, TableFileError};
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::evaluate::{REGIMES_SLOT, RegimeColumns};
+use crate::kinds::evaluate_report::ReportError;
 use crate::kinds::frame::{FOLDS, SCORE};
 use crate::kinds::kind::Kind;
 use crate::kinds::learner::FRAME_SLOT;
 use crate::kinds::lightgbm;
-use crate::kinds::regime_report::{self, Likeness, RegimeReportError, Told};
+use crate::kinds::regime_report::{self, Likeness, Told};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::training_stanza::{self, FRAME_KEY, frame_part};
 use crate::model::folds::Folds;
@@ -114,7 +115,7 @@ pub enum RegimeClassifierError {
     Classes(#[from] ClassError),
     /// The artifact cannot be written.
     #[error(transparent)]
-    Report(#[from] RegimeReportError),
+    Report(#[from] ReportError),
 }
 
 impl RegimeClassifierError {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use arrow::error::ArrowError;
 use serde::Serialize;
 use serde_json::json;
 
@@ -14,29 +13,13 @@ use crate::engine::frame_file::iso_date;
 use crate::engine::judging::text::{aligned, figure};
 use crate::engine::numbers::count;
 use crate::engine::table_columns::{Values, table};
-use crate::engine::table_file::{self, TableFileError};
-use crate::io::fs::{self, FsError};
+use crate::engine::table_file;
+use crate::io::fs;
+use crate::kinds::evaluate_report::{ReportError, write_json};
 use crate::kinds::request::Response;
 
 /// The readable text in the artifact.
 pub const TEXT_FILE: &str = "regimes.md";
-
-/// Why the artifact is not written.
-#[derive(Debug, thiserror::Error)]
-pub enum RegimeReportError {
-    /// A table cannot be made.
-    #[error(transparent)]
-    Columns(#[from] ArrowError),
-    /// A table cannot be written.
-    #[error(transparent)]
-    Table(#[from] TableFileError),
-    /// A file cannot be written.
-    #[error(transparent)]
-    Io(#[from] FsError),
-    /// The figures cannot be written as JSON.
-    #[error("regimes.json: {0}")]
-    Json(#[from] serde_json::Error),
-}
 
 /// Which of the regimes before its own the newest day looks like.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -66,7 +49,7 @@ pub struct Told<'a> {
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write(told: &Told, out: &Path) -> Result<(), RegimeReportError> {
+pub fn write(told: &Told, out: &Path) -> Result<(), ReportError> {
     fs::create_folders(out)?;
     let texts = |value: fn(&Day) -> &String| Values::Strings(told.days.iter().map(|day| Some(value(day).clone())).collect());
     let floats = |value: fn(&Day) -> Option<f64>| Values::Floats(told.days.iter().map(value).collect());
@@ -86,9 +69,7 @@ pub fn write(told: &Told, out: &Path) -> Result<(), RegimeReportError> {
     if let Some(likeness) = told.likeness {
         all["likeness"]["date"] = json!(iso_date(likeness.date));
     }
-    let mut json = serde_json::to_string_pretty(&all)?;
-    json.push('\n');
-    fs::write(&out.join("regimes.json"), json.as_bytes())?;
+    write_json(out, "regimes.json", &all)?;
     Ok(fs::write(&out.join(TEXT_FILE), text(told).as_bytes())?)
 }
 

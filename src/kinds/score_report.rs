@@ -19,7 +19,7 @@ use crate::engine::published::{Fate, Published};
 use crate::engine::table_columns::{self, Values};
 use crate::engine::table_file;
 use crate::io::fs;
-use crate::kinds::evaluate_report::ReportError;
+use crate::kinds::evaluate_report::{ReportError, write_json};
 use crate::kinds::request::Response;
 use crate::model::series::Series;
 
@@ -100,9 +100,7 @@ pub fn write(scored: &Scored, out: &Path) -> Result<(), ReportError> {
     table_file::write(&out.join(ROWS_FILE), &rows(scored)?, &key(&["model", "horizon", "date", "target_date"]))?;
     table_file::write(&out.join(METRICS_FILE), &metrics(&scored.groups)?, &key(&["model", "horizon", "by", "segment"]))?;
     let figures = json!({ "prices_until": scored.prices_until.to_string(), "series": scored.series, "repeated": scored.repeated, "groups": scored.groups });
-    let mut figures = serde_json::to_string_pretty(&figures)?;
-    figures.push('\n');
-    fs::write(&out.join(FIGURES_FILE), figures.as_bytes())?;
+    write_json(out, FIGURES_FILE, &figures)?;
     Ok(fs::write(&out.join(TEXT_FILE), text(scored).as_bytes())?)
 }
 

@@ -10,6 +10,7 @@ use arrow::error::ArrowError;
 use chrono::NaiveDate;
 use serde_json::json;
 
+use crate::base::json;
 use crate::engine::judging::bootstrap::Interval;
 use crate::engine::judging::policy::{Acted, Decision, OfPolicy, OfSignal, Signal};
 use crate::engine::judging::text::aligned;
@@ -112,9 +113,7 @@ fn spoken(said: &[Said]) -> [(&'static str, Values); 4] {
 pub fn write_trial(tried: &Tried, out: &Path) -> Result<Response, SignalError> {
     fs::create_folders(out)?;
     table_file::write(&out.join(ROWS_FILE), &rows(tried)?, &["date".to_owned()])?;
-    let mut figures = serde_json::to_string_pretty(&tried.acted)?;
-    figures.push('\n');
-    fs::write(&out.join(FIGURES_FILE), figures.as_bytes())?;
+    fs::write(&out.join(FIGURES_FILE), json::pretty(&tried.acted)?.as_bytes())?;
     fs::write(&out.join(TEXT_FILE), text(&tried.acted).as_bytes())?;
     Ok(response(&tried.acted))
 }

@@ -8,6 +8,7 @@ use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::base::json;
 use crate::engine::frame_file::{self, FrameData, FrameFileError, Part, iso_date};
 use crate::engine::metrics::Outcome;
 use crate::engine::numbers::count;
@@ -201,9 +202,7 @@ fn write_results(results: &Results, frame: &FrameData, out: &Path) -> Result<(),
     let record = &frame.record;
     let what = format!("{}.{}, {} ahead", record.price.table, record.price.column, record.label.horizon.in_words());
     fs::write(&out.join(TEXT_FILE), report::text(&what, results).as_bytes())?;
-    let mut json = serde_json::to_string_pretty(results)?;
-    json.push('\n');
-    fs::write(&out.join(JSON_FILE), json.as_bytes())?;
+    fs::write(&out.join(JSON_FILE), json::pretty(results)?.as_bytes())?;
     Ok(table_file::write(&out.join("results.parquet"), &report::table(results)?, &["rung".to_owned(), "rank".to_owned()])?)
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::base::json;
 use crate::engine::parameters::ParameterError;
 use crate::io::fs::{self, FsError};
 use crate::kinds::body::Body;
@@ -87,8 +88,7 @@ pub fn read(folder: &Path) -> Result<Tuned, TunedError> {
 /// When the file cannot be written.
 pub fn write(folder: &Path, tuned: &Tuned) -> Result<(), TunedError> {
     let path = folder.join(FILE);
-    let mut text = serde_json::to_string_pretty(tuned).map_err(|source| TunedError::Record { path: path.clone(), source })?;
-    text.push('\n');
+    let text = json::pretty(tuned).map_err(|source| TunedError::Record { path: path.clone(), source })?;
     fs::create_folders(folder)?;
     Ok(fs::write(&path, text.as_bytes())?)
 }

@@ -126,6 +126,9 @@ pub struct Ahead {
 /// Slots of the tables that a query reads begin so; the table's name follows.
 pub const TABLE_SLOT: &str = "table:";
 
+/// The column that rows are sorted by first, and that holds their date, where a stanza names no key.
+pub const DEFAULT_KEY: &str = "date";
+
 /// What a stanza asks for: a pure function of the stanza and of the text files it names.
 #[derive(Debug, Clone, Default)]
 pub struct Declared {

@@ -30,6 +30,39 @@ pub fn temporary() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
+/// Runs `cbi` with these words, with a fault at one of its file operations where one is given.
+pub fn run(workspace: &Workspace, words: &[&str], fault: Option<&str>) -> Output {
+    let mut command = workspace.cbi(words);
+    command.envs(fault.map(|fault| ("CBI_FAILPOINT", fault)));
+    let output = command.output().unwrap();
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{words:?} {fault:?}: {output:?}");
+    output
+}
+
+/// The command goes well.
+pub fn runs(workspace: &Workspace, words: &[&str], after: &str) {
+    let output = run(workspace, words, None);
+    assert_eq!(output.status.code(), Some(0), "{words:?} after {after}: {output:?}");
+}
+
+/// Tries faults at every operation of a command, each of them at every so many, `kill` at all: `prepare` brings things to where the command has work,
+/// `strike` runs it with the fault, and `check` looks at what is left. Returns how many operations the command has.
+pub fn sweep(faults: &[(&str, usize)], prepare: impl Fn(&str), strike: impl Fn(&str) -> Output, check: impl Fn(&str)) -> usize {
+    for n in 1.. {
+        for (what, _) in faults.iter().filter(|(_, every)| n % every == 0) {
+            let fault = format!("nth={n}:{what}");
+            prepare(&fault);
+            let struck = strike(&fault);
+            check(&fault);
+            if *what == "kill" && struck.status.code().is_some() {
+                assert_eq!(struck.status.code(), Some(0), "{fault}: {struck:?}");
+                return n;
+            }
+        }
+    }
+    unreachable!()
+}
+
 impl Workspace {
     /// An empty one.
     pub fn new() -> Self {

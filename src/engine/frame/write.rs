@@ -5,6 +5,7 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 
+use crate::base::json;
 use crate::engine::frame::error::FrameError;
 use crate::engine::frame::read::{Features, JoinedRows};
 use crate::engine::frame::rows::{Frame, Row};
@@ -135,8 +136,6 @@ fn artifact(folder: &Path, columns: Columns, record: &FrameRecord, prices: &Pric
     fs::create_folders(folder)?;
     table_file::write(&folder.join(ROWS_FILE), &table(columns)?, &["date".to_owned()])?;
     price_history::write(folder, prices)?;
-    let mut text = serde_json::to_string_pretty(record)?;
-    text.push('\n');
-    fs::write(&folder.join(RECORD_FILE), text.as_bytes())?;
+    fs::write(&folder.join(RECORD_FILE), json::pretty(record)?.as_bytes())?;
     Ok(())
 }

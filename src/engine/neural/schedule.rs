@@ -1,6 +1,8 @@
 //! Owns what is decided between epochs: how long steps are, and when to stop. Invariant: both follow from the epochs so far alone, so a training that
 //! is taken up again decides as if it had not been broken off.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// How the learning rate goes from epoch to epoch.
@@ -35,6 +37,13 @@ impl Epoch {
     #[must_use]
     pub fn watched(&self) -> f64 {
         self.valid_loss.unwrap_or(self.train_loss)
+    }
+
+    /// Its losses by name, the valid one where it is watched.
+    #[must_use]
+    pub fn losses(&self) -> BTreeMap<String, f64> {
+        let losses = [("train_loss", Some(self.train_loss)), ("valid_loss", self.valid_loss)];
+        losses.into_iter().filter_map(|(name, loss)| Some((name.to_owned(), loss?))).collect()
     }
 }
 
