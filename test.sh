@@ -32,6 +32,11 @@ if ! cmp -s scripts/test-python.txt "$python/installed"; then
 fi
 export CBI_TEST_PYTHON=$python/bin/python3
 
+
+# A server that answers as BigQuery does.
+scripts/test-bigquery "$target/test-bigquery"
+export CBI_TEST_BIGQUERY=$target/test-bigquery
+
 step "data"
 checksums=$(sed -nE 's/^\| `([^`]+)` .* `([0-9a-f]{64})` \|$/\2  warehouse\/\1/p' warehouse/PROVENANCE.md)
 printf '%s\n' "$checksums" | if have sha256sum; then sha256sum -c --quiet; else shasum -a 256 -c --quiet; fi

@@ -8,7 +8,7 @@ use crate::app::index::{self, LastBuild, Watch};
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{self, CACHE_FOLDER, Limits, Options, Workspace};
-use crate::app::{latest, locate, outputs, publishing};
+use crate::app::{latest, locate, observe, outputs, publishing};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{BlobId, Digest};
@@ -88,8 +88,9 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         });
     }
     let workspace = Workspace::open(&ask.options)?;
-    let graph = workspace.graph()?;
+    let mut graph = workspace.graph()?;
     let selection = workspace.select(&graph, &ask.targets)?;
+    let reach = observe::observe(&workspace, &mut graph, &selection.closure)?;
     let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
     // Held to the end, so that nothing is collected or repaired under the build.
     let _building = session.root().building().map_err(problem::stores)?;
@@ -109,6 +110,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         cancel,
         last: &last,
         deliveries: &deliveries,
+        reach: reach.as_ref(),
         locate: &|node, failure| locate::place(&workspace.texts, node, failure),
     };
     let built = executor.run(&mut planner, &|source| sources.pin(source), sink).map_err(problem::stores)?;
@@ -138,7 +140,8 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     session.release().map_err(problem::stores)?;
     let forecasts = summary(&session, &graph, &selection.roots, &made).map_err(problem::stores)?;
     let summary: Vec<String> = forecasts.iter().cloned().chain(warned(&built.checked)).collect();
-    if outcome == "ok" {
+    // What lies outside is looked at in every build.
+    if outcome == "ok" && reach.is_none() {
         let mut watch: Watch = engine_files.into_iter().map(|path| (path, None)).collect();
         watch.extend(workspace.texts.watched());
         watch.extend(sources.watched());

@@ -13,6 +13,7 @@ pub mod init;
 pub mod latest;
 pub mod locate;
 pub mod looks;
+pub mod observe;
 pub mod outputs;
 pub mod plan;
 pub mod problem;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::app::problem::{self, Outcome};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{Options, Workspace};
-use crate::app::{changes, latest};
+use crate::app::{changes, latest, observe};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::graph::build::{NodeId, TargetGraph};
@@ -45,8 +45,9 @@ impl Survey {
     /// When the recipes are wrong or the store cannot be asked.
     pub fn of(options: &Options, targets: &[String]) -> Outcome<Self> {
         let workspace = Workspace::open(options)?;
-        let graph = workspace.graph()?;
+        let mut graph = workspace.graph()?;
         let selection = workspace.select(&graph, targets)?;
+        observe::observe(&workspace, &mut graph, &selection.closure)?;
         let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
         let last = latest::targets(&session).map_err(problem::journal)?;
         let (identities, _) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::app::index;
+use crate::app::observe;
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::publishing;
 use crate::app::texts::Texts;
@@ -12,10 +13,12 @@ use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::Digest;
 use crate::base::name::TargetName;
+use crate::engine::bigquery::account::Account;
 use crate::engine::warehouse;
 use crate::exec::deliver::Deliveries;
 use crate::exec::pool::Budget;
 use crate::graph::build::{self, TargetGraph};
+use crate::graph::implicit::Tables;
 use crate::graph::expand::expand;
 use crate::graph::learning;
 use crate::graph::select::{self, Selection};
@@ -74,6 +77,8 @@ pub struct Workspace {
     pub warehouse_names: Option<Digest>,
     /// The warehouse's tables and their files.
     pub tables: BTreeMap<String, PathBuf>,
+    /// The project that is the warehouse, instead of the folder.
+    pub remote: Option<Account>,
     /// The date that `@as_of` means.
     pub as_of: Option<String>,
     /// Why stanzas were refused, by target.
@@ -97,14 +102,19 @@ impl Workspace {
             Some(folder) => std::path::absolute(folder).unwrap_or_else(|_| folder.clone()),
             None => root.join(&settings.warehouse),
         };
-        let warehouse_names = index::names_of(&warehouse);
-        let tables = warehouse::tables(&warehouse).map_err(|e| {
+        let remote = match (&options.warehouse, &settings.bigquery) {
+            (None, Some(bigquery)) => Some(observe::account(bigquery, &root)?),
+            _ => None,
+        };
+        let warehouse_names = if remote.is_some() { None } else { index::names_of(&warehouse) };
+        let tables = if remote.is_some() { Ok(BTreeMap::new()) } else { warehouse::tables(&warehouse) };
+        let tables = tables.map_err(|e| {
             let hint = "name it with --warehouse DIR, or as 'warehouse' in cbi.toml";
             vec![Diagnostic::of(ExitCode::Usage, &e).hint(hint)]
         })?;
         let as_of = options.as_of.clone().or_else(|| settings.as_of.clone());
         let refused = RefCell::default();
-        Ok(Self { root, settings, texts, warehouse, warehouse_names, tables, as_of, refused })
+        Ok(Self { root, settings, texts, warehouse, warehouse_names, tables, remote, as_of, refused })
     }
 
     /// The cache folder.
@@ -163,7 +173,15 @@ impl Workspace {
             let problems = errors.iter().map(|e| problem::kind(e, &self.texts)).collect();
             self.refused.borrow_mut().insert(name.to_string(), problems);
         };
-        let graph = build::build_around(stanzas, &names, |stanza| registry::declare(stanza, &context), refuse);
+        let tables = if self.remote.is_some() { Tables::Remote } else { Tables::Here(&names) };
+        let declare = |stanza: &Stanza| {
+            let (version, mut declared) = registry::declare(stanza, &context)?;
+            if self.remote.is_some() {
+                observe::from_exports(&mut declared);
+            }
+            Ok((version, declared))
+        };
+        let graph = build::build_around(stanzas, tables, declare, refuse);
         self.all_seen()?;
         let mut graph = graph.map_err(|errors| errors.iter().map(|e| problem::graph(e, &self.texts)).collect::<Problems>())?;
         learning::mark(&mut graph);

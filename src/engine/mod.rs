@@ -1,6 +1,7 @@
 //! Floor 3: outside engines (`DuckDB`, `LightGBM`, `XGBoost`) and the arithmetic of frames and metrics. Knows nothing of builds.
 
 pub mod backtest_file;
+pub mod bigquery;
 pub mod calendar;
 pub mod checks;
 pub mod classes;

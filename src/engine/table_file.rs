@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 
 use crate::base::name::nearest;
 use crate::engine::table_types::{TypeError, canonical};
@@ -24,6 +24,9 @@ pub const FILE_NAME: &str = "table.parquet";
 
 /// Rows of one row group; also how the writer is fed, so that page ends depend on the rows alone.
 const ROW_GROUP: usize = 1_048_576;
+
+/// Rows of one row group of a file that grows: few enough to be held while more come.
+const GROWING_ROW_GROUP: usize = 131_072;
 
 /// A table file that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -116,12 +119,54 @@ pub fn sorted(batch: &RecordBatch, key: &[String]) -> Result<RecordBatch, TableF
     sort(batch, key, |source| TableFileError::Rows { path: PathBuf::new(), source })
 }
 
+/// A table file that grows batch by batch, in the order of the batches: for tables larger than memory, which are put in order later.
+pub struct Growing {
+    path: PathBuf,
+    writer: ArrowWriter<std::fs::File>,
+    rows: usize,
+}
+
+impl Growing {
+    /// An empty file with the columns of `schema`, in canonical types.
+    ///
+    /// # Errors
+    /// When it cannot be written, or a column has a type no table can hold.
+    pub fn create(path: &Path, schema: &Arc<Schema>) -> Result<Self, TableFileError> {
+        let schema = canonical(&RecordBatch::new_empty(schema.clone()))?.schema();
+        let file = std::fs::File::create(path).map_err(|source| TableFileError::Io { path: path.to_owned(), source })?;
+        let properties = properties().set_max_row_group_row_count(Some(GROWING_ROW_GROUP)).build();
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(file, schema, options);
+        let writer = writer.map_err(|source| TableFileError::Parquet { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), writer, rows: 0 })
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// When they cannot be written, or a value does not fit its canonical type.
+    pub fn add(&mut self, batch: &RecordBatch) -> Result<(), TableFileError> {
+        self.rows += batch.num_rows();
+        self.writer.write(&canonical(batch)?).map_err(|source| TableFileError::Parquet { path: self.path.clone(), source })
+    }
+
+    /// Ends the file; how many rows it has.
+    ///
+    /// # Errors
+    /// When its end cannot be written.
+    pub fn finish(self) -> Result<usize, TableFileError> {
+        self.writer.close().map_err(|source| TableFileError::Parquet { path: self.path, source })?;
+        Ok(self.rows)
+    }
+}
+
 fn options() -> ArrowWriterOptions {
-    let properties = WriterProperties::builder()
-        .set_created_by("cbi".into())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
-        .set_max_row_group_row_count(Some(ROW_GROUP));
+    let properties = properties().set_max_row_group_row_count(Some(ROW_GROUP));
     ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true)
+}
+
+fn properties() -> WriterPropertiesBuilder {
+    WriterProperties::builder().set_created_by("cbi".into()).set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
 }
 
 fn sort(batch: &RecordBatch, key: &[String], rows: impl Fn(ArrowError) -> TableFileError) -> Result<RecordBatch, TableFileError> {

@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// With what a person should know, when there is no result.
 pub fn run(session: &Session, job: &Job, cancel: &AtomicBool) -> Result<Ran, Failure> {
     let children = Children::new();
-    let runner = Runner { root: session.root(), store: session.content(), children: &children };
+    let runner = Runner { root: session.root(), store: session.content(), children: &children, reach: None };
     std::thread::scope(|scope| {
         let (send, receive) = channel();
         scope.spawn(move || _ = send.send(runner.run(job, &mut Workplace::default())));

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+use serde_json::Value;
+
 use crate::exec::deliver::Deliveries;
 use crate::exec::failure::Failure;
 use crate::exec::pool::Budget;
@@ -36,6 +38,8 @@ pub struct Executor<'a> {
     pub deliveries: &'a Deliveries,
     /// How verdicts of checks are taken.
     pub judge: &'a Judge,
+    /// How steps that read from outside reach it; in no key.
+    pub reach: Option<&'a Value>,
     /// Tells the place in a recipe or query that a failure is about.
     pub locate: &'a dyn Fn(&Node, &Failure) -> Option<String>,
 }

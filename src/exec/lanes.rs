@@ -6,6 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::base::digest::ActionKey;
 use crate::exec::deliver::Deliveries;
 use crate::exec::failure::Failure;
@@ -68,6 +70,8 @@ pub struct Shop<'a> {
     pub cancel: &'a AtomicBool,
     /// Where steps deliver to.
     pub deliveries: &'a Deliveries,
+    /// How steps that read from outside reach it.
+    pub reach: Option<&'a Value>,
 }
 
 /// Threads that run one job after another, each in a workplace that it keeps; as many as jobs ever ran at once.
@@ -134,7 +138,7 @@ impl Shop<'_> {
         if let Some(result) = self.deliveries.lookup(self.session, &job.target, &job.action).map_err(|e| Failure::of_store(&e))? {
             return Ok(Work::Shared(Box::new(result)));
         }
-        let runner = Runner { root: self.session.root(), store: self.session.content(), children: self.children };
+        let runner = Runner { root: self.session.root(), store: self.session.content(), children: self.children, reach: self.reach };
         Ok(Work::Ran(Box::new(self.deliveries.deliver(self.session, &runner, job, place)?), claim))
     }
 

@@ -1,6 +1,7 @@
 //! Floor 6: running actions: what runs next, in which folder, under which budget.
 
 pub mod alone;
+pub mod ask;
 pub mod checked;
 pub mod deliver;
 pub mod environment;

@@ -14,6 +14,7 @@ use crate::base::digest::ActionKey;
 use crate::exec::environment::{PROGRAM_PATH, SYSTEM, action_program, base_env};
 use crate::exec::failure::{self, Failure, RunError};
 use crate::exec::sandbox::{REQUEST, RESPONSE, Sandbox, blobs};
+use crate::graph::implicit::EXPORT_KIND;
 use crate::io::fs;
 use crate::io::jail::{Cell, Jail};
 use crate::io::process::{Children, Spawn, find_program};
@@ -87,6 +88,8 @@ pub struct Runner<'a> {
     pub store: &'a LocalStore,
     /// The children running now.
     pub children: &'a Children,
+    /// How steps that read from outside reach it.
+    pub reach: Option<&'a Value>,
 }
 
 impl Runner<'_> {
@@ -226,11 +229,14 @@ impl Runner<'_> {
             materialize::place(self.store, &self.files_of(job, slot, input)?, &folder)?;
             inputs.insert(slot.clone(), folder);
         }
-        let request = json!({
+        let mut request = json!({
             "kind": job.action.kind, "params": job.action.params, "threads": job.action.threads,
             "inputs": inputs, "digests": job.action.digests(), "out": sandbox.outputs(), "response": sandbox.file(RESPONSE),
             "scratch": self.root.partial(&job.key),
         });
+        if let Some(reach) = self.reach.filter(|_| job.action.kind == EXPORT_KIND) {
+            request["reach"] = reach.clone();
+        }
         let file = sandbox.file(REQUEST);
         fs::write(&file, request.to_string().as_bytes())?;
         let mut env = base_env(sandbox);

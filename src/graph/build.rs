@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Index;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::base::name::TargetName;
 use crate::graph::error::GraphError;
+use crate::graph::implicit::{self, Tables};
 use crate::graph::topo;
 use crate::model::available::Lag;
 use crate::model::check::is_main;
-use crate::model::recipe::{Common, Declared, Place, Source, Stanza};
-
-/// The kind of the node that is made for a warehouse table read by its name.
-pub const IMPLICIT_KIND: &str = "table";
+use crate::model::recipe::{Declared, Place, Source, Stanza};
 
 /// A node's position in `TargetGraph::nodes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,6 +102,11 @@ impl TargetGraph {
         Some(self.by_name[at])
     }
 
+    /// Adds to what a target's action is told: what was found out about it since its kind declared it.
+    pub fn tell(&mut self, id: NodeId, key: &str, value: Value) {
+        self.nodes[id.index()].declared.params[key] = value;
+    }
+
     /// Every node's position, dependencies first.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
         (0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)).map(NodeId)
@@ -124,7 +129,7 @@ pub fn build<E>(
     declare: impl Fn(&Stanza) -> Result<(u32, Declared), Vec<E>>,
 ) -> Result<TargetGraph, Vec<BuildError<E>>> {
     let refusals = RefCell::new(Vec::new());
-    let graph = build_around(stanzas, tables, declare, |_, errors| refusals.borrow_mut().extend(errors));
+    let graph = build_around(stanzas, Tables::Here(tables), declare, |_, errors| refusals.borrow_mut().extend(errors));
     let refused = refusals.into_inner().into_iter().map(BuildError::Declare);
     match graph {
         Err(errors) => Err(refused.chain(errors.into_iter().map(BuildError::Graph)).collect()),
@@ -139,7 +144,7 @@ pub fn build<E>(
 /// What is wrong with the graph itself, in the order of the targets' names.
 pub fn build_around<E>(
     mut stanzas: Vec<Stanza>,
-    tables: &BTreeSet<String>,
+    tables: Tables,
     declare: impl Fn(&Stanza) -> Result<(u32, Declared), Vec<E>>,
     refuse: impl Fn(&TargetName, Vec<E>),
 ) -> Result<TargetGraph, Vec<GraphError>> {
@@ -150,13 +155,14 @@ pub fn build_around<E>(
     for stanza in stanzas {
         targets.push(declare_one(stanza, false, declare));
     }
-    for stanza in implicit(&targets, tables) {
-        targets.push(declare_one(stanza, true, declare));
-    }
+    let unwritten = implicit::tables(&mut targets.iter().flat_map(Target::sources), &names(&targets), tables);
+    targets.extend(unwritten.into_iter().map(|stanza| declare_one(stanza, true, declare)));
+    let unwritten = implicit::exports(&mut targets.iter().flat_map(Target::sources), &names(&targets));
+    targets.extend(unwritten.into_iter().map(|stanza| declare_one(stanza, true, declare)));
     targets.sort_by(|a, b| a.node.name().cmp(b.node.name()));
     errors.extend(link(&mut targets, tables));
     match arrange(targets) {
-        Ok((nodes, by_name)) if errors.is_empty() => Ok(TargetGraph { nodes, by_name, tables: tables.clone() }),
+        Ok((nodes, by_name)) if errors.is_empty() => Ok(TargetGraph { nodes, by_name, tables: tables.known() }),
         Ok(_) => Err(errors),
         Err(cycles) => {
             errors.extend(cycles);
@@ -177,6 +183,16 @@ impl Target {
     fn inputs(&self) -> impl Iterator<Item = (&String, &Source, &Place)> {
         self.node.declared.inputs.iter().zip(&self.places).map(|((slot, source), place)| (slot, source, place))
     }
+
+    /// Source and place of every input.
+    fn sources(&self) -> impl Iterator<Item = (&Source, &Place)> {
+        self.inputs().map(|(_, source, place)| (source, place))
+    }
+}
+
+/// The names of the targets.
+fn names(targets: &[Target]) -> BTreeSet<&str> {
+    targets.iter().map(|target| target.node.name().as_str()).collect()
 }
 
 /// A stanza's target; `declare` gives nothing for one that its kind refuses.
@@ -225,32 +241,8 @@ fn clashes(stanzas: &[Stanza]) -> Vec<GraphError> {
     errors
 }
 
-/// A stanza for each warehouse table that a target reads by its name and no stanza declares.
-fn implicit(targets: &[Target], tables: &BTreeSet<String>) -> Vec<Stanza> {
-    let names: BTreeSet<&str> = targets.iter().map(|target| target.node.name().as_str()).collect();
-    let mut wanted: BTreeMap<&TargetName, &Place> = BTreeMap::new();
-    for (_, source, place) in targets.iter().flat_map(Target::inputs) {
-        if let Source::Target { name, .. } = source
-            && !names.contains(name.as_str())
-            && tables.contains(name.as_str())
-        {
-            wanted.entry(name).or_insert(place);
-        }
-    }
-    let stanza = |(name, place): (&TargetName, &Place)| Stanza {
-        kind: IMPLICIT_KIND.to_owned(),
-        name: name.clone(),
-        body: BTreeMap::new(),
-        common: Common::default(),
-        place: place.clone(),
-        spots: BTreeMap::new(),
-        part: None,
-    };
-    wanted.into_iter().map(stanza).collect()
-}
-
 /// Finds what every input names, and fills `deps` (as positions in `targets`), `missing` and unnamed artifacts.
-fn link(targets: &mut [Target], tables: &BTreeSet<String>) -> Vec<GraphError> {
+fn link(targets: &mut [Target], tables: Tables) -> Vec<GraphError> {
     let mut errors = Vec::new();
     let mut links = Vec::with_capacity(targets.len());
     {
@@ -292,7 +284,7 @@ fn links_of(
     target: &Target,
     targets: &[Target],
     by_name: &HashMap<&str, u32>,
-    tables: &BTreeSet<String>,
+    tables: Tables,
     errors: &mut Vec<GraphError>,
 ) -> Links {
     let own_name = target.node.name();
@@ -304,7 +296,7 @@ fn links_of(
             Source::File(_) => {}
             Source::WarehouseTable(table) => {
                 reads_own_table |= table == own_name.as_str();
-                if !tables.contains(table) {
+                if !tables.may_have(table) {
                     missing(table);
                 }
             }
@@ -330,7 +322,7 @@ fn links_of(
             },
         }
     }
-    if !reads_own_table && !target.node.refused && tables.contains(own_name.as_str()) {
+    if !reads_own_table && !target.node.refused && tables.knows(own_name.as_str()) {
         errors.push(GraphError::ShadowsTable { name: own_name.clone(), place: target.node.stanza.place.clone() });
     }
     links

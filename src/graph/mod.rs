@@ -4,6 +4,7 @@ pub mod build;
 pub mod error;
 pub mod expand;
 pub mod learning;
+pub mod implicit;
 pub mod select;
 pub mod topo;
 pub mod unknowable;

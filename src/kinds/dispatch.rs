@@ -2,7 +2,7 @@
 
 use crate::kinds::request::{Request, RequestError, Response, RunError};
 use crate::kinds::{
-    ar, backtest, drift, elastic_net, ensemble, evaluate, exponential_smoothing, forecast, frame, garch, lightgbm, naive, neural, probe,
+    ar, backtest, drift, elastic_net, ensemble, evaluate, exponential_smoothing, export, forecast, frame, garch, lightgbm, naive, neural, probe,
     publish, quantiles, refit, regime_classifier, ridge, score, seasonal_naive, signal, sql, table, tune_rank, view, xgboost,
 };
 
@@ -19,12 +19,14 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
         "ensemble" => ensemble::run(request),
         "evaluate" => evaluate::run(request),
         "exponential_smoothing" => exponential_smoothing::run(request),
+        "export" => export::run(request),
         "forecast" => forecast::run(request),
         "frame" => frame::run(request),
         "garch" => garch::run(request),
         "lightgbm" => lightgbm::run(request),
         "naive" => naive::run(request),
         "neural" => neural::run(request),
+        "probe:bigquery" => export::probe(request),
         "probe:engine" => probe::engine(request),
         "publish" => publish::run(request),
         "quantiles" => quantiles::run(request),

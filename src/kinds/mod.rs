@@ -15,6 +15,7 @@ pub mod ensemble_stanza;
 pub mod evaluate;
 pub mod evaluate_report;
 pub mod exponential_smoothing;
+pub mod export;
 pub mod forecast;
 pub mod forecast_error;
 pub mod forecast_rows;

@@ -11,6 +11,7 @@ use crate::kinds::elastic_net;
 use crate::kinds::ensemble;
 use crate::kinds::evaluate;
 use crate::kinds::exponential_smoothing;
+use crate::kinds::export;
 use crate::kinds::forecast;
 use crate::kinds::frame;
 use crate::kinds::garch;
@@ -62,10 +63,13 @@ pub static KINDS: &[&Kind] = &[
     &publish::KIND,
 ];
 
+/// Kinds that no stanza is written for.
+static UNWRITTEN: &[&Kind] = &[&export::KIND];
+
 /// The kind with this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Kind> {
-    KINDS.iter().copied().find(|kind| kind.name == name)
+    KINDS.iter().chain(UNWRITTEN).copied().find(|kind| kind.name == name)
 }
 
 /// The stanzas with those that their kinds bring along, each after the one that brought it.

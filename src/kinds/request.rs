@@ -28,6 +28,9 @@ pub struct Request {
     /// Input slot → the hash of what feeds it, as it stands in the action's key.
     #[serde(default)]
     pub digests: BTreeMap<String, String>,
+    /// How to reach what lies outside the machine; in no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Value>,
     /// The folder that takes one folder for each artifact.
     pub out: PathBuf,
     /// The file that takes the response.
@@ -80,6 +83,11 @@ impl RunError {
     /// A data check refused the rows.
     pub fn refused(error: &(dyn Error + 'static)) -> Self {
         Self::new(ExitCode::Refused, error)
+    }
+
+    /// A server outside failed or refused.
+    pub fn remote(error: &(dyn Error + 'static)) -> Self {
+        Self::new(ExitCode::Remote, error)
     }
 
     /// The same failure with a way out.
@@ -146,6 +154,15 @@ impl Request {
     /// When they are not of that type.
     pub fn params<T: DeserializeOwned>(&self) -> Result<T, RunError> {
         let read = T::deserialize(&self.params);
+        read.map_err(|source| RunError::failed(&RequestError::Params { kind: self.kind.clone(), source }))
+    }
+
+    /// How to reach what lies outside, as the kind's own type.
+    ///
+    /// # Errors
+    /// When nothing was said of it.
+    pub fn reach<T: DeserializeOwned>(&self) -> Result<T, RunError> {
+        let read = T::deserialize(self.reach.as_ref().unwrap_or(&Value::Null));
         read.map_err(|source| RunError::failed(&RequestError::Params { kind: self.kind.clone(), source }))
     }
 

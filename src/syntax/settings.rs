@@ -18,7 +18,7 @@ const NAME: Key = Key::required("name", Want::Text, "The workspace's name.");
 const DEFAULT: Key =
     Key::optional("default", Want::List(&Want::Text, false), "Globs over target names: what `cbi build` makes when none is named.");
 const WAREHOUSE: Key =
-    Key::optional("warehouse", Want::Text, "The folder of tables, <dataset>.<table>.parquet or .csv (default \"warehouse\").");
+    Key::optional("warehouse", Want::Text, "The folder of tables, <dataset>.<table>.parquet or .csv (default \"warehouse\"); \"bigquery\" for the project of [bigquery].");
 const AS_OF: Key = Key::optional("as_of", Want::Date, "The date that @as_of means in SQL, and on which the age of tables is judged.");
 const JOBS: Key = Key::optional("jobs", Want::Int(1), "Threads that steps may use together (default: the machine's).");
 const MEMORY: Key = Key::optional("memory", Want::Bytes, "Memory that steps may use together (default: most of the machine's).");
@@ -28,6 +28,20 @@ const PUBLISHED: Key = Key::optional(
     "The folder that `publish` targets deliver tables into; nothing is published where it is not said.",
 );
 const LET: Key = Key::optional("let", Want::Map(&Want::Any), "Values for every recipe file.");
+
+/// The word in place of a warehouse's folder.
+const BIGQUERY: &str = "bigquery";
+
+/// The keys of `[bigquery]`.
+pub const BIGQUERY_KEYS: &[Key] = &[
+    Key::required("project", Want::Text, "The project that the tables are in."),
+    Key::optional("billing_project", Want::Text, "The project that pays for reading; the same one where it is not said."),
+    Key::optional("credentials", Want::Text, "A file of a service account or a user; what `gcloud auth application-default login` left where it is not said."),
+    Key::optional("token_command", Want::List(&Want::Text, true), "A program and its arguments that prints an access token, instead of credentials."),
+    Key::optional("anonymous", Want::Bool, "Send no token at all: for test servers."),
+    Key::optional("endpoint", Want::Text, "Another address of the REST interface: for test servers."),
+    Key::optional("storage_endpoint", Want::Text, "Another address of the Storage interface: for test servers."),
+];
 
 /// The keys of `[notify]`.
 pub const NOTIFY_KEYS: &[Key] = &[
@@ -64,6 +78,7 @@ pub const SECTIONS: &[Key] = &[
     Key::required("workspace", Want::Table(WORKSPACE_KEYS), "What this workspace is."),
     LET,
     Key::optional("limits", Want::Table(LIMIT_KEYS), "What the steps of a build may use together. Never part of a key."),
+    Key::optional("bigquery", Want::Table(BIGQUERY_KEYS), "The warehouse, where `warehouse = \"bigquery\"`. It holds no secrets."),
     Key::optional("notify", Want::Table(NOTIFY_KEYS), "Who is told when `cbi daily` fails. Never part of a key."),
     Key::optional("daily", Want::Table(DAILY_KEYS), "What `cbi daily` does beside building. Never part of a key."),
     Key::optional("profile", Want::Map(&Want::Table(PROFILE_KEYS)), "Other values, chosen with --profile NAME."),
@@ -78,6 +93,8 @@ pub struct Settings {
     pub default: Vec<String>,
     /// The warehouse folder.
     pub warehouse: String,
+    /// The project that is the warehouse instead of the folder.
+    pub bigquery: Option<BigQuery>,
     /// The date that `@as_of` means.
     pub as_of: Option<String>,
     /// Values for every recipe file.
@@ -103,6 +120,25 @@ pub struct Notify {
     pub webhook: Option<String>,
     /// Header → the variable that holds its value.
     pub headers: BTreeMap<String, String>,
+}
+
+/// What `[bigquery]` says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BigQuery {
+    /// The project that the tables are in.
+    pub project: String,
+    /// The project that pays.
+    pub billing_project: Option<String>,
+    /// A file with credentials.
+    pub credentials: Option<String>,
+    /// A program that prints a token; empty where there is none.
+    pub token_command: Vec<String>,
+    /// Whether no token is sent.
+    pub anonymous: bool,
+    /// Another address of the REST interface.
+    pub endpoint: Option<String>,
+    /// Another address of the Storage interface.
+    pub storage_endpoint: Option<String>,
 }
 
 /// Reads `cbi.toml`.
@@ -193,6 +229,7 @@ fn settings(body: &BTreeMap<String, Value>, profile: &Value, lets: Lets) -> Sett
         name: text("workspace", "name").unwrap_or_default(),
         default: globs.map_or_else(|| vec!["**".to_owned()], |all| all.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
         warehouse: text("workspace", "warehouse").unwrap_or_else(|| "warehouse".to_owned()),
+        bigquery: (text("workspace", "warehouse").as_deref() == Some(BIGQUERY)).then(|| bigquery(body.get("bigquery"))),
         as_of: text("workspace", "as_of"),
         lets,
         jobs: find("limits", "jobs").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()),
@@ -207,6 +244,21 @@ fn notify(section: &Value) -> Notify {
         command: section["command"].as_array().into_iter().flatten().filter_map(text).collect(),
         webhook: text(&section["webhook"]),
         headers: headers.filter_map(|(name, variable)| Some((name.clone(), text(variable)?))).collect(),
+    }
+}
+
+fn bigquery(section: Option<&Value>) -> BigQuery {
+    let find = |key: &str| section.and_then(|section| section.get(key));
+    let text = |key: &str| find(key).and_then(Value::as_str).map(str::to_owned);
+    let words = find("token_command").and_then(Value::as_array).into_iter().flatten();
+    BigQuery {
+        project: text("project").unwrap_or_default(),
+        billing_project: text("billing_project"),
+        credentials: text("credentials"),
+        token_command: words.filter_map(Value::as_str).map(str::to_owned).collect(),
+        anonymous: find("anonymous").and_then(Value::as_bool).unwrap_or_default(),
+        endpoint: text("endpoint"),
+        storage_endpoint: text("storage_endpoint"),
     }
 }
 

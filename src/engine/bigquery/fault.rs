@@ -1,0 +1,160 @@
+//! Owns what can go wrong with BigQuery, and the way out of it. Invariant: no text of an error holds a token.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// A request that BigQuery did not fulfil.
+#[derive(Debug, thiserror::Error)]
+pub enum BigQueryError {
+    /// There is no token.
+    #[error("no access token: {why}")]
+    NoToken {
+        /// Why.
+        why: String,
+    },
+    /// Nobody answers, or the line breaks.
+    #[error("BigQuery at {address} cannot be reached: {why}")]
+    Unreachable {
+        /// The server's address.
+        address: String,
+        /// What the client says.
+        why: String,
+    },
+    /// It answers with an error.
+    #[error("BigQuery refuses to {what} (HTTP {status}{}{reason}): {message}", if reason.is_empty() { "" } else { ", " })]
+    Refused {
+        /// What was asked, for example `read the table p.d.t`.
+        what: String,
+        /// The HTTP status.
+        status: u16,
+        /// Google's word for it, for example `accessDenied`.
+        reason: String,
+        /// What it says.
+        message: String,
+        /// How long it wants to be left alone.
+        after: Option<Duration>,
+    },
+    /// The Storage interface answers with an error.
+    #[error("reading {table} was ended by BigQuery ({code}): {message}")]
+    Stream {
+        /// The table.
+        table: String,
+        /// The gRPC code.
+        code: String,
+        /// What it says.
+        message: String,
+    },
+    /// It answers something else than its reference says.
+    #[error("BigQuery's answer when asked to {what} is not understood: {why}")]
+    Answer {
+        /// What was asked.
+        what: String,
+        /// What is odd about it.
+        why: String,
+    },
+    /// A table that changed while it was read.
+    #[error("the table {table} was changed while it was read: it was last modified at {before}, and now at {after}")]
+    Changed {
+        /// The table.
+        table: String,
+        /// Its time of change when the build pinned it, in milliseconds since 1970.
+        before: String,
+        /// Its time of change after reading.
+        after: String,
+    },
+    /// A kind of table that cannot be read.
+    #[error("{table} is a {found}, which cannot be read yet")]
+    Kind {
+        /// The table.
+        table: String,
+        /// What BigQuery calls it.
+        found: String,
+    },
+}
+
+impl BigQueryError {
+    /// The way out, where one is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoToken { .. } => Some("gcloud auth application-default login, or name a token_command in [bigquery] of cbi.toml".into()),
+            Self::Unreachable { .. } => Some("the line may be down; --offline builds from the last versions that were read".into()),
+            Self::Refused { status: 401, .. } => Some("the token has run out or is of another account: gcloud auth application-default login".into()),
+            Self::Refused { status: 403, reason, message, .. } => Some(match permission(message) {
+                Some((permission, role)) => format!(
+                    "the permission {permission} is missing; gcloud projects add-iam-policy-binding PROJECT --member=MEMBER --role={role}"
+                ),
+                None if reason == "quotaExceeded" => "a quota is used up; see IAM & Admin, Quotas, in the Google Cloud console".into(),
+                None => "see docs/bigquery.md for the roles that are needed".into(),
+            }),
+            Self::Changed { .. } => Some("build again: the version that is there now will be read".into()),
+            _ => None,
+        }
+    }
+}
+
+/// The permission that a refusal names, and the narrowest role of Google's that holds it.
+fn permission(message: &str) -> Option<(&str, &'static str)> {
+    let word = message.split(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).find(|word| word.starts_with("bigquery."))?;
+    let word = word.trim_end_matches('.');
+    let role = match word {
+        "bigquery.jobs.create" => "roles/bigquery.jobUser",
+        word if word.starts_with("bigquery.readsessions.") => "roles/bigquery.readSessionUser",
+        "bigquery.tables.get" | "bigquery.tables.list" | "bigquery.datasets.get" => "roles/bigquery.metadataViewer",
+        "bigquery.tables.getData" => "roles/bigquery.dataViewer",
+        word if word.starts_with("bigquery.tables.") => "roles/bigquery.dataEditor",
+        _ => return None,
+    };
+    Some((word, role))
+}
+
+/// The body of an error, as the REST reference has it.
+#[derive(Debug, Deserialize)]
+struct Body {
+    error: Inner,
+}
+
+#[derive(Debug, Deserialize)]
+struct Inner {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    errors: Vec<Item>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Item {
+    #[serde(default)]
+    reason: String,
+}
+
+/// The error that an answer stands for. A body of another form (a proxy's page) is told by its beginning.
+#[must_use]
+pub fn refused(what: &str, status: u16, body: &str, after: Option<Duration>) -> BigQueryError {
+    let (reason, message) = match serde_json::from_str::<Body>(body) {
+        Ok(Body { error }) => (error.errors.into_iter().next().map(|item| item.reason).unwrap_or_default(), error.message),
+        Err(_) => (String::new(), body.chars().take(200).collect()),
+    };
+    BigQueryError::Refused { what: what.to_owned(), status, reason, message, after }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_permission_is_named_with_the_command_that_grants_it() {
+        let body = r#"{"error":{"code":403,"message":"Access Denied: Table p:d.t: Permission bigquery.tables.getData denied on table p:d.t (or it may not exist).","errors":[{"reason":"accessDenied"}]}}"#;
+        let error = refused("read the table p.d.t", 403, body, None);
+        assert!(error.to_string().starts_with("BigQuery refuses to read the table p.d.t (HTTP 403, accessDenied): Access Denied"));
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("bigquery.tables.getData") && hint.contains("--role=roles/bigquery.dataViewer"), "{hint}");
+    }
+
+    #[test]
+    fn a_page_of_a_proxy_is_an_error_too() {
+        let error = refused("list datasets", 502, "<html>Bad Gateway</html>", None);
+        assert_eq!(error.to_string(), "BigQuery refuses to list datasets (HTTP 502): <html>Bad Gateway</html>");
+    }
+}

@@ -1,0 +1,243 @@
+//! Owns the reading of a table's rows through the Storage interface. Invariant: every row of the table at one instant is given once, whatever
+//! broke and was taken up again; never more than a few batches are held.
+
+use std::io::Cursor;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
+use arrow::datatypes::Schema;
+use arrow_ipc::reader::{StreamDecoder, StreamReader};
+use gcp_bigquery_client::google::cloud::bigquery::storage::v1 as api;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tonic::metadata::MetadataValue;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Request, Status};
+
+use crate::engine::bigquery::account::Account;
+use crate::engine::bigquery::fault::BigQueryError;
+use crate::engine::bigquery::retry;
+use crate::engine::bigquery::tokens::Tokens;
+
+type Client = api::big_query_read_client::BigQueryReadClient<Channel>;
+
+/// Streams read side by side.
+const STREAMS: i32 = 4;
+
+/// Batches that may wait to be written.
+const WAITING: usize = 4;
+
+/// The largest message taken; BigQuery's own limit is 100 MB.
+const LARGEST: usize = 128 << 20;
+
+/// An open session: the table's columns, and its rows as they come.
+pub struct Session {
+    /// The columns.
+    pub schema: Arc<Schema>,
+    batches: Receiver<Result<RecordBatch, BigQueryError>>,
+}
+
+impl Session {
+    /// The next rows, of whichever stream has some; `None` after the last.
+    ///
+    /// # Errors
+    /// When the server ends a stream for good.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, BigQueryError>> {
+        self.batches.recv().await
+    }
+}
+
+/// One stream of a session, and all that is needed to take it up again.
+struct Stream {
+    client: Client,
+    tokens: Arc<Tokens>,
+    table: String,
+    name: String,
+    schema: Arc<[u8]>,
+}
+
+/// Opens `project.dataset.table`, these columns (all where empty), as it was at `instant_ms` (now where `None`).
+///
+/// # Errors
+/// When the session is refused or its columns are not understood.
+pub async fn open(
+    account: &Account,
+    tokens: Arc<Tokens>,
+    table: &str,
+    columns: &[String],
+    instant_ms: Option<i64>,
+) -> Result<Session, BigQueryError> {
+    let client = connect(account).await?;
+    let session = session(&client, &tokens, account, table, columns, instant_ms).await?;
+    let Some(api::read_session::Schema::ArrowSchema(schema)) = &session.schema else {
+        return Err(odd(table, "the session has no Arrow columns"));
+    };
+    let bytes: Arc<[u8]> = Arc::from(schema.serialized_schema.as_slice());
+    let columns = StreamReader::try_new(Cursor::new(bytes.to_vec()), None).map_err(|error| odd(table, &error.to_string()))?.schema();
+    let (send, batches) = channel(WAITING);
+    for stream in session.streams {
+        let stream =
+            Stream { client: client.clone(), tokens: tokens.clone(), table: table.to_owned(), name: stream.name, schema: bytes.clone() };
+        tokio::spawn(stream.run(send.clone()));
+    }
+    Ok(Session { schema: columns, batches })
+}
+
+async fn connect(account: &Account) -> Result<Client, BigQueryError> {
+    let address = account.storage_endpoint.clone();
+    let lost = |error: &dyn std::error::Error| {
+        let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        BigQueryError::Unreachable { address: account.storage_endpoint.clone(), why }
+    };
+    let mut endpoint = Endpoint::from_shared(address.clone()).map_err(|error| lost(&error))?.connect_timeout(Duration::from_secs(20));
+    if address.starts_with("https://") {
+        endpoint = endpoint.tls_config(ClientTlsConfig::new().with_enabled_roots()).map_err(|error| lost(&error))?;
+    }
+    let mut attempt = 1;
+    loop {
+        match endpoint.connect().await {
+            Ok(channel) => return Ok(Client::new(channel).max_decoding_message_size(LARGEST)),
+            Err(error) => match retry::wait(attempt, None, fastrand::f64()) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(lost(&error)),
+            },
+        }
+        attempt += 1;
+    }
+}
+
+async fn session(
+    client: &Client,
+    tokens: &Tokens,
+    account: &Account,
+    table: &str,
+    columns: &[String],
+    instant_ms: Option<i64>,
+) -> Result<api::ReadSession, BigQueryError> {
+    let [project, dataset, name] = table.split('.').collect::<Vec<_>>()[..] else { return Err(odd(table, "not project.dataset.table")) };
+    let snapshot_time = instant_ms.map(|ms| prost_types::Timestamp {
+        seconds: ms.div_euclid(1000),
+        nanos: i32::try_from(ms.rem_euclid(1000)).unwrap_or_default() * 1_000_000,
+    });
+    let wanted = api::ReadSession {
+        table: format!("projects/{project}/datasets/{dataset}/tables/{name}"),
+        data_format: api::DataFormat::Arrow.into(),
+        table_modifiers: Some(api::read_session::TableModifiers { snapshot_time }),
+        read_options: Some(api::read_session::TableReadOptions { selected_fields: columns.to_vec(), ..Default::default() }),
+        ..Default::default()
+    };
+    let ask = api::CreateReadSessionRequest {
+        parent: format!("projects/{}", account.billing_project),
+        read_session: Some(wanted.clone()),
+        max_stream_count: STREAMS,
+        ..Default::default()
+    };
+    let mut attempt = 1;
+    loop {
+        let routed = signed(ask.clone(), tokens, &format!("read_session.table={}", wanted.table)).await?;
+        let status = match client.clone().create_read_session(routed).await {
+            Ok(answer) => return Ok(answer.into_inner()),
+            Err(status) => status,
+        };
+        again(&status, &mut attempt, table).await?;
+    }
+}
+
+impl Stream {
+    /// Sends the stream's batches; after the last, or an error, the sender is dropped.
+    async fn run(self, send: Sender<Result<RecordBatch, BigQueryError>>) {
+        if let Err(error) = self.rows(&send).await {
+            _ = send.send(Err(error)).await;
+        }
+    }
+
+    async fn rows(&self, send: &Sender<Result<RecordBatch, BigQueryError>>) -> Result<(), BigQueryError> {
+        let mut offset = 0;
+        let mut attempt = 1;
+        loop {
+            match self.from(&mut offset, &mut attempt, send).await? {
+                None => return Ok(()),
+                // Whatever was lost comes again from `offset` on.
+                Some(status) => again(&status, &mut attempt, &self.table).await?,
+            }
+        }
+    }
+
+    /// Reads from row `offset` on and moves it with each batch; the status that cut it short, where one did.
+    async fn from(
+        &self,
+        offset: &mut i64,
+        attempt: &mut u32,
+        send: &Sender<Result<RecordBatch, BigQueryError>>,
+    ) -> Result<Option<Status>, BigQueryError> {
+        let ask = api::ReadRowsRequest { read_stream: self.name.clone(), offset: *offset };
+        let ask = signed(ask, &self.tokens, &format!("read_stream={}", self.name)).await?;
+        let mut rows = match self.client.clone().read_rows(ask).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) => return Ok(Some(status)),
+        };
+        loop {
+            let message = match rows.message().await {
+                Ok(Some(message)) => message,
+                Ok(None) => return Ok(None),
+                Err(status) => return Ok(Some(status)),
+            };
+            let Some(api::read_rows_response::Rows::ArrowRecordBatch(batch)) = message.rows else { continue };
+            let decoded = self.decode(&batch.serialized_record_batch)?;
+            if i64::try_from(decoded.num_rows()).ok() != Some(message.row_count) && message.row_count != 0 {
+                return Err(odd(&self.table, "a batch has another number of rows than it says"));
+            }
+            *offset += i64::try_from(decoded.num_rows()).unwrap_or(i64::MAX);
+            *attempt = 1;
+            if send.send(Ok(decoded)).await.is_err() {
+                return Ok(None); // Nobody listens any more.
+            }
+        }
+    }
+
+    /// One batch, which comes without the columns that it needs to be read.
+    fn decode(&self, batch: &[u8]) -> Result<RecordBatch, BigQueryError> {
+        let failed = |error: arrow::error::ArrowError| odd(&self.table, &error.to_string());
+        let mut decoder = StreamDecoder::new();
+        decoder.decode(&mut Buffer::from(self.schema.to_vec())).map_err(failed)?;
+        let mut bytes = Buffer::from(batch.to_vec());
+        decoder.decode(&mut bytes).map_err(failed)?.ok_or_else(|| odd(&self.table, "a batch is cut short"))
+    }
+}
+
+/// A request with its token, and the header that Google's servers find the right machine by.
+async fn signed<T>(message: T, tokens: &Tokens, route: &str) -> Result<Request<T>, BigQueryError> {
+    let mut request = Request::new(message);
+    if let Ok(route) = route.replace('/', "%2F").parse() {
+        request.metadata_mut().insert("x-goog-request-params", route);
+    }
+    if let Some(token) = tokens.get().await? {
+        let header = MetadataValue::try_from(format!("Bearer {token}"));
+        let mut header = header.map_err(|_| BigQueryError::NoToken { why: "the token is no header value".into() })?;
+        header.set_sensitive(true);
+        request.metadata_mut().insert("authorization", header);
+    }
+    Ok(request)
+}
+
+/// Waits where the failure may pass; gives it back where it will not.
+async fn again(status: &Status, attempt: &mut u32, table: &str) -> Result<(), BigQueryError> {
+    let may_pass = matches!(
+        status.code(),
+        Code::Unavailable | Code::ResourceExhausted | Code::Internal | Code::Unknown | Code::Aborted | Code::DeadlineExceeded | Code::Cancelled
+    );
+    match retry::wait(*attempt, None, fastrand::f64()).filter(|_| may_pass) {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => {
+            let code = format!("{:?}", status.code());
+            return Err(BigQueryError::Stream { table: table.to_owned(), code, message: status.message().to_owned() });
+        }
+    }
+    *attempt += 1;
+    Ok(())
+}
+
+fn odd(table: &str, why: &str) -> BigQueryError {
+    BigQueryError::Answer { what: format!("read the table {table}"), why: why.to_owned() }
+}

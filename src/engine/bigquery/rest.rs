@@ -1,0 +1,143 @@
+//! Owns requests to BigQuery's REST interface. Invariant: a request that may pass later is repeated, with waits between; any other failure is
+//! told at once, and no error holds a token.
+
+use std::error::Error;
+use std::time::Duration;
+
+use reqwest::{Client, Method};
+use serde_json::Value;
+
+use crate::engine::bigquery::account::Account;
+use crate::engine::bigquery::fault::{BigQueryError, refused};
+use crate::engine::bigquery::retry;
+use crate::engine::bigquery::tokens::Tokens;
+
+/// How long one answer may take to begin.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A client of one account.
+pub struct Rest {
+    http: Client,
+    tokens: Tokens,
+    base: String,
+}
+
+impl Rest {
+    /// A client that asks as this account.
+    ///
+    /// # Errors
+    /// When there are no certificates to trust.
+    pub fn open(account: &Account, tokens: Tokens) -> Result<Self, BigQueryError> {
+        let base = account.endpoint.trim_end_matches('/').to_owned();
+        let http = Client::builder().connect_timeout(Duration::from_secs(20)).read_timeout(PATIENCE).build();
+        let http = http.map_err(|error| unreachable(&base, &error))?;
+        Ok(Self { http, tokens, base })
+    }
+
+    /// Asks for a resource, for example `projects/p/datasets`.
+    ///
+    /// # Errors
+    /// When BigQuery refuses or cannot be reached; `what` says in the error what was asked.
+    pub async fn get(&self, path: &str, query: &[(&str, &str)], what: &str) -> Result<Value, BigQueryError> {
+        self.call(Method::GET, path, query, None, what).await
+    }
+
+    /// Sends a resource.
+    ///
+    /// # Errors
+    /// When BigQuery refuses or cannot be reached; `what` says in the error what was asked.
+    pub async fn post(&self, path: &str, body: &Value, what: &str) -> Result<Value, BigQueryError> {
+        self.call(Method::POST, path, &[], Some(body), what).await
+    }
+
+    /// The server's clock, in milliseconds since 1970, cut to whole seconds: never ahead of the server, whatever this machine's clock says.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or does not say.
+    pub async fn server_time_ms(&self) -> Result<i64, BigQueryError> {
+        let what = "tell the time";
+        let mut attempt = 1;
+        loop {
+            let answer = self.http.get(format!("{}/", self.base)).send().await;
+            let error = match answer {
+                Ok(answer) => {
+                    let header = answer.headers().get("date").and_then(|value| value.to_str().ok()).unwrap_or_default();
+                    let time = chrono::DateTime::parse_from_rfc2822(header);
+                    return time.map(|time| time.timestamp_millis()).map_err(|error| BigQueryError::Answer {
+                        what: what.to_owned(),
+                        why: format!("its Date is '{header}': {error}"),
+                    });
+                }
+                Err(error) => unreachable(&self.base, &error),
+            };
+            match retry::wait(attempt, None, fastrand::f64()) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(error),
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+        what: &str,
+    ) -> Result<Value, BigQueryError> {
+        let mut attempt = 1;
+        loop {
+            let error = match self.once(method.clone(), path, query, body, what).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let (again, after) = match &error {
+                BigQueryError::Unreachable { .. } => (true, None),
+                BigQueryError::Refused { status, reason, after, .. } => (retry::may_pass(*status, reason), *after),
+                _ => (false, None),
+            };
+            match retry::wait(attempt, after, fastrand::f64()).filter(|_| again) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(error),
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn once(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+        what: &str,
+    ) -> Result<Value, BigQueryError> {
+        let lost = |error: &reqwest::Error| unreachable(&self.base, error);
+        let mut request = self.http.request(method, format!("{}/bigquery/v2/{path}", self.base)).query(query);
+        if let Some(token) = self.tokens.get().await? {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.map_err(|error| lost(&error))?;
+        let status = answer.status();
+        let header = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let after = header.and_then(retry::asked);
+        let text = answer.text().await.map_err(|error| lost(&error))?;
+        if !status.is_success() {
+            return Err(refused(what, status.as_u16(), &text, after));
+        }
+        serde_json::from_str(&text).map_err(|error| BigQueryError::Answer { what: what.to_owned(), why: error.to_string() })
+    }
+}
+
+/// The deepest cause says what happened; what lies above it only that something did.
+fn unreachable(base: &str, error: &reqwest::Error) -> BigQueryError {
+    let mut deepest: &dyn Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    BigQueryError::Unreachable { address: base.to_owned(), why: deepest.to_string() }
+}

@@ -1,0 +1,206 @@
+//! Owns what identifies the state of a BigQuery table. Invariant: two equal versions that are not `volatile` stand for the same rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::base::name::is_table_name;
+use crate::engine::bigquery::fault::BigQueryError;
+use crate::engine::bigquery::rest::Rest;
+
+/// How far views are followed into each other; BigQuery itself allows 16 levels.
+const LEVELS: usize = 16;
+
+/// The pinned identity of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableVersion {
+    /// `project.dataset.table`.
+    pub table: String,
+    /// `TABLE`, `VIEW`, … as BigQuery calls it.
+    pub kind: String,
+    /// When its rows or its columns changed last, in milliseconds since 1970, as BigQuery writes it.
+    pub modified: String,
+    /// BigQuery's hash of the table's description.
+    pub etag: String,
+    /// Its columns, as BigQuery describes them.
+    pub schema: Value,
+    /// A view's query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<String>,
+    /// What a view stands on, sorted by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<TableVersion>,
+    /// Nothing that BigQuery says of it tells two states apart: rows in a streaming buffer, or outside BigQuery.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub volatile: bool,
+}
+
+impl TableVersion {
+    /// Whether its rows may be others under the same version, its bases' included.
+    #[must_use]
+    pub fn is_volatile(&self) -> bool {
+        self.volatile || self.bases.iter().any(Self::is_volatile)
+    }
+
+    /// Whether it, or something it stands on, may have changed at this instant or later.
+    fn changed_since(&self, instant_ms: i64) -> bool {
+        let own = self.modified.parse().is_ok_and(|modified: i64| modified >= instant_ms);
+        own || self.bases.iter().any(|base| base.changed_since(instant_ms))
+    }
+}
+
+/// The tables of a project as `dataset.table`. Names that no recipe can write (with `-`, say) are left out.
+///
+/// # Errors
+/// When they cannot be listed.
+pub async fn tables(rest: &Rest, project: &str) -> Result<BTreeSet<String>, BigQueryError> {
+    let what = format!("list the datasets of {project}");
+    let datasets = pages(rest, &format!("projects/{project}/datasets"), "datasets", &what).await?;
+    let mut names = BTreeSet::new();
+    for dataset in datasets.iter().filter_map(|dataset| dataset["datasetReference"]["datasetId"].as_str()) {
+        let what = format!("list the tables of {project}.{dataset}");
+        for table in pages(rest, &format!("projects/{project}/datasets/{dataset}/tables"), "tables", &what).await? {
+            let Some(table) = table["tableReference"]["tableId"].as_str() else { continue };
+            names.insert(format!("{dataset}.{table}"));
+        }
+    }
+    names.retain(|name| is_table_name(name));
+    Ok(names)
+}
+
+async fn pages(rest: &Rest, path: &str, items: &str, what: &str) -> Result<Vec<Value>, BigQueryError> {
+    let mut all = Vec::new();
+    let mut token = String::new();
+    loop {
+        let query = [("maxResults", "1000"), ("pageToken", token.as_str())];
+        let query = if token.is_empty() { &query[..1] } else { &query[..] };
+        let mut page = rest.get(path, query, what).await?;
+        if let Some(Value::Array(found)) = page.get_mut(items).map(Value::take) {
+            all.extend(found);
+        }
+        match page["nextPageToken"].as_str() {
+            Some(next) if !next.is_empty() => token = next.to_owned(),
+            _ => return Ok(all),
+        }
+    }
+}
+
+/// How often a table that was changed while it was looked at is looked at again.
+const ROUNDS: usize = 5;
+
+/// Tables looked at side by side.
+const SIDE_BY_SIDE: usize = 16;
+
+/// The versions of `project.dataset.table`s, and an instant of the server's clock, in milliseconds since 1970, at which each was the table's
+/// version: all of them changed before it, and were looked at after it.
+///
+/// # Errors
+/// When one is not there, is changed faster than it can be looked at, or BigQuery does not tell.
+pub async fn probe_all(
+    rest: Arc<Rest>,
+    billing: &str,
+    names: &BTreeSet<String>,
+) -> Result<(BTreeMap<String, TableVersion>, Option<i64>), BigQueryError> {
+    let mut changed = None;
+    for _ in 0..ROUNDS {
+        let now = rest.server_time_ms().await?;
+        let mut versions = BTreeMap::new();
+        for some in names.iter().collect::<Vec<_>>().chunks(SIDE_BY_SIDE) {
+            let mut looks = JoinSet::new();
+            for name in some {
+                let (rest, billing, name) = (rest.clone(), billing.to_owned(), (*name).clone());
+                looks.spawn(async move { probe(&rest, &billing, &name).await });
+            }
+            while let Some(found) = looks.join_next().await {
+                let found = found.map_err(|error| answer("of this build", &error.to_string()))??;
+                versions.insert(found.table.clone(), found);
+            }
+        }
+        let young = versions.values().find(|found| found.changed_since(now));
+        match young {
+            None => return Ok((versions, Some(now))),
+            Some(young) => changed = Some((young.table.clone(), young.modified.clone())),
+        }
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+    }
+    let (table, at) = changed.unwrap_or_default();
+    Err(BigQueryError::Changed { table, before: String::from("an earlier look"), after: at })
+}
+
+/// The version of `project.dataset.table` now.
+///
+/// # Errors
+/// When it is not there, or BigQuery does not tell.
+pub async fn probe(rest: &Rest, billing: &str, table: &str) -> Result<TableVersion, BigQueryError> {
+    let mut open: Vec<(String, usize)> = vec![(table.to_owned(), 0)];
+    let mut seen: BTreeMap<String, TableVersion> = BTreeMap::new();
+    while let Some((name, level)) = open.pop() {
+        if seen.contains_key(&name) {
+            continue;
+        }
+        let version = described(rest, &name).await?;
+        if let Some(definition) = &version.definition {
+            if level == LEVELS {
+                return Err(answer(&name, "its views stand on each other without end"));
+            }
+            let bases = referenced(rest, billing, &name, definition).await?;
+            open.extend(bases.into_iter().map(|base| (base, level + 1)));
+        }
+        seen.insert(name, version);
+    }
+    let mut version = seen.remove(table).ok_or_else(|| answer(table, "it was not described"))?;
+    version.bases = seen.into_values().collect();
+    Ok(version)
+}
+
+/// What BigQuery says of one table.
+async fn described(rest: &Rest, name: &str) -> Result<TableVersion, BigQueryError> {
+    let path = resource(name).ok_or_else(|| answer(name, "it is not project.dataset.table"))?;
+    let found = rest.get(&path, &[], &format!("describe the table {name}")).await?;
+    let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+    let (kind, modified) = (text("type"), text("lastModifiedTime"));
+    if modified.is_empty() {
+        return Err(answer(name, "it has no time of change"));
+    }
+    let definition = ["view", "materializedView"].iter().find_map(|key| found[*key]["query"].as_str()).map(str::to_owned);
+    Ok(TableVersion {
+        table: name.to_owned(),
+        volatile: kind == "EXTERNAL" || found.get("streamingBuffer").is_some_and(|buffer| !buffer.is_null()),
+        kind,
+        modified,
+        etag: text("etag"),
+        schema: found["schema"]["fields"].clone(),
+        definition,
+        bases: Vec::new(),
+    })
+}
+
+/// The tables that a view's query reads, as a dry run tells. It costs nothing.
+async fn referenced(rest: &Rest, billing: &str, view: &str, query: &str) -> Result<Vec<String>, BigQueryError> {
+    let mut configuration = json!({"dryRun": true, "query": {"query": query, "useLegacySql": false}});
+    if let [project, dataset, _] = view.split('.').collect::<Vec<_>>()[..] {
+        configuration["query"]["defaultDataset"] = json!({"projectId": project, "datasetId": dataset});
+    }
+    let what = format!("try the query of the view {view}");
+    let job = rest.post(&format!("projects/{billing}/jobs"), &json!({"configuration": configuration}), &what).await?;
+    let tables = job["statistics"]["query"]["referencedTables"].as_array().cloned().unwrap_or_default();
+    let name = |table: &Value| {
+        let part = |key: &str| table[key].as_str();
+        Some(format!("{}.{}.{}", part("projectId")?, part("datasetId")?, part("tableId")?))
+    };
+    Ok(tables.iter().filter_map(name).collect())
+}
+
+/// The path of a table's resource.
+fn resource(name: &str) -> Option<String> {
+    let [project, dataset, table] = name.split('.').collect::<Vec<_>>()[..] else { return None };
+    Some(format!("projects/{project}/datasets/{dataset}/tables/{table}"))
+}
+
+fn answer(table: &str, why: &str) -> BigQueryError {
+    BigQueryError::Answer { what: format!("describe the table {table}"), why: why.to_owned() }
+}

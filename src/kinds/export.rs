@@ -1,0 +1,166 @@
+//! Kind `export`: a BigQuery table, read at one version. Invariant: its key holds the version and no time of reading, so that an unchanged table
+//! is never read again; no stanza is written for it.
+//!
+//! The order of its rows is the server's and differs from one reading to the next; the kind `table` above it puts them in order.
+//! `probe:bigquery` lists a project's tables and tells the versions of some.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::engine::bigquery::account::Account;
+use crate::engine::bigquery::fault::BigQueryError;
+use crate::engine::bigquery::read;
+use crate::engine::bigquery::rest::Rest;
+use crate::engine::bigquery::tokens::Tokens;
+use crate::engine::bigquery::version::{self, TableVersion};
+use crate::engine::table_file::{Growing, TableFileError};
+use crate::io::fs;
+use crate::kinds::body::Body;
+use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::kind::Kind;
+use crate::kinds::request::{Request, Response, RunError};
+use crate::model::recipe::{Declared, Stanza};
+use crate::syntax::shape::{Key, Want};
+
+/// The artifact that holds the rows.
+pub const ARTIFACT: &str = "rows";
+
+/// The file, in a probe's output folder, that takes its answer.
+pub const ANSWER: &str = "tables.json";
+
+/// Kind `export`.
+pub const KIND: Kind = Kind {
+    name: "export",
+    version: 1,
+    about: "A table of BigQuery, read at the version that the build pinned. Made by itself for each table that is read.",
+    keys: &[Key::required("from", Want::TableName, "The table, dataset.table.")],
+    declare,
+};
+
+/// How an action reaches the warehouse, and as of when.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reach {
+    /// The account.
+    pub account: Account,
+    /// The variables that a token command runs with.
+    #[serde(default)]
+    pub env: Vec<(String, String)>,
+    /// The instant that all tables of a build are read at, in milliseconds since 1970.
+    #[serde(default)]
+    pub instant_ms: Option<i64>,
+}
+
+/// What a probe is asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Probe {
+    /// The tables whose versions are wanted, `dataset.table`; `None` asks which tables there are.
+    pub tables: Option<BTreeSet<String>>,
+}
+
+/// What a probe answers.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Found {
+    /// The tables there are, where that was asked.
+    #[serde(default)]
+    pub names: BTreeSet<String>,
+    /// The versions asked for.
+    #[serde(default)]
+    pub versions: BTreeMap<String, TableVersion>,
+    /// An instant, by the server's clock, at which every version was the table's.
+    #[serde(default)]
+    pub instant_ms: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Spec {
+    version: TableVersion,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the form that every kind has")]
+fn declare(stanza: &Stanza, _context: &DeclareContext) -> Result<Declared, KindError> {
+    let from = Body(stanza).text("from").unwrap_or_default();
+    Ok(Declared {
+        params: json!({ "from": from }),
+        outputs: [ARTIFACT.to_owned()].into(),
+        engines: ["parquet".to_owned()].into(),
+        ..Declared::default()
+    })
+}
+
+/// Runs the action.
+///
+/// # Errors
+/// When BigQuery refuses, or a column cannot be held.
+pub fn run(request: &Request) -> Result<Response, RunError> {
+    let spec: Spec = request.params()?;
+    let reach: Reach = request.reach()?;
+    let from = spec.version.table.split_once('.').map_or(spec.version.table.as_str(), |(_, name)| name);
+    let file = request.output(ARTIFACT)?.join(format!("{from}.parquet"));
+    let rows = wait(export(&reach, &spec.version, &file))??;
+    #[expect(clippy::cast_precision_loss, reason = "a count of rows, for people")]
+    let metrics = BTreeMap::from([("rows".to_owned(), rows as f64)]);
+    Ok(Response { metrics, ..Response::default() })
+}
+
+async fn export(reach: &Reach, version: &TableVersion, file: &Path) -> Result<usize, RunError> {
+    let readable = matches!(version.kind.as_str(), "TABLE" | "SNAPSHOT" | "CLONE");
+    if !readable {
+        return Err(failure(&BigQueryError::Kind { table: version.table.clone(), found: version.kind.to_lowercase() }));
+    }
+    let tokens = Arc::new(Tokens::open(&reach.account.credentials, &reach.env).await.map_err(|error| failure(&error))?);
+    let opened = read::open(&reach.account, tokens, &version.table, &[], reach.instant_ms).await;
+    let mut session = opened.map_err(|error| failure(&error))?;
+    let kept = |error: TableFileError| match &error {
+        TableFileError::Type(_) => RunError::refused(&error).hint("leave the column out with a view, or convert it there"),
+        _ => RunError::failed(&error),
+    };
+    let mut growing = Growing::create(file, &session.schema).map_err(kept)?;
+    while let Some(batch) = session.next().await {
+        growing.add(&batch.map_err(|error| failure(&error))?).map_err(kept)?;
+    }
+    growing.finish().map_err(kept)
+}
+
+/// Runs a probe.
+///
+/// # Errors
+/// When BigQuery refuses.
+pub fn probe(request: &Request) -> Result<Response, RunError> {
+    let asked: Probe = request.params()?;
+    let reach: Reach = request.reach()?;
+    let found = wait(look(&reach, &asked))?.map_err(|error| failure(&error))?;
+    let bytes = serde_json::to_vec(&found).map_err(|error| RunError::failed(&error))?;
+    fs::write(&request.out.join(ANSWER), &bytes).map_err(|error| RunError::failed(&error))?;
+    Ok(Response::default())
+}
+
+async fn look(reach: &Reach, asked: &Probe) -> Result<Found, BigQueryError> {
+    let rest = Rest::open(&reach.account, Tokens::open(&reach.account.credentials, &reach.env).await?)?;
+    let project = &reach.account.project;
+    let Some(tables) = &asked.tables else {
+        return Ok(Found { names: version::tables(&rest, project).await?, ..Found::default() });
+    };
+    let names: BTreeSet<String> = tables.iter().map(|table| format!("{project}.{table}")).collect();
+    let (versions, instant_ms) = version::probe_all(Arc::new(rest), &reach.account.billing_project, &names).await?;
+    let own = |name: String| name.split_once('.').map_or(name.clone(), |(_, table)| table.to_owned());
+    Ok(Found { versions: versions.into_iter().map(|(name, found)| (own(name), found)).collect(), instant_ms, ..Found::default() })
+}
+
+/// Runs a conversation with BigQuery to its end, on this thread.
+fn wait<T>(conversation: impl Future<Output = T>) -> Result<T, RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.map_err(|error| RunError::failed(&error))?.block_on(conversation))
+}
+
+/// What a person is told of a conversation that failed.
+fn failure(error: &BigQueryError) -> RunError {
+    let failed = RunError::remote(error);
+    match error.hint() {
+        Some(hint) => failed.hint(hint),
+        None => failed,
+    }
+}

@@ -1,0 +1,172 @@
+//! A proxy in front of a REST server: it writes down every request and may break one. Invariant: what it does to a request is done once and written
+//! down; every other request passes as it is.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// A request that passed, or was broken.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// `GET`, `POST` …
+    pub method: String,
+    /// The path with its query.
+    pub path: String,
+    /// What was sent.
+    pub body: String,
+}
+
+/// What is done to one request.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// The line is cut before the server hears of it.
+    CutBefore,
+    /// The line is cut in the middle of the request: the server hears half of it.
+    CutDuring,
+    /// The server does what is asked, and its answer is lost.
+    LoseReply,
+    /// The answer is cut short after so many bytes of its body.
+    CutReply(usize),
+    /// Another answer: status, headers, body; the server does not hear of it.
+    Answer(u16, Vec<(String, String)>, String),
+}
+
+/// Says for each request (its number from 0 on, and what it is) what is done to it.
+type Plan = Box<dyn FnMut(usize, &Seen) -> Option<Fault> + Send>;
+
+struct State {
+    seen: Vec<Seen>,
+    plan: Plan,
+}
+
+/// A running proxy; it ends with the process.
+pub struct Proxy {
+    /// Its address.
+    pub address: String,
+    state: Arc<Mutex<State>>,
+}
+
+impl Proxy {
+    /// Starts one before the server at `http://HOST:PORT`, that lets everything pass.
+    pub fn before(server: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let server = server.strip_prefix("http://").unwrap().to_owned();
+        let state = Arc::new(Mutex::new(State { seen: Vec::new(), plan: Box::new(|_, _| None) }));
+        let shared = state.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (server, state) = (server.clone(), shared.clone());
+                std::thread::spawn(move || while serve(&client, &server, &state).unwrap_or(false) {});
+            }
+        });
+        Self { address, state }
+    }
+
+    /// From now on, counts requests from 0 and does to each what `plan` says.
+    pub fn plan(&self, plan: impl FnMut(usize, &Seen) -> Option<Fault> + Send + 'static) {
+        let mut state = self.state.lock().unwrap();
+        state.seen.clear();
+        state.plan = Box::new(plan);
+    }
+
+    /// What was asked since the last plan was made.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state.lock().unwrap().seen.clone()
+    }
+}
+
+/// Serves one request; whether the line may be used for another.
+fn serve(client: &TcpStream, server: &str, state: &Mutex<State>) -> std::io::Result<bool> {
+    let Some((head, body)) = message(client)? else { return Ok(false) };
+    let first = head.lines().next().unwrap_or_default().to_owned();
+    let mut words = first.split(' ').map(str::to_owned);
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let seen = Seen { method, path, body: String::from_utf8_lossy(&body).into_owned() };
+    let fault = {
+        let mut state = state.lock().unwrap();
+        let number = state.seen.len();
+        state.seen.push(seen.clone());
+        (state.plan)(number, &seen)
+    };
+    let reply = match &fault {
+        Some(Fault::CutBefore) => return Ok(false),
+        Some(Fault::Answer(status, headers, body)) => {
+            let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let head = format!("HTTP/1.1 {status} said by the proxy\r\n{headers}content-length: {}\r\n\r\n", body.len());
+            [head.as_bytes(), body.as_bytes()].concat()
+        }
+        _ => {
+            let mut upstream = TcpStream::connect(server)?;
+            // One line for one request, so that the answer's end is the line's.
+            let head = head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:")).collect::<Vec<_>>().join("\r\n");
+            let mut whole = format!("{head}\r\nconnection: close\r\n\r\n").into_bytes();
+            whole.extend(&body);
+            if let Some(Fault::CutDuring) = fault {
+                upstream.write_all(&whole[..whole.len() - body.len().div_ceil(2).max(2)])?;
+                return Ok(false);
+            }
+            upstream.write_all(&whole)?;
+            let Some((head, body)) = message(&upstream)? else { return Ok(false) };
+            let head: Vec<&str> = head
+                .lines()
+                .filter(|line| {
+                    let line = line.to_ascii_lowercase();
+                    !["connection:", "transfer-encoding:", "content-length:"].iter().any(|name| line.starts_with(name))
+                })
+                .collect();
+            [format!("{}\r\ncontent-length: {}\r\n\r\n", head.join("\r\n"), body.len()).as_bytes(), &body].concat()
+        }
+    };
+    let mut client = client;
+    match fault {
+        Some(Fault::LoseReply) => Ok(false),
+        Some(Fault::CutReply(bytes)) => {
+            let body = reply.windows(4).position(|four| four == b"\r\n\r\n").map_or(reply.len(), |end| end + 4);
+            client.write_all(&reply[..(body + bytes).min(reply.len().saturating_sub(1))])?;
+            Ok(false)
+        }
+        _ => client.write_all(&reply).map(|()| true),
+    }
+}
+
+/// A message's head, without the empty line at its end, and its body; `None` where the line has ended.
+fn message(line: &TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
+    let mut reader = BufReader::new(line);
+    let mut head = String::new();
+    loop {
+        let mut next = String::new();
+        if reader.read_line(&mut next)? == 0 {
+            return Ok(None);
+        }
+        if next.trim_end().is_empty() {
+            break;
+        }
+        head.push_str(&next);
+    }
+    let field = |name: &str| {
+        let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(name))?;
+        line.split_once(':').map(|(_, value)| value.trim().to_owned())
+    };
+    let mut body = Vec::new();
+    if field("transfer-encoding:").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+        loop {
+            let mut size = String::new();
+            reader.read_line(&mut size)?;
+            let size = usize::from_str_radix(size.trim(), 16).map_err(std::io::Error::other)?;
+            let at = body.len();
+            body.resize(at + size, 0);
+            reader.read_exact(&mut body[at..])?;
+            reader.read_line(&mut String::new())?;
+            if size == 0 {
+                break;
+            }
+        }
+    } else if let Some(length) = field("content-length:") {
+        body.resize(length.parse().map_err(std::io::Error::other)?, 0);
+        reader.read_exact(&mut body)?;
+    } else if head.starts_with("HTTP/") {
+        reader.read_to_end(&mut body)?;
+    }
+    Ok(Some((head, body)))
+}
