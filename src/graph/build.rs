@@ -280,13 +280,7 @@ struct Links {
     lags: Vec<(String, u32)>,
 }
 
-fn links_of(
-    target: &Target,
-    targets: &[Target],
-    by_name: &HashMap<&str, u32>,
-    tables: Tables,
-    errors: &mut Vec<GraphError>,
-) -> Links {
+fn links_of(target: &Target, targets: &[Target], by_name: &HashMap<&str, u32>, tables: Tables, errors: &mut Vec<GraphError>) -> Links {
     let own_name = target.node.name();
     let mut links = Links::default();
     let mut reads_own_table = false;

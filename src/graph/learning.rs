@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::graph::build::{Node, NodeId, TargetGraph};
-use crate::graph::implicit::IMPLICIT_KIND;
 use crate::graph::error::GraphError;
+use crate::graph::implicit::IMPLICIT_KIND;
 use crate::graph::unknowable::{Learners, Unknowable};
 use crate::model::available::{Available, Lag};
 use crate::model::check::CHECKS;

@@ -3,8 +3,8 @@
 pub mod build;
 pub mod error;
 pub mod expand;
-pub mod learning;
 pub mod implicit;
+pub mod learning;
 pub mod select;
 pub mod topo;
 pub mod unknowable;

@@ -2,8 +2,8 @@
 
 use crate::kinds::request::{Request, RequestError, Response, RunError};
 use crate::kinds::{
-    ar, backtest, drift, elastic_net, ensemble, evaluate, exponential_smoothing, export, forecast, frame, garch, lightgbm, naive, neural, probe,
-    publish, quantiles, refit, regime_classifier, ridge, score, seasonal_naive, signal, sql, table, tune_rank, view, xgboost,
+    ar, backtest, drift, elastic_net, ensemble, evaluate, exponential_smoothing, export, forecast, frame, garch, lightgbm, naive, neural,
+    probe, publish, quantiles, refit, regime_classifier, ridge, score, seasonal_naive, signal, sql, table, tune_rank, view, xgboost,
 };
 
 /// Runs the action that the request asks for; what it made is in its output folder.

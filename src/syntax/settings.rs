@@ -17,8 +17,11 @@ use crate::syntax::shape::{self, Key, Want};
 const NAME: Key = Key::required("name", Want::Text, "The workspace's name.");
 const DEFAULT: Key =
     Key::optional("default", Want::List(&Want::Text, false), "Globs over target names: what `cbi build` makes when none is named.");
-const WAREHOUSE: Key =
-    Key::optional("warehouse", Want::Text, "The folder of tables, <dataset>.<table>.parquet or .csv (default \"warehouse\"); \"bigquery\" for the project of [bigquery].");
+const WAREHOUSE: Key = Key::optional(
+    "warehouse",
+    Want::Text,
+    "The folder of tables, <dataset>.<table>.parquet or .csv (default \"warehouse\"); \"bigquery\" for the project of [bigquery].",
+);
 const AS_OF: Key = Key::optional("as_of", Want::Date, "The date that @as_of means in SQL, and on which the age of tables is judged.");
 const JOBS: Key = Key::optional("jobs", Want::Int(1), "Threads that steps may use together (default: the machine's).");
 const MEMORY: Key = Key::optional("memory", Want::Bytes, "Memory that steps may use together (default: most of the machine's).");
@@ -36,8 +39,16 @@ const BIGQUERY: &str = "bigquery";
 pub const BIGQUERY_KEYS: &[Key] = &[
     Key::required("project", Want::Text, "The project that the tables are in."),
     Key::optional("billing_project", Want::Text, "The project that pays for reading; the same one where it is not said."),
-    Key::optional("credentials", Want::Text, "A file of a service account or a user; what `gcloud auth application-default login` left where it is not said."),
-    Key::optional("token_command", Want::List(&Want::Text, true), "A program and its arguments that prints an access token, instead of credentials."),
+    Key::optional(
+        "credentials",
+        Want::Text,
+        "A file of a service account or a user; what `gcloud auth application-default login` left where it is not said.",
+    ),
+    Key::optional(
+        "token_command",
+        Want::List(&Want::Text, true),
+        "A program and its arguments that prints an access token, instead of credentials.",
+    ),
     Key::optional("anonymous", Want::Bool, "Send no token at all: for test servers."),
     Key::optional("endpoint", Want::Text, "Another address of the REST interface: for test servers."),
     Key::optional("storage_endpoint", Want::Text, "Another address of the Storage interface: for test servers."),

@@ -45,6 +45,28 @@ pub enum BigQueryError {
         /// What it says.
         message: String,
     },
+    /// A job ended with an error.
+    #[error("BigQuery could not {what} ({reason}): {message}")]
+    Job {
+        /// What was asked.
+        what: String,
+        /// Google's word for it, for example `invalidQuery`.
+        reason: String,
+        /// What it says.
+        message: String,
+        /// The job's id, for the console; empty where there was none.
+        job: String,
+    },
+    /// A job that does not end.
+    #[error("BigQuery was asked to {what} and did not end within {} s; the job {job} was cancelled", patience.as_secs())]
+    Stuck {
+        /// What was asked.
+        what: String,
+        /// The job's id, for the console.
+        job: String,
+        /// How long it was waited for.
+        patience: Duration,
+    },
     /// It answers something else than its reference says.
     #[error("BigQuery's answer when asked to {what} is not understood: {why}")]
     Answer {
@@ -80,7 +102,9 @@ impl BigQueryError {
         match self {
             Self::NoToken { .. } => Some("gcloud auth application-default login, or name a token_command in [bigquery] of cbi.toml".into()),
             Self::Unreachable { .. } => Some("the line may be down; --offline builds from the last versions that were read".into()),
-            Self::Refused { status: 401, .. } => Some("the token has run out or is of another account: gcloud auth application-default login".into()),
+            Self::Refused { status: 401, .. } => {
+                Some("the token has run out or is of another account: gcloud auth application-default login".into())
+            }
             Self::Refused { status: 403, reason, message, .. } => Some(match permission(message) {
                 Some((permission, role)) => format!(
                     "the permission {permission} is missing; gcloud projects add-iam-policy-binding PROJECT --member=MEMBER --role={role}"

@@ -1,7 +1,9 @@
-//! BigQuery as the warehouse: what is there, in which version, and its rows. Invariant: nothing here writes to it.
+//! BigQuery as the warehouse: what is there, in which version, its rows, and jobs that run there. Invariant: every request is made by `rest` or `read`,
+//! with a token that is in no key, record or error.
 
 pub mod account;
 pub mod fault;
+pub mod jobs;
 pub mod read;
 pub mod rest;
 pub mod retry;

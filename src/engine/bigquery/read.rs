@@ -225,7 +225,13 @@ async fn signed<T>(message: T, tokens: &Tokens, route: &str) -> Result<Request<T
 async fn again(status: &Status, attempt: &mut u32, table: &str) -> Result<(), BigQueryError> {
     let may_pass = matches!(
         status.code(),
-        Code::Unavailable | Code::ResourceExhausted | Code::Internal | Code::Unknown | Code::Aborted | Code::DeadlineExceeded | Code::Cancelled
+        Code::Unavailable
+            | Code::ResourceExhausted
+            | Code::Internal
+            | Code::Unknown
+            | Code::Aborted
+            | Code::DeadlineExceeded
+            | Code::Cancelled
     );
     match retry::wait(*attempt, None, fastrand::f64()).filter(|_| may_pass) {
         Some(wait) => tokio::time::sleep(wait).await,

@@ -63,10 +63,9 @@ impl Rest {
                 Ok(answer) => {
                     let header = answer.headers().get("date").and_then(|value| value.to_str().ok()).unwrap_or_default();
                     let time = chrono::DateTime::parse_from_rfc2822(header);
-                    return time.map(|time| time.timestamp_millis()).map_err(|error| BigQueryError::Answer {
-                        what: what.to_owned(),
-                        why: format!("its Date is '{header}': {error}"),
-                    });
+                    return time
+                        .map(|time| time.timestamp_millis())
+                        .map_err(|error| BigQueryError::Answer { what: what.to_owned(), why: format!("its Date is '{header}': {error}") });
                 }
                 Err(error) => unreachable(&self.base, &error),
             };

@@ -78,7 +78,9 @@ async fn of_file(file: &Path) -> Result<Tokens, BigQueryError> {
     let unread = || in_file("it is no credentials file that Google's tools write".into());
     let Kind { kind } = serde_json::from_slice(&bytes).map_err(|_| unread())?;
     let built = match kind.as_str() {
-        "service_account" => ServiceAccountAuthenticator::builder(oauth::parse_service_account_key(&bytes).map_err(|_| unread())?).build().await,
+        "service_account" => {
+            ServiceAccountAuthenticator::builder(oauth::parse_service_account_key(&bytes).map_err(|_| unread())?).build().await
+        }
         "authorized_user" => AuthorizedUserAuthenticator::builder(serde_json::from_slice(&bytes).map_err(|_| unread())?).build().await,
         other => return Err(in_file(format!("credentials of type '{other}' are not supported; a service account's or a user's are"))),
     };

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::base::name::is_table_name;
 use crate::engine::bigquery::fault::BigQueryError;
+use crate::engine::bigquery::jobs;
 use crate::engine::bigquery::rest::Rest;
 
 /// How far views are followed into each other; BigQuery itself allows 16 levels.
@@ -181,18 +182,11 @@ async fn described(rest: &Rest, name: &str) -> Result<TableVersion, BigQueryErro
 
 /// The tables that a view's query reads, as a dry run tells. It costs nothing.
 async fn referenced(rest: &Rest, billing: &str, view: &str, query: &str) -> Result<Vec<String>, BigQueryError> {
-    let mut configuration = json!({"dryRun": true, "query": {"query": query, "useLegacySql": false}});
+    let mut wanted = json!({"query": query, "useLegacySql": false});
     if let [project, dataset, _] = view.split('.').collect::<Vec<_>>()[..] {
-        configuration["query"]["defaultDataset"] = json!({"projectId": project, "datasetId": dataset});
+        wanted["defaultDataset"] = json!({"projectId": project, "datasetId": dataset});
     }
-    let what = format!("try the query of the view {view}");
-    let job = rest.post(&format!("projects/{billing}/jobs"), &json!({"configuration": configuration}), &what).await?;
-    let tables = job["statistics"]["query"]["referencedTables"].as_array().cloned().unwrap_or_default();
-    let name = |table: &Value| {
-        let part = |key: &str| table[key].as_str();
-        Some(format!("{}.{}.{}", part("projectId")?, part("datasetId")?, part("tableId")?))
-    };
-    Ok(tables.iter().filter_map(name).collect())
+    Ok(jobs::dry_run(rest, billing, &wanted, &format!("try the query of the view {view}")).await?.tables)
 }
 
 /// The path of a table's resource.
