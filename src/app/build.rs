@@ -90,10 +90,14 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let workspace = Workspace::open(&ask.options)?;
     let mut graph = workspace.graph()?;
     let selection = workspace.select(&graph, &ask.targets)?;
-    let reach = observe::observe(&workspace, &mut graph, &selection.closure)?;
     let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
     // Held to the end, so that nothing is collected or repaired under the build.
     let _building = session.root().building().map_err(problem::stores)?;
+    let observed = observe::observe(&workspace, session.root(), &mut graph, &selection.closure)?;
+    if let Some(observed) = &observed {
+        observed.keep(session.root()).map_err(problem::stores)?;
+        sink.event(&observed.event());
+    }
     let mut journal = Journal::open(session.root()).map_err(problem::journal)?;
     let last = latest::from(&mut journal, session.content()).map_err(problem::journal)?;
     let (identities, engine_files) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;
@@ -110,7 +114,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         cancel,
         last: &last,
         deliveries: &deliveries,
-        reach: reach.as_ref(),
+        reach: observed.as_ref().map(|observed| &observed.reach),
         locate: &|node, failure| locate::place(&workspace.texts, node, failure),
     };
     let built = executor.run(&mut planner, &|source| sources.pin(source), sink).map_err(problem::stores)?;
@@ -134,6 +138,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
             outcome: outcome.to_owned(),
             targets,
             attempts: built.attempts.clone(),
+            instant_ms: observed.as_ref().map(|observed| observed.instant_ms),
         };
         journal.append(session.content(), record, &state).map_err(problem::journal)?;
     }
@@ -141,7 +146,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let forecasts = summary(&session, &graph, &selection.roots, &made).map_err(problem::stores)?;
     let summary: Vec<String> = forecasts.iter().cloned().chain(warned(&built.checked)).collect();
     // What lies outside is looked at in every build.
-    if outcome == "ok" && reach.is_none() {
+    if outcome == "ok" && workspace.remote.is_none() {
         let mut watch: Watch = engine_files.into_iter().map(|path| (path, None)).collect();
         watch.extend(workspace.texts.watched());
         watch.extend(sources.watched());

@@ -15,6 +15,7 @@ pub mod locate;
 pub mod looks;
 pub mod observe;
 pub mod outputs;
+pub mod pins;
 pub mod plan;
 pub mod problem;
 pub mod publishing;

@@ -47,8 +47,8 @@ impl Survey {
         let workspace = Workspace::open(options)?;
         let mut graph = workspace.graph()?;
         let selection = workspace.select(&graph, targets)?;
-        observe::observe(&workspace, &mut graph, &selection.closure)?;
         let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
+        observe::observe(&workspace, session.root(), &mut graph, &selection.closure)?;
         let last = latest::targets(&session).map_err(problem::journal)?;
         let (identities, _) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;
         let sources = Sources::new(&session, &workspace);

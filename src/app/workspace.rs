@@ -51,6 +51,17 @@ pub struct Options {
     pub warehouse: Option<PathBuf>,
     /// The date that `@as_of` means, instead of the settings' one.
     pub as_of: Option<String>,
+    /// How a remote warehouse is read.
+    pub reading: Reading,
+}
+
+/// How a remote warehouse is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// The instant that its tables are read at, milliseconds since 1970; now where it is not said.
+    pub instant_ms: Option<i64>,
+    /// Whether what was seen last counts, and nobody is asked.
+    pub offline: bool,
 }
 
 /// What a command asks of the machine; the settings and the machine say the rest.
@@ -79,6 +90,8 @@ pub struct Workspace {
     pub tables: BTreeMap<String, PathBuf>,
     /// The project that is the warehouse, instead of the folder.
     pub remote: Option<Account>,
+    /// How it is read.
+    pub reading: Reading,
     /// The date that `@as_of` means.
     pub as_of: Option<String>,
     /// Why stanzas were refused, by target.
@@ -106,6 +119,11 @@ impl Workspace {
             (None, Some(bigquery)) => Some(observe::account(bigquery, &root)?),
             _ => None,
         };
+        if remote.is_none() && (options.reading.instant_ms.is_some() || options.reading.offline) {
+            let problem =
+                Diagnostic::new(ExitCode::Usage, "the warehouse is a folder: it has its tables as they are now, and is always there");
+            return Err(vec![problem.hint("--offline, and --as-of with a time of day, are for warehouse = \"bigquery\"")]);
+        }
         let warehouse_names = if remote.is_some() { None } else { index::names_of(&warehouse) };
         let tables = if remote.is_some() { Ok(BTreeMap::new()) } else { warehouse::tables(&warehouse) };
         let tables = tables.map_err(|e| {
@@ -114,7 +132,7 @@ impl Workspace {
         })?;
         let as_of = options.as_of.clone().or_else(|| settings.as_of.clone());
         let refused = RefCell::default();
-        Ok(Self { root, settings, texts, warehouse, warehouse_names, tables, remote, as_of, refused })
+        Ok(Self { root, settings, texts, warehouse, warehouse_names, tables, remote, reading: options.reading, as_of, refused })
     }
 
     /// The cache folder.

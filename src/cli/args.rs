@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate};
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -45,9 +45,12 @@ pub struct Global {
     /// Read warehouse tables from this folder of DATASET.TABLE.parquet and .csv files
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub warehouse: Option<PathBuf>,
-    /// The date that `@as_of` stands for in SQL, as YYYY-MM-DD
-    #[arg(long, global = true, value_name = "DATE", value_parser = date)]
-    pub as_of: Option<NaiveDate>,
+    /// The date that `@as_of` stands for in SQL, as YYYY-MM-DD; with a time, as in 2026-11-20T06:00:00Z, also the instant that BigQuery's tables are read at
+    #[arg(long, global = true, value_name = "TIME", value_parser = as_of)]
+    pub as_of: Option<AsOf>,
+    /// Use the versions of BigQuery's tables that were seen last, and ask nobody
+    #[arg(long, global = true)]
+    pub offline: bool,
     /// Colour the output: auto (on a terminal; heeds `NO_COLOR`, `CLICOLOR_FORCE`, `TERM`), always or never
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_default_value = true, hide_possible_values = true)]
     pub color: When,
@@ -57,6 +60,15 @@ pub struct Global {
     /// Show more: keys, reasons, what was reused, what a step cost
     #[arg(short, long, global = true)]
     pub verbose: bool,
+}
+
+/// A day, or an instant of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AsOf {
+    /// The day, in UTC.
+    pub date: NaiveDate,
+    /// The instant, milliseconds since 1970.
+    pub instant_ms: Option<i64>,
 }
 
 /// When to colour.
@@ -356,6 +368,15 @@ pub fn completions(shell: Shell) -> Vec<u8> {
 
 fn date(text: &str) -> Result<NaiveDate, String> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| "not a date as YYYY-MM-DD".to_owned())
+}
+
+fn as_of(text: &str) -> Result<AsOf, String> {
+    if let Ok(date) = date(text) {
+        return Ok(AsOf { date, instant_ms: None });
+    }
+    let instant =
+        DateTime::parse_from_rfc3339(text).map_err(|_| "not a date as YYYY-MM-DD, nor a time as 2026-11-20T06:00:00Z".to_owned())?;
+    Ok(AsOf { date: instant.to_utc().date_naive(), instant_ms: Some(instant.timestamp_millis()) })
 }
 
 fn time(text: &str) -> Result<Duration, String> {

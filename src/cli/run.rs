@@ -11,7 +11,7 @@ use crate::app::plan;
 use crate::app::problem::Outcome;
 use crate::app::rollback::{self, To};
 use crate::app::status::{self, Said};
-use crate::app::workspace::{Limits, Options};
+use crate::app::workspace::{Limits, Options, Reading};
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::cli::args::{self, Args, Command, Drawn, Global};
 use crate::cli::args_build;
@@ -139,7 +139,8 @@ fn options(global: &Global) -> Options {
         directory: global.directory.clone(),
         profile: global.profile.clone(),
         warehouse: global.warehouse.clone(),
-        as_of: global.as_of.map(|d| d.format("%Y-%m-%d").to_string()),
+        as_of: global.as_of.map(|as_of| as_of.date.format("%Y-%m-%d").to_string()),
+        reading: Reading { instant_ms: global.as_of.and_then(|as_of| as_of.instant_ms), offline: global.offline },
     }
 }
 

@@ -52,6 +52,9 @@ pub struct Reach {
     /// The instant that all tables of a build are read at, in milliseconds since 1970.
     #[serde(default)]
     pub instant_ms: Option<i64>,
+    /// Whether it must not be asked.
+    #[serde(default)]
+    pub offline: bool,
 }
 
 /// What a probe is asked.
@@ -72,7 +75,7 @@ pub struct Found {
     pub versions: BTreeMap<String, TableVersion>,
     /// An instant, by the server's clock, at which every version was the table's.
     #[serde(default)]
-    pub instant_ms: Option<i64>,
+    pub instant_ms: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,6 +101,10 @@ fn declare(stanza: &Stanza, _context: &DeclareContext) -> Result<Declared, KindE
 pub fn run(request: &Request) -> Result<Response, RunError> {
     let spec: Spec = request.params()?;
     let reach: Reach = request.reach()?;
+    if reach.offline {
+        let offline = BigQueryError::Offline { table: spec.version.table.clone() };
+        return Err(failure(&offline));
+    }
     let from = spec.version.table.split_once('.').map_or(spec.version.table.as_str(), |(_, name)| name);
     let file = request.output(ARTIFACT)?.join(format!("{from}.parquet"));
     let rows = wait(export(&reach, &spec.version, &file))??;
@@ -145,7 +152,7 @@ async fn look(reach: &Reach, asked: &Probe) -> Result<Found, BigQueryError> {
         return Ok(Found { names: version::tables(&rest, project).await?, ..Found::default() });
     };
     let names: BTreeSet<String> = tables.iter().map(|table| format!("{project}.{table}")).collect();
-    let (versions, instant_ms) = version::probe_all(Arc::new(rest), &reach.account.billing_project, &names).await?;
+    let (versions, instant_ms) = version::probe_all(Arc::new(rest), &reach.account.billing_project, &names, reach.instant_ms).await?;
     let own = |name: String| name.split_once('.').map_or(name.clone(), |(_, table)| table.to_owned());
     Ok(Found { versions: versions.into_iter().map(|(name, found)| (own(name), found)).collect(), instant_ms, ..Found::default() })
 }

@@ -24,6 +24,9 @@ pub struct Build {
     /// What ran and did not make its target, in the order in which it ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
+    /// The instant that the tables of a remote warehouse were read at, by its clock, milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instant_ms: Option<i64>,
 }
 
 /// A run that did not make its target.

@@ -32,6 +32,16 @@ pub struct TimeLeft {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
+    /// A remote warehouse was looked at, before the plan was made.
+    Observed {
+        /// Tables that the build reads from it.
+        tables: u64,
+        /// The instant that all of them are read at, milliseconds since 1970 by the warehouse's clock.
+        instant_ms: i64,
+        /// When they were seen, where the warehouse was not asked now, milliseconds since 1970.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seen_ms: Option<u64>,
+    },
     /// The plan is made; up to `total` steps may run.
     Planned {
         /// Steps in the part of the graph asked for.

@@ -139,6 +139,7 @@ mod tests {
             outcome: "ok".to_owned(),
             targets: BlobId(Digest::of(b"set by append")),
             attempts: Vec::new(),
+            instant_ms: None,
         }
     }
 

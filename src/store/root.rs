@@ -167,6 +167,12 @@ impl Root {
         self.path().join("index")
     }
 
+    /// What the last look at a remote warehouse found.
+    #[must_use]
+    pub fn pins(&self) -> PathBuf {
+        self.path().join("pins")
+    }
+
     /// Where the format's number is.
     #[must_use]
     pub fn format_file(&self) -> PathBuf {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::base::clock;
 use crate::base::units;
 use crate::model::build::Counts;
 use crate::model::event::{Event, TimeLeft};
@@ -44,6 +45,19 @@ pub fn far(progress: &Progress) -> String {
     format!("{}{left}", progress.in_words())
 }
 
+/// Which state of the warehouse the build reads.
+fn observed(tables: u64, instant_ms: i64, seen_ms: Option<u64>) -> String {
+    let tables = if tables == 1 { "1 table".to_owned() } else { format!("{tables} tables") };
+    let instant = clock::rfc3339(u64::try_from(instant_ms).unwrap_or_default());
+    match seen_ms {
+        None => format!("{tables} of the warehouse, as of {instant}"),
+        Some(seen) => format!(
+            "offline: {tables} of the warehouse as they were seen {} ago, as of {instant}",
+            elapsed(clock::now_ms().saturating_sub(seen))
+        ),
+    }
+}
+
 /// The lines about `event`, its first one behind the position in the build; none where `verbosity` leaves it out.
 #[must_use]
 pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosity) -> Vec<String> {
@@ -55,6 +69,7 @@ pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosi
             failure(target, error, (place.as_deref(), hint.as_deref()), log_tail, palette)
         }
         _ if verbosity == Verbosity::Quiet => Vec::new(),
+        Event::Observed { tables, instant_ms, seen_ms } => vec![observed(*tables, *instant_ms, *seen_ms)],
         Event::Planned { total, reused, expected_ms } => {
             let left = total.saturating_sub(*reused);
             let time = expected_ms.map_or_else(String::new, |ms| format!("; up to {}", rough(ms)));

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::base::clock;
+
 /// A request that BigQuery did not fulfil.
 #[derive(Debug, thiserror::Error)]
 pub enum BigQueryError {
@@ -85,6 +87,24 @@ pub enum BigQueryError {
         /// Its time of change after reading.
         after: String,
     },
+    /// The rows are not in the store, and nobody may be asked for them.
+    #[error("the rows of {table} are not in the store any more, and --offline asks nobody")]
+    Offline {
+        /// The table.
+        table: String,
+    },
+    /// An instant that BigQuery does not remember, or that has not been.
+    #[error("{dataset} cannot be read as it was at {}: it is kept from {} to {}", moment(*asked_ms), moment(*from_ms), moment(*to_ms))]
+    Window {
+        /// The dataset, `project.dataset`.
+        dataset: String,
+        /// The instant, milliseconds since 1970.
+        asked_ms: i64,
+        /// The first instant that is remembered.
+        from_ms: i64,
+        /// Now, by the server's clock.
+        to_ms: i64,
+    },
     /// A kind of table that cannot be read.
     #[error("{table} is a {found}, which cannot be read yet")]
     Kind {
@@ -112,10 +132,16 @@ impl BigQueryError {
                 None if reason == "quotaExceeded" => "a quota is used up; see IAM & Admin, Quotas, in the Google Cloud console".into(),
                 None => "see docs/bigquery.md for the roles that are needed".into(),
             }),
+            Self::Offline { .. } => Some("build without --offline".into()),
             Self::Changed { .. } => Some("build again: the version that is there now will be read".into()),
             _ => None,
         }
     }
+}
+
+/// An instant as people write it.
+fn moment(ms: i64) -> String {
+    u64::try_from(ms).map_or_else(|_| format!("{ms} ms"), clock::rfc3339)
 }
 
 /// The permission that a refusal names, and the narrowest role of Google's that holds it.

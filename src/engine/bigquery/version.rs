@@ -23,7 +23,8 @@ pub struct TableVersion {
     pub table: String,
     /// `TABLE`, `VIEW`, … as BigQuery calls it.
     pub kind: String,
-    /// When its rows or its columns changed last, in milliseconds since 1970, as BigQuery writes it.
+    /// When its rows or its columns changed last, in milliseconds since 1970, as BigQuery writes it; `as of` an instant where it changed after the
+    /// instant that it is read at.
     pub modified: String,
     /// BigQuery's hash of the table's description.
     pub etag: String,
@@ -45,6 +46,22 @@ impl TableVersion {
     #[must_use]
     pub fn is_volatile(&self) -> bool {
         self.volatile || self.bases.iter().any(Self::is_volatile)
+    }
+
+    /// Turns it into the version of an instant: what changed after it is known by the instant alone.
+    fn at(&mut self, instant_ms: i64) {
+        self.bases.iter_mut().for_each(|base| base.at(instant_ms));
+        if self.modified.parse().is_ok_and(|modified: i64| modified > instant_ms) {
+            self.modified = format!("as of {instant_ms}");
+            self.etag = String::new();
+            self.schema = Value::Null;
+        }
+    }
+
+    /// `project.dataset` of it and of all it stands on.
+    fn datasets(&self) -> BTreeSet<String> {
+        let own = self.table.rsplit_once('.').map(|(dataset, _)| dataset.to_owned());
+        own.into_iter().chain(self.bases.iter().flat_map(Self::datasets)).collect()
     }
 
     /// Whether it, or something it stands on, may have changed at this instant or later.
@@ -97,39 +114,68 @@ const ROUNDS: usize = 5;
 const SIDE_BY_SIDE: usize = 16;
 
 /// The versions of `project.dataset.table`s, and an instant of the server's clock, in milliseconds since 1970, at which each was the table's
-/// version: all of them changed before it, and were looked at after it.
+/// version: that of `asked_ms`, or else one that all changes are before and all looks after.
 ///
 /// # Errors
-/// When one is not there, is changed faster than it can be looked at, or BigQuery does not tell.
+/// When one is not there, is changed faster than it can be looked at, BigQuery does not remember the instant, or does not tell.
 pub async fn probe_all(
     rest: Arc<Rest>,
     billing: &str,
     names: &BTreeSet<String>,
-) -> Result<(BTreeMap<String, TableVersion>, Option<i64>), BigQueryError> {
+    asked_ms: Option<i64>,
+) -> Result<(BTreeMap<String, TableVersion>, i64), BigQueryError> {
     let mut changed = None;
     for _ in 0..ROUNDS {
         let now = rest.server_time_ms().await?;
-        let mut versions = BTreeMap::new();
-        for some in names.iter().collect::<Vec<_>>().chunks(SIDE_BY_SIDE) {
-            let mut looks = JoinSet::new();
-            for name in some {
-                let (rest, billing, name) = (rest.clone(), billing.to_owned(), (*name).clone());
-                looks.spawn(async move { probe(&rest, &billing, &name).await });
+        let mut versions = look(&rest, billing, names).await?;
+        if let Some(asked_ms) = asked_ms {
+            for dataset in versions.values().flat_map(TableVersion::datasets).collect::<BTreeSet<String>>() {
+                remembers(&rest, &dataset, asked_ms, now).await?;
             }
-            while let Some(found) = looks.join_next().await {
-                let found = found.map_err(|error| answer("of this build", &error.to_string()))??;
-                versions.insert(found.table.clone(), found);
-            }
+            versions.values_mut().for_each(|version| version.at(asked_ms));
+            return Ok((versions, asked_ms));
         }
         let young = versions.values().find(|found| found.changed_since(now));
         match young {
-            None => return Ok((versions, Some(now))),
+            None => return Ok((versions, now)),
             Some(young) => changed = Some((young.table.clone(), young.modified.clone())),
         }
         tokio::time::sleep(Duration::from_millis(1100)).await;
     }
     let (table, at) = changed.unwrap_or_default();
     Err(BigQueryError::Changed { table, before: String::from("an earlier look"), after: at })
+}
+
+/// The versions of all of them now, side by side.
+async fn look(rest: &Arc<Rest>, billing: &str, names: &BTreeSet<String>) -> Result<BTreeMap<String, TableVersion>, BigQueryError> {
+    let mut versions = BTreeMap::new();
+    for some in names.iter().collect::<Vec<_>>().chunks(SIDE_BY_SIDE) {
+        let mut looks = JoinSet::new();
+        for name in some {
+            let (rest, billing, name) = (rest.clone(), billing.to_owned(), (*name).clone());
+            looks.spawn(async move { probe(&rest, &billing, &name).await });
+        }
+        while let Some(found) = looks.join_next().await {
+            let found = found.map_err(|error| answer("of this build", &error.to_string()))??;
+            versions.insert(found.table.clone(), found);
+        }
+    }
+    Ok(versions)
+}
+
+/// BigQuery's own time-travel window, where a dataset has no other.
+const WINDOW_HOURS: i64 = 168;
+
+/// Sees that the dataset's tables can be read as they were at `asked_ms`.
+async fn remembers(rest: &Rest, dataset: &str, asked_ms: i64, now_ms: i64) -> Result<(), BigQueryError> {
+    let path = dataset.split_once('.').map(|(project, dataset)| format!("projects/{project}/datasets/{dataset}"));
+    let found = rest.get(&path.unwrap_or_default(), &[], &format!("describe the dataset {dataset}")).await?;
+    let hours = found["maxTimeTravelHours"].as_str().and_then(|hours| hours.parse().ok()).unwrap_or(WINDOW_HOURS);
+    let from_ms = now_ms - hours * 3_600_000;
+    if (from_ms..=now_ms).contains(&asked_ms) {
+        return Ok(());
+    }
+    Err(BigQueryError::Window { dataset: dataset.to_owned(), asked_ms, from_ms, to_ms: now_ms })
 }
 
 /// The version of `project.dataset.table` now.
