@@ -102,8 +102,14 @@ impl BigQuery {
         answer["rows"].as_array().into_iter().flatten().map(cells).collect()
     }
 
-    /// Loads a Parquet file into `dataset.table`, in place of what it held.
+    /// Loads a Parquet file into `dataset.table`, in place of what it held. Only a table that a statement made has a time of change on this server.
     pub fn load(&self, table: &str, file: &Path) {
+        self.load_as(&format!("{table}_coming"), file);
+        self.query(&format!("CREATE OR REPLACE TABLE {table} AS SELECT * FROM {table}_coming"));
+        self.query(&format!("DROP TABLE {table}_coming"));
+    }
+
+    fn load_as(&self, table: &str, file: &Path) {
         let (dataset, name) = table.split_once('.').unwrap();
         let to = json!({"projectId": PROJECT, "datasetId": dataset, "tableId": name});
         let load = json!({"destinationTable": to, "sourceFormat": "PARQUET", "writeDisposition": "WRITE_TRUNCATE"});
