@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::app::observe;
 use crate::app::problem::Problems;
 use crate::app::workspace::{CACHE_FOLDER, Options, Workspace};
 use crate::base::diagnostic::ExitCode;
@@ -231,6 +232,14 @@ fn cache(folder: &Path) -> Check {
 }
 
 fn warehouse(workspace: &Workspace) -> Check {
+    if let Some(account) = &workspace.remote {
+        let at = format!("in BigQuery's project {}", account.project);
+        return match observe::tables(account) {
+            Ok(tables) if tables.is_empty() => check("warehouse", State::Warn, format!("no table {at} that these credentials see")),
+            Ok(tables) => check("warehouse", State::Ok, format!("{} {at}", counted(tables.len(), "table"))),
+            Err(problems) => of_problems("warehouse", &problems),
+        };
+    }
     let folder = workspace.warehouse.display();
     let unreadable: Vec<&str> =
         workspace.tables.iter().filter(|(_, path)| File::open(path).is_err()).map(|(table, _)| table.as_str()).collect();

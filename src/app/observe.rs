@@ -113,8 +113,12 @@ pub fn observe(workspace: &Workspace, root: &Root, graph: &mut TargetGraph, targ
     if exports.is_empty() {
         return Ok(None);
     }
-    let env = if let Credentials::Command { .. } = account.credentials { std::env::vars().collect() } else { Vec::new() };
-    let mut reach = Reach { account: account.clone(), env, instant_ms: workspace.reading.instant_ms, offline: workspace.reading.offline };
+    let mut reach = Reach {
+        account: account.clone(),
+        env: variables(account),
+        instant_ms: workspace.reading.instant_ms,
+        offline: workspace.reading.offline,
+    };
     let mut pins = Pins::read(root).map_err(|error| problem::stores(error.into()))?;
     let mut seen_ms = None;
     if workspace.reading.offline {
@@ -140,6 +144,26 @@ pub fn observe(workspace: &Workspace, root: &Root, graph: &mut TargetGraph, targ
     }
     reach.instant_ms = Some(instant_ms);
     Ok(Some(Observed { reach: json!(reach), tables: count, instant_ms, seen_ms, pins }))
+}
+
+/// The names of all tables in the account's project, `dataset.table`.
+///
+/// # Errors
+/// When the warehouse cannot be asked.
+pub fn tables(account: &Account) -> Outcome<BTreeSet<String>> {
+    let reach = Reach { account: account.clone(), env: variables(account), instant_ms: None, offline: false };
+    Ok(look(&reach, &Probe { tables: None })?.names)
+}
+
+/// Variables that a token command is given, and beginnings of some.
+const PASSED: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR"];
+const PASSED_BEGINNINGS: [&str; 4] = ["CLOUDSDK_", "GOOGLE_", "XDG_", "SSL_CERT_"];
+
+/// The variables that a token command runs with; what else the environment holds is nobody's business there.
+fn variables(account: &Account) -> Vec<(String, String)> {
+    let Credentials::Command { .. } = account.credentials else { return Vec::new() };
+    let passed = |name: &str| PASSED.contains(&name) || PASSED_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
+    std::env::vars().filter(|(name, _)| passed(name)).collect()
 }
 
 fn look(reach: &Reach, probe: &Probe) -> Outcome<Found> {

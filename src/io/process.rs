@@ -241,7 +241,8 @@ pub fn find_program(program: &str, path: &str) -> Option<PathBuf> {
     path.split(':').map(|folder| Path::new(folder).join(program)).find(|p| executable(p))
 }
 
-/// What `command` prints on its standard output, run to its end with this environment; its standard error goes where this process's goes.
+/// What `command` prints on its standard output, run to its end with this environment. What it says on its standard error is not kept: a command
+/// that is traced prints secrets there.
 ///
 /// # Errors
 /// In words, when it cannot be started or fails. What it printed is in no error.
@@ -249,7 +250,7 @@ pub fn output(command: &[String], env: &[(String, String)]) -> Result<Vec<u8>, S
     let (program, args) = command.split_first().ok_or("it names no program")?;
     let path = env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, path)| path);
     let found = find_program(program, path).ok_or_else(|| format!("'{program}' is not there"))?;
-    let ran = Command::new(found).args(args).env_clear().envs(env.iter().cloned()).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let ran = Command::new(found).args(args).env_clear().envs(env.iter().cloned()).stdin(Stdio::null()).stderr(Stdio::null()).output();
     let ran = ran.map_err(|error| format!("'{program}' cannot be started: {error}"))?;
     if ran.status.success() { Ok(ran.stdout) } else { Err(format!("'{program}' ended with {}", ran.status)) }
 }

@@ -165,7 +165,10 @@ fn wait<T>(conversation: impl Future<Output = T>) -> Result<T, RunError> {
 
 /// What a person is told of a conversation that failed.
 fn failure(error: &BigQueryError) -> RunError {
-    let failed = RunError::remote(error);
+    let failed = match error {
+        BigQueryError::Window { .. } | BigQueryError::Offline { .. } | BigQueryError::Kind { .. } => RunError::invalid(error),
+        _ => RunError::remote(error),
+    };
     match error.hint() {
         Some(hint) => failed.hint(hint),
         None => failed,

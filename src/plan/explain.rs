@@ -49,6 +49,9 @@ impl Difference {
         }
         let name = self.field.strip_prefix("params.").unwrap_or(&self.field);
         let name = name.strip_prefix("params.").unwrap_or(name);
+        if name.starts_with("version.") {
+            return "the table was changed".to_owned();
+        }
         match (&self.before, &self.after) {
             (Some(b), Some(a)) if is_sql(&self.field) => match token_change(b, a) {
                 Some((at, before, after)) => format!("SQL token {at}: {before} → {after}"),
@@ -156,6 +159,13 @@ mod tests {
         assert_eq!(reason(None, false, &after), "never built");
         assert_eq!(reason(None, true, &after), "its last result is not in the store");
         assert_eq!(reason(Some(&after), true, &after), "its result is not in the store");
+    }
+
+    #[test]
+    fn whatever_tells_a_tables_versions_apart_is_one_reason() {
+        let before = action(json!({"version": {"etag": "a", "modified": "1", "schema": []}}), "1");
+        let after = action(json!({"version": {"etag": "b", "modified": "2", "schema": [{"name": "x"}]}}), "1");
+        assert_eq!(reason(Some(&before), true, &after), "the table was changed");
     }
 
     #[test]

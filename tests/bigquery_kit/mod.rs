@@ -114,7 +114,9 @@ impl BigQuery {
         let to = json!({"projectId": PROJECT, "datasetId": dataset, "tableId": name});
         let load = json!({"destinationTable": to, "sourceFormat": "PARQUET", "writeDisposition": "WRITE_TRUNCATE"});
         let job = json!({"configuration": {"load": load}});
-        let mut body = format!("--x\r\nContent-Type: application/json\r\n\r\n{job}\r\n--x\r\nContent-Type: application/octet-stream\r\n\r\n").into_bytes();
+        let mut body =
+            format!("--x\r\nContent-Type: application/json\r\n\r\n{job}\r\n--x\r\nContent-Type: application/octet-stream\r\n\r\n")
+                .into_bytes();
         body.extend(std::fs::read(file).unwrap());
         body.extend(b"\r\n--x--\r\n");
         let address = format!("{}/upload/bigquery/v2/projects/{PROJECT}/jobs?uploadType=multipart", self.rest);

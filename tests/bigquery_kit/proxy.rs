@@ -12,6 +12,8 @@ pub struct Seen {
     pub method: String,
     /// The path with its query.
     pub path: String,
+    /// The header `Authorization`, where it was sent.
+    pub authorization: Option<String>,
     /// What was sent.
     pub body: String,
 }
@@ -82,7 +84,9 @@ fn serve(client: &TcpStream, server: &str, state: &Mutex<State>) -> std::io::Res
     let first = head.lines().next().unwrap_or_default().to_owned();
     let mut words = first.split(' ').map(str::to_owned);
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let seen = Seen { method, path, body: String::from_utf8_lossy(&body).into_owned() };
+    let authorization =
+        head.lines().find_map(|line| line.to_ascii_lowercase().starts_with("authorization:").then(|| line[14..].trim().to_owned()));
+    let seen = Seen { method, path, authorization, body: String::from_utf8_lossy(&body).into_owned() };
     let fault = {
         let mut state = state.lock().unwrap();
         let number = state.seen.len();

@@ -120,6 +120,7 @@ impl BigQueryError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::NoToken { why } if why.starts_with("token_command") => Some("run it by hand to see what it says".into()),
             Self::NoToken { .. } => Some("gcloud auth application-default login, or name a token_command in [bigquery] of cbi.toml".into()),
             Self::Unreachable { .. } => Some("the line may be down; --offline builds from the last versions that were read".into()),
             Self::Refused { status: 401, .. } => {
