@@ -14,6 +14,8 @@ use bigquery_kit::proxy::Proxy;
 use serde_json::Value;
 use space::{Built, TestSpace};
 
+const PALM: &str = "forecasting_data_warehouse.palm_oil_prices";
+
 /// A copy of the repository's workspace whose profile `bq` is `zl` with this server for a warehouse.
 fn space(rest: &str, storage: &str) -> TestSpace {
     let space = TestSpace::wti();
@@ -93,7 +95,6 @@ fn a_table_that_is_replaced_runs_what_stands_on_it_and_one_in_another_order_noth
     let space = space(&server.rest, &server.storage);
     let wanted = ["--profile", "bq", "zl.markets", "zl.dollar", "zl.palm"];
     space.build(&wanted).ok();
-    const PALM: &str = "forecasting_data_warehouse.palm_oil_prices";
     let export = format!("export/{PALM}");
 
     server.query(&format!("CREATE OR REPLACE TABLE {PALM} AS SELECT * FROM {PALM} ORDER BY close DESC"));

@@ -149,6 +149,7 @@ fn signal(work: &Work, rules: &Value, features: bool) -> Result<Response, RunErr
         digests: BTreeMap::new(),
         out,
         response,
+        reach: None,
         scratch: None,
     };
     cbi::kinds::dispatch::run(&request)

@@ -77,6 +77,7 @@ impl Oil {
             digests: BTreeMap::new(),
             out,
             response,
+            reach: None,
             scratch: None,
         })
     }
@@ -145,6 +146,7 @@ fn a_quantile_sets_forecasts_are_the_vendors_in_order_and_its_figures_scikit_lea
             digests: BTreeMap::new(),
             out: out.clone(),
             response,
+            reach: None,
             scratch: None,
         };
         let report = cbi::kinds::dispatch::run(&request).unwrap_or_else(|error| panic!("{error}"));

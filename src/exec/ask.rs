@@ -12,7 +12,7 @@ use crate::io::fs;
 use crate::io::process::{Children, Spawn};
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// The file `answer` that the question's output folder holds in the end.
 ///

@@ -62,7 +62,7 @@ impl BigQuery {
         let begun = Instant::now();
         while ureq::get(format!("{}/bigquery/v2/projects/{PROJECT}/datasets", self.rest)).call().is_err() {
             let ended = self.server.try_wait().unwrap();
-            assert!(ended.is_none() && begun.elapsed() < Duration::from_secs(180), "no server: {ended:?}\n{}", self.log());
+            assert!(ended.is_none() && begun.elapsed() < Duration::from_mins(3), "no server: {ended:?}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(100));
         }
     }

@@ -96,7 +96,8 @@ fn serve(client: &TcpStream, server: &str, state: &Mutex<State>) -> std::io::Res
     let reply = match &fault {
         Some(Fault::CutBefore) => return Ok(false),
         Some(Fault::Answer(status, headers, body)) => {
-            let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let headers = headers.concat();
             let head = format!("HTTP/1.1 {status} said by the proxy\r\n{headers}content-length: {}\r\n\r\n", body.len());
             [head.as_bytes(), body.as_bytes()].concat()
         }

@@ -182,6 +182,7 @@ fn run_on(threads: u32, kind: &str, declared: &Declared, fit: &Path, models: &[P
         digests: BTreeMap::new(),
         out: out.to_owned(),
         response: out.join("response.json"),
+        reach: None,
         scratch: None,
     };
     cbi::kinds::dispatch::run(&request)
@@ -235,6 +236,7 @@ impl Work {
             inputs,
             digests: BTreeMap::new(),
             response: out.join("response.json"),
+            reach: None,
             scratch: None,
             out,
         })

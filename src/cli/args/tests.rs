@@ -68,10 +68,17 @@ fn options_of_every_command_stand_before_or_behind_it() {
     for line in ["cbi -C work --as-of 2019-01-03 -v build -k", "cbi build -k --as-of 2019-01-03 -v -C work"] {
         let args = Args::try_parse_from(words(line)).unwrap();
         assert_eq!(args.global.directory, PathBuf::from("work"));
-        assert_eq!(args.global.as_of.unwrap().to_string(), "2019-01-03");
+        assert_eq!(args.global.as_of.unwrap(), AsOf { date: NaiveDate::from_ymd_opt(2019, 1, 3).unwrap(), instant_ms: None });
         assert_eq!(args.global.verbosity(), Verbosity::Verbose);
         assert!(matches!(args.command, Command::Build(Build { keep_going: true, .. })));
     }
+}
+
+#[test]
+fn a_time_of_day_is_an_instant_of_its_day_in_utc() {
+    let args = Args::try_parse_from(words("cbi build --as-of 2026-11-20T01:00:00+02:00")).unwrap();
+    let date = NaiveDate::from_ymd_opt(2026, 11, 19).unwrap();
+    assert_eq!(args.global.as_of.unwrap(), AsOf { date, instant_ms: Some(1_795_129_200_000) });
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::engine::bigquery::rest::Rest;
 const LOOK: Duration = Duration::from_secs(5);
 
 /// How long a job may run where its sender says nothing.
-pub const PATIENCE: Duration = Duration::from_secs(3600);
+pub const PATIENCE: Duration = Duration::from_hours(1);
 
 /// A job to run.
 #[derive(Debug, Clone)]

@@ -233,13 +233,11 @@ async fn again(status: &Status, attempt: &mut u32, table: &str) -> Result<(), Bi
             | Code::DeadlineExceeded
             | Code::Cancelled
     );
-    match retry::wait(*attempt, None, fastrand::f64()).filter(|_| may_pass) {
-        Some(wait) => tokio::time::sleep(wait).await,
-        None => {
-            let code = format!("{:?}", status.code());
-            return Err(BigQueryError::Stream { table: table.to_owned(), code, message: status.message().to_owned() });
-        }
-    }
+    let Some(wait) = retry::wait(*attempt, None, fastrand::f64()).filter(|_| may_pass) else {
+        let code = format!("{:?}", status.code());
+        return Err(BigQueryError::Stream { table: table.to_owned(), code, message: status.message().to_owned() });
+    };
+    tokio::time::sleep(wait).await;
     *attempt += 1;
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::engine::bigquery::retry;
 use crate::engine::bigquery::tokens::Tokens;
 
 /// How long one answer may take to begin.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A client of one account.
 pub struct Rest {

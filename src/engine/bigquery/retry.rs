@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const ATTEMPTS: u32 = 6;
 
 /// The longest wait between two attempts, and the longest `Retry-After` that is waited for.
-pub const LONGEST: Duration = Duration::from_secs(60);
+pub const LONGEST: Duration = Duration::from_mins(1);
 
 const FIRST: Duration = Duration::from_millis(500);
 

@@ -132,7 +132,9 @@ pub async fn probe_all(
             for dataset in versions.values().flat_map(TableVersion::datasets).collect::<BTreeSet<String>>() {
                 remembers(&rest, &dataset, asked_ms, now).await?;
             }
-            versions.values_mut().for_each(|version| version.at(asked_ms));
+            for version in versions.values_mut() {
+                version.at(asked_ms);
+            }
             return Ok((versions, asked_ms));
         }
         let young = versions.values().find(|found| found.changed_since(now));
