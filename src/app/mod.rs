@@ -1,5 +1,6 @@
 //! Floor 7: use-cases. Each wires the lower floors together for one thing a person wants done.
 
+pub mod account;
 pub mod build;
 pub mod changes;
 pub mod check;

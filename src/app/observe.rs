@@ -2,7 +2,6 @@
 //! warehouse's own clock.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -11,62 +10,14 @@ use crate::app::problem::{self, Outcome, Problems};
 use crate::app::workspace::Workspace;
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
-use crate::engine::bigquery::account::{Account, Credentials, ENDPOINT, STORAGE_ENDPOINT};
+use crate::engine::bigquery::account::{Account, Credentials};
 use crate::exec::ask;
 use crate::graph::build::{NodeId, TargetGraph};
-use crate::graph::implicit::{EXPORT_KIND, export_of};
+use crate::graph::implicit::EXPORT_KIND;
 use crate::kinds::export::{ANSWER, Found, Probe, Reach};
 use crate::model::event::Event;
-use crate::model::recipe::{Declared, Source};
 use crate::store::error::StoreError;
 use crate::store::root::Root;
-use crate::syntax::settings::BigQuery;
-
-/// The account that the settings describe.
-///
-/// # Errors
-/// When they do not name a project, or name no credentials that are there.
-pub fn account(settings: &BigQuery, root: &Path) -> Outcome<Account> {
-    if settings.project.is_empty() {
-        let problem = Diagnostic::new(ExitCode::Invalid, "warehouse = \"bigquery\" needs to know which project");
-        return Err(vec![problem.hint("add to cbi.toml: [bigquery] project = \"…\"")]);
-    }
-    let or = |value: &Option<String>, default: &str| value.clone().unwrap_or_else(|| default.to_owned());
-    Ok(Account {
-        project: settings.project.clone(),
-        billing_project: or(&settings.billing_project, &settings.project),
-        endpoint: or(&settings.endpoint, ENDPOINT),
-        storage_endpoint: or(&settings.storage_endpoint, STORAGE_ENDPOINT),
-        credentials: credentials(settings, root),
-    })
-}
-
-fn credentials(settings: &BigQuery, root: &Path) -> Credentials {
-    if settings.anonymous {
-        return Credentials::None;
-    }
-    if !settings.token_command.is_empty() {
-        return Credentials::Command { command: settings.token_command.clone() };
-    }
-    let named = settings.credentials.as_ref().map(|file| root.join(file));
-    let of_env = || std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").map(PathBuf::from);
-    let of_gcloud = || {
-        let file = PathBuf::from(std::env::var_os("HOME")?).join(".config/gcloud/application_default_credentials.json");
-        file.is_file().then_some(file)
-    };
-    Credentials::ApplicationDefault { file: named.or_else(of_env).or_else(of_gcloud) }
-}
-
-/// Lets what a stanza reads from the warehouse come from the targets that read it there.
-pub fn from_exports(declared: &mut Declared) {
-    for source in declared.inputs.values_mut() {
-        if let Source::WarehouseTable(table) = source
-            && let Some(export) = export_of(table)
-        {
-            *source = export;
-        }
-    }
-}
 
 /// What a build knows of the warehouse outside.
 #[derive(Debug, Clone)]

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::app::account;
 use crate::app::index;
-use crate::app::observe;
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::publishing;
 use crate::app::texts::Texts;
@@ -19,7 +19,7 @@ use crate::exec::deliver::Deliveries;
 use crate::exec::pool::Budget;
 use crate::graph::build::{self, TargetGraph};
 use crate::graph::expand::expand;
-use crate::graph::implicit::Tables;
+use crate::graph::implicit::{self, Tables};
 use crate::graph::learning;
 use crate::graph::select::{self, Selection};
 use crate::io::{fs, machine};
@@ -116,7 +116,7 @@ impl Workspace {
             None => root.join(&settings.warehouse),
         };
         let remote = match (&options.warehouse, &settings.bigquery) {
-            (None, Some(bigquery)) => Some(observe::account(bigquery, &root)?),
+            (None, Some(bigquery)) => Some(account::of(bigquery, &root)?),
             _ => None,
         };
         if remote.is_none() && (options.reading.instant_ms.is_some() || options.reading.offline) {
@@ -195,7 +195,7 @@ impl Workspace {
         let declare = |stanza: &Stanza| {
             let (version, mut declared) = registry::declare(stanza, &context)?;
             if self.remote.is_some() {
-                observe::from_exports(&mut declared);
+                implicit::from_exports(&mut declared);
             }
             Ok((version, declared))
         };

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::base::name::{TargetName, is_table_name};
-use crate::model::recipe::{Common, Place, Source, Stanza};
+use crate::model::recipe::{Common, Declared, Place, Source, Stanza};
 
 /// The kind of the node that is made for a warehouse table read by its name.
 pub const IMPLICIT_KIND: &str = "table";
@@ -50,10 +50,20 @@ impl Tables<'_> {
 }
 
 /// The source of a remote table's rows: the target that reads it.
-#[must_use]
-pub fn export_of(table: &str) -> Option<Source> {
+fn export_of(table: &str) -> Option<Source> {
     let name = format!("{EXPORT_KIND}/{table}").parse().ok()?;
     Some(Source::Target { name, artifact: String::new() })
+}
+
+/// Lets what a stanza reads from the warehouse come from the targets that read it there.
+pub fn from_exports(declared: &mut Declared) {
+    for source in declared.inputs.values_mut() {
+        if let Source::WarehouseTable(table) = source
+            && let Some(export) = export_of(table)
+        {
+            *source = export;
+        }
+    }
 }
 
 /// What targets read, and where it is named.

@@ -1,11 +1,12 @@
 //! Owns jobs: queries, scripts, loads, and what becomes of them. Invariant: a job has the id that its sender chose, so a request that was sent twice,
 //! or whose answer was lost, is one job.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::base::clock;
 use crate::engine::bigquery::fault::BigQueryError;
 use crate::engine::bigquery::rest::Rest;
 
@@ -67,7 +68,7 @@ pub async fn run(rest: &Rest, job: &Job) -> Result<Done, BigQueryError> {
         Err(BigQueryError::Refused { status: 409, .. }) => look(rest, job).await?,
         Err(error) => return Err(error),
     };
-    let begun = Instant::now();
+    let begun = clock::start();
     let mut pause = Duration::from_millis(50);
     while state["status"]["state"] != "DONE" {
         if begun.elapsed() > job.patience {
