@@ -130,3 +130,48 @@ fn an_instant_that_is_not_remembered_is_refused_with_the_window() {
     space.build(&["--as-of", &instant, "a.b"]).ok().ran(&["export/m.t"]);
     space.build(&["--as-of", &instant, "a.b"]).ok().ran(&[]);
 }
+
+#[test]
+fn a_view_is_computed_when_what_it_stands_on_has_changed_and_not_otherwise() {
+    let Some(server) = BigQuery::start() else { return };
+    server.dataset("m");
+    server.query("CREATE TABLE m.t AS SELECT DATE '2025-01-02' AS date, 1.5 AS price");
+    server.query("CREATE VIEW m.v AS SELECT date, 2 * price AS price FROM m.t");
+    server.query("CREATE VIEW m.w AS SELECT date, price FROM m.v");
+    let proxy = Proxy::before(&server.rest);
+    let space = TestSpace::empty();
+    let settings = bigquery_kit::settings(&proxy.address, &server.storage);
+    space.write("cbi.toml", format!("[workspace]\nname = \"t\"\nwarehouse = \"bigquery\"\n{settings}"));
+    space.write("recipes/all.toml", "[sql.\"a.b\"]\nquery = \"SELECT * FROM m.w\"\nkey = [\"date\"]\n");
+    space.build(&["a.b"]).ok().ran(&["a.b", "export/m.w", "m.w"]);
+    let prices = |space: &TestSpace| String::from_utf8(space.command(&["cat", "a.b", "--json"]).output().unwrap().stdout).unwrap();
+    assert!(prices(&space).contains("3.0"), "{}", prices(&space));
+
+    // Nothing that it stands on has changed: descriptions and dry runs, and no query.
+    proxy.plan(|_, _| None);
+    space.build(&["a.b"]).ok().ran(&[]);
+    let jobs: Vec<_> = proxy.seen().into_iter().filter(|request| request.method == "POST").collect();
+    assert!(jobs.iter().all(|request| request.body.contains("\"dryRun\":true")), "{jobs:?}");
+
+    server.query("CREATE OR REPLACE TABLE m.t AS SELECT DATE '2025-01-02' AS date, 2.5 AS price");
+    space.build(&["a.b"]).ok().ran(&["a.b", "export/m.w", "m.w"]);
+    assert!(prices(&space).contains("5.0"), "{}", prices(&space));
+
+    // One that changes while it is computed is noticed, and what was read is not recorded.
+    let before = space.results();
+    server.query("CREATE OR REPLACE TABLE m.t AS SELECT DATE '2025-01-02' AS date, 3.5 AS price");
+    let address = server.rest.clone();
+    proxy.plan(move |_, request| {
+        if request.body.contains("SELECT * FROM `p1.m.w`") {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            bigquery_kit::post(&address, "queries", &serde_json::json!({"useLegacySql": false, "query": "CREATE OR REPLACE TABLE m.t AS SELECT DATE '2025-01-02' AS date, 4.5 AS price"}));
+        }
+        None
+    });
+    let changed = space.build(&["a.b"]);
+    assert!(changed.code == 6 && changed.stdout.contains("was changed while it was read"), "{changed:?}");
+    assert_eq!(space.results(), before);
+    proxy.plan(|_, _| None);
+    space.build(&["a.b"]).ok().ran(&["a.b", "export/m.w", "m.w"]);
+    assert!(prices(&space).contains("9.0"), "{}", prices(&space));
+}

@@ -17,6 +17,7 @@ use crate::engine::bigquery::read;
 use crate::engine::bigquery::rest::Rest;
 use crate::engine::bigquery::tokens::Tokens;
 use crate::engine::bigquery::version::{self, TableVersion};
+use crate::engine::bigquery::view;
 use crate::engine::table_file::{Growing, TableFileError};
 use crate::io::fs;
 use crate::kinds::body::Body;
@@ -107,19 +108,18 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
     }
     let from = spec.version.table.split_once('.').map_or(spec.version.table.as_str(), |(_, name)| name);
     let file = request.output(ARTIFACT)?.join(format!("{from}.parquet"));
-    let rows = wait(export(&reach, &spec.version, &file))??;
-    #[expect(clippy::cast_precision_loss, reason = "a count of rows, for people")]
-    let metrics = BTreeMap::from([("rows".to_owned(), rows as f64)]);
+    let (rows, billed) = wait(export(&reach, &spec.version, &file))??;
+    #[expect(clippy::cast_precision_loss, reason = "counts, for people")]
+    let metrics = [("rows", Some(rows as f64)), ("bytes_billed", billed.map(|bytes| bytes as f64))];
+    let metrics = metrics.into_iter().filter_map(|(name, count)| Some((name.to_owned(), count?))).collect();
     Ok(Response { metrics, ..Response::default() })
 }
 
-async fn export(reach: &Reach, version: &TableVersion, file: &Path) -> Result<usize, RunError> {
-    let readable = matches!(version.kind.as_str(), "TABLE" | "SNAPSHOT" | "CLONE");
-    if !readable {
-        return Err(failure(&BigQueryError::Kind { table: version.table.clone(), found: version.kind.to_lowercase() }));
-    }
+/// Rows, and bytes that a query for them is charged for.
+async fn export(reach: &Reach, version: &TableVersion, file: &Path) -> Result<(usize, Option<u64>), RunError> {
     let tokens = Arc::new(Tokens::open(&reach.account.credentials, &reach.env).await.map_err(|error| failure(&error))?);
-    let opened = read::open(&reach.account, tokens, &version.table, &[], reach.instant_ms).await;
+    let (table, instant_ms, billed) = source(reach, version, &tokens).await.map_err(|error| failure(&error))?;
+    let opened = read::open(&reach.account, tokens, &table, &[], instant_ms).await;
     let mut session = opened.map_err(|error| failure(&error))?;
     let kept = |error: TableFileError| match &error {
         TableFileError::Type(_) => RunError::refused(&error).hint("leave the column out with a view, or convert it there"),
@@ -129,7 +129,23 @@ async fn export(reach: &Reach, version: &TableVersion, file: &Path) -> Result<us
     while let Some(batch) = session.next().await {
         growing.add(&batch.map_err(|error| failure(&error))?).map_err(kept)?;
     }
-    growing.finish().map_err(kept)
+    Ok((growing.finish().map_err(kept)?, billed))
+}
+
+/// The table that holds the rows, the instant to read it at, and what its making was charged for: a view's result is computed first.
+async fn source(reach: &Reach, version: &TableVersion, tokens: &Arc<Tokens>) -> Result<(String, Option<i64>, Option<u64>), BigQueryError> {
+    match version.kind.as_str() {
+        "TABLE" | "SNAPSHOT" | "CLONE" => Ok((version.table.clone(), reach.instant_ms, None)),
+        "VIEW" | "MATERIALIZED_VIEW" | "EXTERNAL" => {
+            let done = view::query(&Rest::open(&reach.account, tokens.clone())?, &reach.account, version).await?;
+            let result = done.destination.ok_or_else(|| BigQueryError::Answer {
+                what: format!("compute the view {}", version.table),
+                why: "it names no table with the rows".into(),
+            })?;
+            Ok((result, None, Some(done.bytes_billed)))
+        }
+        other => Err(BigQueryError::Kind { table: version.table.clone(), found: other.to_lowercase() }),
+    }
 }
 
 /// Runs a probe.
@@ -166,7 +182,9 @@ fn wait<T>(conversation: impl Future<Output = T>) -> Result<T, RunError> {
 /// What a person is told of a conversation that failed.
 fn failure(error: &BigQueryError) -> RunError {
     let failed = match error {
-        BigQueryError::Window { .. } | BigQueryError::Offline { .. } | BigQueryError::Kind { .. } => RunError::invalid(error),
+        BigQueryError::Moved { .. } | BigQueryError::Window { .. } | BigQueryError::Offline { .. } | BigQueryError::Kind { .. } => {
+            RunError::invalid(error)
+        }
         _ => RunError::remote(error),
     };
     match error.hint() {

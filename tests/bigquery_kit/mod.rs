@@ -79,12 +79,7 @@ impl BigQuery {
 
     /// Sends a resource to `projects/p1/…`, and takes the answer.
     pub fn post(&self, path: &str, body: &Value) -> Value {
-        let address = format!("{}/bigquery/v2/projects/{PROJECT}/{path}", self.rest);
-        let answer = ureq::post(&address).config().http_status_as_error(false).build().header("content-type", "application/json");
-        let mut answer = answer.send(body.to_string().as_bytes()).unwrap();
-        let text = answer.body_mut().read_to_string().unwrap();
-        assert!(answer.status().is_success(), "{address}: {} {text}", answer.status());
-        serde_json::from_str(&text).unwrap()
+        post(&self.rest, path, body)
     }
 
     /// Makes a dataset.
@@ -145,6 +140,16 @@ impl BigQuery {
 /// `[bigquery]` of a `cbi.toml` that reaches servers at these addresses without a token.
 pub fn settings(rest: &str, storage: &str) -> String {
     format!("[bigquery]\nproject = \"{PROJECT}\"\nanonymous = true\nendpoint = \"{rest}\"\nstorage_endpoint = \"{storage}\"\n")
+}
+
+/// Sends a resource to `projects/p1/…` of a server, and takes the answer.
+pub fn post(rest: &str, path: &str, body: &Value) -> Value {
+    let address = format!("{rest}/bigquery/v2/projects/{PROJECT}/{path}");
+    let answer = ureq::post(&address).config().http_status_as_error(false).build().header("content-type", "application/json");
+    let mut answer = answer.send(body.to_string().as_bytes()).unwrap();
+    let text = answer.body_mut().read_to_string().unwrap();
+    assert!(answer.status().is_success(), "{address}: {} {text}", answer.status());
+    serde_json::from_str(&text).unwrap()
 }
 
 fn free_port() -> u16 {

@@ -105,6 +105,16 @@ pub enum BigQueryError {
         /// Now, by the server's clock.
         to_ms: i64,
     },
+    /// A view that cannot be computed as it was.
+    #[error(
+        "{view} is a view, and cannot be computed as it was: {base} was changed since, and BigQuery keeps the past of tables, not of views"
+    )]
+    Moved {
+        /// The view.
+        view: String,
+        /// What changed.
+        base: String,
+    },
     /// A kind of table that cannot be read.
     #[error("{table} is a {found}, which cannot be read yet")]
     Kind {
@@ -134,6 +144,7 @@ impl BigQueryError {
                 None => "see docs/bigquery.md for the roles that are needed".into(),
             }),
             Self::Offline { .. } => Some("build without --offline".into()),
+            Self::Moved { .. } => Some("read the tables that it stands on, and write the view's query as a target".into()),
             Self::Changed { .. } => Some("build again: the version that is there now will be read".into()),
             _ => None,
         }

@@ -9,3 +9,4 @@ pub mod rest;
 pub mod retry;
 pub mod tokens;
 pub mod version;
+pub mod view;

@@ -2,6 +2,7 @@
 //! told at once, and no error holds a token.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, Method};
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// A client of one account.
 pub struct Rest {
     http: Client,
-    tokens: Tokens,
+    tokens: Arc<Tokens>,
     base: String,
 }
 
@@ -27,11 +28,11 @@ impl Rest {
     ///
     /// # Errors
     /// When there are no certificates to trust.
-    pub fn open(account: &Account, tokens: Tokens) -> Result<Self, BigQueryError> {
+    pub fn open(account: &Account, tokens: impl Into<Arc<Tokens>>) -> Result<Self, BigQueryError> {
         let base = account.endpoint.trim_end_matches('/').to_owned();
         let http = Client::builder().connect_timeout(Duration::from_secs(20)).read_timeout(PATIENCE).build();
         let http = http.map_err(|error| unreachable(&base, &error))?;
-        Ok(Self { http, tokens, base })
+        Ok(Self { http, tokens: tokens.into(), base })
     }
 
     /// Asks for a resource, for example `projects/p/datasets`.

@@ -13,6 +13,9 @@ use crate::engine::bigquery::fault::BigQueryError;
 use crate::engine::bigquery::jobs;
 use crate::engine::bigquery::rest::Rest;
 
+/// Begins the time of change of what changed after the instant that it is read at.
+const AS_OF: &str = "as of ";
+
 /// How far views are followed into each other; BigQuery itself allows 16 levels.
 const LEVELS: usize = 16;
 
@@ -52,10 +55,31 @@ impl TableVersion {
     fn at(&mut self, instant_ms: i64) {
         self.bases.iter_mut().for_each(|base| base.at(instant_ms));
         if self.modified.parse().is_ok_and(|modified: i64| modified > instant_ms) {
-            self.modified = format!("as of {instant_ms}");
+            self.modified = format!("{AS_OF}{instant_ms}");
             self.etag = String::new();
             self.schema = Value::Null;
         }
+    }
+
+    /// What of it, or of what it stands on, changed after the instant that it is read at, so that its rows then are known to BigQuery's past alone.
+    #[must_use]
+    pub fn changed_after_instant(&self) -> Option<&str> {
+        let own = self.modified.starts_with(AS_OF).then_some(self.table.as_str());
+        own.or_else(|| self.bases.iter().find_map(Self::changed_after_instant))
+    }
+
+    /// The first of it, and of what it stands on, that is not as it is in `other`: its name, and the times of change. Nothing of what may change without
+    /// a trace.
+    #[must_use]
+    pub fn differs(&self, other: &Self) -> Option<(String, String, String)> {
+        if self.volatile && other.volatile {
+            return None;
+        }
+        let own = |version: &Self| (version.table.clone(), version.modified.clone(), version.definition.clone(), version.bases.len());
+        if own(self) != own(other) {
+            return Some((self.table.clone(), self.modified.clone(), other.modified.clone()));
+        }
+        self.bases.iter().zip(&other.bases).find_map(|(base, now)| base.differs(now))
     }
 
     /// `project.dataset` of it and of all it stands on.

@@ -1,0 +1,35 @@
+//! Owns the rows of what holds none itself: views, and tables whose rows lie outside BigQuery. Invariant: what is given was the view's result at the
+//! build's instant, because all that it stands on was the same before the query and after it.
+
+use serde_json::json;
+
+use crate::engine::bigquery::account::Account;
+use crate::engine::bigquery::fault::BigQueryError;
+use crate::engine::bigquery::jobs::{self, Done, Job, PATIENCE};
+use crate::engine::bigquery::rest::Rest;
+use crate::engine::bigquery::version::{self, TableVersion};
+
+/// Lets BigQuery compute the rows, into a table of its own that lives a day. What it cost is in `Done`, and the table's name is its `destination`.
+///
+/// # Errors
+/// When BigQuery refuses, when something that the view stands on changed after the build's instant, or when the answer names no table.
+pub async fn query(rest: &Rest, account: &Account, version: &TableVersion) -> Result<Done, BigQueryError> {
+    let name = &version.table;
+    if let Some(changed) = version.changed_after_instant() {
+        return Err(BigQueryError::Moved { view: name.clone(), base: changed.to_owned() });
+    }
+    let job = Job {
+        project: account.billing_project.clone(),
+        id: format!("cbi_view_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
+        location: None,
+        configuration: json!({ "query": { "query": format!("SELECT * FROM `{name}`"), "useLegacySql": false } }),
+        what: format!("compute the view {name}"),
+        patience: PATIENCE,
+    };
+    let done = jobs::run(rest, &job).await?;
+    let after = version::probe(rest, &account.billing_project, name).await?;
+    if let Some((table, before, now)) = version.differs(&after) {
+        return Err(BigQueryError::Changed { table, before, after: now });
+    }
+    Ok(done)
+}
