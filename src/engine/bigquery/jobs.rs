@@ -23,7 +23,8 @@ pub struct Job {
     pub project: String,
     /// Its name there: letters, digits, `_` and `-`, at most 1,024. The same name is the same job for ever.
     pub id: String,
-    /// Where the data is, for example `EU`; where BigQuery finds it by itself, nothing.
+    /// Where the data is, for example `europe-west3`. Where it is not said BigQuery goes by the tables that the job reads; a job that was sent twice
+    /// is then only found in the regions that it looks in by itself.
     pub location: Option<String>,
     /// `configuration` of the REST reference's Job.
     pub configuration: Value,
@@ -68,6 +69,9 @@ pub async fn run(rest: &Rest, job: &Job) -> Result<Done, BigQueryError> {
         Err(BigQueryError::Refused { status: 409, .. }) => look(rest, job).await?,
         Err(error) => return Err(error),
     };
+    // Outside the regions that BigQuery looks in by itself, a job is found only where it runs.
+    let location = job.location.clone().or_else(|| state["jobReference"]["location"].as_str().map(str::to_owned));
+    let job = &Job { location, ..job.clone() };
     let begun = clock::start();
     let mut pause = Duration::from_millis(50);
     while state["status"]["state"] != "DONE" {

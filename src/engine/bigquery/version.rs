@@ -33,6 +33,9 @@ pub struct TableVersion {
     pub etag: String,
     /// Its columns, as BigQuery describes them.
     pub schema: Value,
+    /// Where it lies, for example `EU`.
+    #[serde(default)]
+    pub location: String,
     /// A view's query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definition: Option<String>,
@@ -246,6 +249,7 @@ async fn described(rest: &Rest, name: &str) -> Result<TableVersion, BigQueryErro
         kind,
         modified,
         etag: text("etag"),
+        location: text("location"),
         schema: found["schema"]["fields"].clone(),
         definition,
         bases: Vec::new(),

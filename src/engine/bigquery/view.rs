@@ -21,7 +21,7 @@ pub async fn query(rest: &Rest, account: &Account, version: &TableVersion) -> Re
     let job = Job {
         project: account.billing_project.clone(),
         id: format!("cbi_view_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
-        location: None,
+        location: Some(version.location.clone()).filter(|location| !location.is_empty()),
         configuration: json!({ "query": { "query": format!("SELECT * FROM `{name}`"), "useLegacySql": false } }),
         what: format!("compute the view {name}"),
         patience: PATIENCE,
