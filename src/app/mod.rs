@@ -12,6 +12,7 @@ pub mod history;
 pub mod index;
 pub mod init;
 pub mod latest;
+pub mod kept;
 pub mod locate;
 pub mod looks;
 pub mod observe;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::app::kept;
 use crate::app::pins::Pins;
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::workspace::Workspace;
@@ -88,6 +89,8 @@ pub fn observe(workspace: &Workspace, root: &Root, graph: &mut TargetGraph, targ
         };
         instant_ms = instant_ms.max(pin.instant_ms);
         graph.tell(id, "version", json!(pin.version));
+        let columns = kept::columns(graph, id);
+        graph.tell(id, "columns", json!(columns));
         if pin.version.is_volatile() {
             // Nothing tells its states apart, so each build reads it again.
             graph.tell(id, "instant_ms", json!(pin.instant_ms));

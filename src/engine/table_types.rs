@@ -138,6 +138,12 @@ fn convert(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ArrowError>
             Ok(Arc::new(floats.as_primitive::<Float64Type>().unary::<_, Float64Type>(|v| if v.is_nan() { f64::NAN } else { v })))
         }
         (found, wanted) if found == wanted => Ok(column.clone()),
+        // Arrow rounds what has more digits after the point than there is room for.
+        (found @ (DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..)), DataType::Decimal128(..)) => {
+            let fitted = cast_with_options(column, wanted, &strict())?;
+            let back = cast_with_options(&fitted, found, &strict())?;
+            if back.to_data() == column.to_data() { Ok(fitted) } else { Err(ArrowError::CastError("it has more than 9 digits after the point".into())) }
+        }
         _ => cast_with_options(column, wanted, &strict()),
     }
 }

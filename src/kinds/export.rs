@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::engine::bigquery::account::Account;
 use crate::engine::bigquery::fault::BigQueryError;
+use crate::engine::bigquery::columns;
 use crate::engine::bigquery::read;
 use crate::engine::bigquery::rest::Rest;
 use crate::engine::bigquery::tokens::Tokens;
@@ -82,6 +83,9 @@ pub struct Found {
 #[derive(Debug, Deserialize)]
 struct Spec {
     version: TableVersion,
+    /// What the table's readers keep; all where empty.
+    #[serde(default)]
+    columns: Vec<String>,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the form that every kind has")]
@@ -108,7 +112,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
     }
     let from = spec.version.table.split_once('.').map_or(spec.version.table.as_str(), |(_, name)| name);
     let file = request.output(ARTIFACT)?.join(format!("{from}.parquet"));
-    let (rows, billed) = wait(export(&reach, &spec.version, &file))??;
+    let (rows, billed) = wait(export(&reach, &spec, &file))??;
     #[expect(clippy::cast_precision_loss, reason = "counts, for people")]
     let metrics = [("rows", Some(rows as f64)), ("bytes_billed", billed.map(|bytes| bytes as f64))];
     let metrics = metrics.into_iter().filter_map(|(name, count)| Some((name.to_owned(), count?))).collect();
@@ -116,33 +120,41 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
 }
 
 /// Rows, and bytes that a query for them is charged for.
-async fn export(reach: &Reach, version: &TableVersion, file: &Path) -> Result<(usize, Option<u64>), RunError> {
-    let tokens = Arc::new(Tokens::open(&reach.account.credentials, &reach.env).await.map_err(|error| failure(&error))?);
-    let (table, instant_ms, billed) = source(reach, version, &tokens).await.map_err(|error| failure(&error))?;
-    let opened = read::open(&reach.account, tokens, &table, &[], instant_ms).await;
-    let mut session = opened.map_err(|error| failure(&error))?;
-    let kept = |error: TableFileError| match &error {
-        TableFileError::Type(_) => RunError::refused(&error).hint("leave the column out with a view, or convert it there"),
+async fn export(reach: &Reach, spec: &Spec, file: &Path) -> Result<(usize, Option<u64>), RunError> {
+    let (version, failed) = (&spec.version, |error: BigQueryError| failure(&error));
+    columns::check(&version.table, &version.schema, &spec.columns).map_err(failed)?;
+    let tokens = Arc::new(Tokens::open(&reach.account.credentials, &reach.env).await.map_err(failed)?);
+    let rest = Rest::open(&reach.account, tokens.clone()).map_err(failed)?;
+    let (table, billed) = source(reach, version, &rest).await.map_err(failed)?;
+    // A result that was computed for this reading has no past.
+    let instant_ms = reach.instant_ms.filter(|_| billed.is_none());
+    let session = read::open(&reach.account, tokens, &table, &spec.columns, instant_ms).await;
+    let mut session = session.map_err(failed)?;
+    let held = |error: TableFileError| match &error {
+        TableFileError::Type(_) => RunError::refused(&error).hint("leave the column out with 'columns' in the table's stanza"),
         _ => RunError::failed(&error),
     };
-    let mut growing = Growing::create(file, &session.schema).map_err(kept)?;
+    let mut growing = Growing::create(file, &session.schema).map_err(held)?;
     while let Some(batch) = session.next().await {
-        growing.add(&batch.map_err(|error| failure(&error))?).map_err(kept)?;
+        growing.add(&batch.map_err(failed)?).map_err(held)?;
     }
-    Ok((growing.finish().map_err(kept)?, billed))
+    if billed.is_none() && !session.at_instant {
+        version::still(&rest, version).await.map_err(failed)?;
+    }
+    Ok((growing.finish().map_err(held)?, billed))
 }
 
-/// The table that holds the rows, the instant to read it at, and what its making was charged for: a view's result is computed first.
-async fn source(reach: &Reach, version: &TableVersion, tokens: &Arc<Tokens>) -> Result<(String, Option<i64>, Option<u64>), BigQueryError> {
+/// The table that holds the rows, and what its making was charged for: a view's result is computed first.
+async fn source(reach: &Reach, version: &TableVersion, rest: &Rest) -> Result<(String, Option<u64>), BigQueryError> {
     match version.kind.as_str() {
-        "TABLE" | "SNAPSHOT" | "CLONE" => Ok((version.table.clone(), reach.instant_ms, None)),
+        "TABLE" | "SNAPSHOT" | "CLONE" => Ok((version.table.clone(), None)),
         "VIEW" | "MATERIALIZED_VIEW" | "EXTERNAL" => {
-            let done = view::query(&Rest::open(&reach.account, tokens.clone())?, &reach.account, version).await?;
+            let done = view::query(rest, &reach.account, version).await?;
             let result = done.destination.ok_or_else(|| BigQueryError::Answer {
                 what: format!("compute the view {}", version.table),
                 why: "it names no table with the rows".into(),
             })?;
-            Ok((result, None, Some(done.bytes_billed)))
+            Ok((result, Some(done.bytes_billed)))
         }
         other => Err(BigQueryError::Kind { table: version.table.clone(), found: other.to_lowercase() }),
     }
@@ -185,6 +197,8 @@ fn failure(error: &BigQueryError) -> RunError {
         BigQueryError::Moved { .. } | BigQueryError::Window { .. } | BigQueryError::Offline { .. } | BigQueryError::Kind { .. } => {
             RunError::invalid(error)
         }
+        BigQueryError::Missing { .. } | BigQueryError::NoColumn { .. } => RunError::invalid(error),
+        BigQueryError::Column { .. } => RunError::refused(error),
         _ => RunError::remote(error),
     };
     match error.hint() {

@@ -115,6 +115,44 @@ pub enum BigQueryError {
         /// What changed.
         base: String,
     },
+    /// A table that was there when the build looked at it.
+    #[error("the table {table} is gone: it was there when this build looked at it")]
+    Gone {
+        /// The table.
+        table: String,
+    },
+    /// A table, or a dataset, that is not there.
+    #[error("BigQuery has no {what} {name}")]
+    Missing {
+        /// `table` or `dataset`.
+        what: &'static str,
+        /// Its name, with its project.
+        name: String,
+        /// The name there is that may have been meant.
+        nearest: Option<String>,
+    },
+    /// A column that a recipe keeps, and that the table has not.
+    #[error("the table {table} has no column '{column}'")]
+    NoColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The column that may have been meant.
+        nearest: Option<String>,
+    },
+    /// A column of a type that no table can hold.
+    #[error("column '{column}' of {table} is of type {found}, which a table cannot hold")]
+    Column {
+        /// The table.
+        table: String,
+        /// The column; `outer.inner` where it is a part of one.
+        column: String,
+        /// BigQuery's name of the type.
+        found: String,
+        /// The columns that can be held.
+        others: Vec<String>,
+    },
     /// A kind of table that cannot be read.
     #[error("{table} is a {found}, which cannot be read yet")]
     Kind {
@@ -136,13 +174,15 @@ impl BigQueryError {
             Self::Refused { status: 401, .. } => {
                 Some("the token has run out or is of another account: gcloud auth application-default login".into())
             }
-            Self::Refused { status: 403, reason, message, .. } => Some(match permission(message) {
-                Some((permission, role)) => format!(
-                    "the permission {permission} is missing; gcloud projects add-iam-policy-binding PROJECT --member=MEMBER --role={role}"
-                ),
-                None if reason == "quotaExceeded" => "a quota is used up; see IAM & Admin, Quotas, in the Google Cloud console".into(),
-                None => "see docs/bigquery.md for the roles that are needed".into(),
-            }),
+            Self::Refused { status: 403, reason, .. } if reason == "quotaExceeded" => {
+                Some("a quota is used up; see IAM & Admin, Quotas, in the Google Cloud console, or wait until it is renewed".into())
+            }
+            Self::Refused { status: 403, message, .. } => Some(grant(message)),
+            Self::Stream { code, message, .. } if code == "PermissionDenied" => Some(grant(message)),
+            Self::Refused { status: 409 | 412, .. } => Some("somebody else changed it at the same time; run this again".into()),
+            Self::Missing { nearest, .. } | Self::NoColumn { nearest, .. } => nearest.as_ref().map(|near| format!("did you mean '{near}'?")),
+            Self::Column { others, .. } => Some(format!("leave it out: columns = {others:?} in the table's stanza")),
+            Self::Gone { .. } => Some("build again once it is there, or take it out of the recipe".into()),
             Self::Offline { .. } => Some("build without --offline".into()),
             Self::Moved { .. } => Some("read the tables that it stands on, and write the view's query as a target".into()),
             Self::Changed { .. } => Some("build again: the version that is there now will be read".into()),
@@ -154,6 +194,28 @@ impl BigQueryError {
 /// An instant as people write it.
 fn moment(ms: i64) -> String {
     u64::try_from(ms).map_or_else(|_| format!("{ms} ms"), clock::rfc3339)
+}
+
+/// The way out of a refusal: the command that grants what is missing, where the refusal names it.
+fn grant(message: &str) -> String {
+    let Some((permission, role)) = permission(message) else { return "see docs/bigquery.md for the roles that are needed".into() };
+    let project = project(message).unwrap_or("PROJECT");
+    format!(
+        "the permission {permission} is missing; who may grant it runs: gcloud projects add-iam-policy-binding {project} --member=MEMBER \
+         --role={role}"
+    )
+}
+
+/// The project that a refusal speaks of: `project p`, `projects/p`, or `p:dataset.table`.
+fn project(message: &str) -> Option<&str> {
+    let name = |text: &str| {
+        let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).unwrap_or(text.len());
+        (end > 0).then_some(end)
+    };
+    let after = ["projects/", "Project ", "project "].iter().find_map(|word| message.split_once(word).map(|(_, rest)| rest));
+    let of_table = || message.split_whitespace().find(|word| word.split_once(':').is_some_and(|(_, rest)| rest.contains('.')));
+    let text = after.or_else(of_table)?;
+    name(text).map(|end| &text[..end])
 }
 
 /// The permission that a refusal names, and the narrowest role of Google's that holds it.
@@ -212,6 +274,19 @@ mod tests {
         assert!(error.to_string().starts_with("BigQuery refuses to read the table p.d.t (HTTP 403, accessDenied): Access Denied"));
         let hint = error.hint().unwrap();
         assert!(hint.contains("bigquery.tables.getData") && hint.contains("--role=roles/bigquery.dataViewer"), "{hint}");
+    }
+
+    #[test]
+    fn the_command_names_the_project_that_the_refusal_speaks_of() {
+        for (message, wanted) in [
+            ("Access Denied: Project acme-1: User does not have bigquery.jobs.create permission in project acme-1.", "binding acme-1 "),
+            ("the user does not have 'bigquery.readsessions.create' permission for 'projects/acme-1'", "binding acme-1 "),
+            ("Permission bigquery.tables.get denied on table acme-1:d.t (or it may not exist).", "binding acme-1 "),
+            ("Permission bigquery.tables.get denied", "binding PROJECT "),
+            ("Permission bigquery.nothing.known denied", "see docs/bigquery.md"),
+        ] {
+            assert!(grant(message).contains(wanted), "{message}: {}", grant(message));
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use gcp_bigquery_client::google::cloud::bigquery::storage::v1 as api;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, Streaming};
 
 use crate::engine::bigquery::account::Account;
 use crate::engine::bigquery::fault::BigQueryError;
@@ -28,6 +28,9 @@ const STREAMS: i32 = 4;
 /// Batches that may wait to be written.
 const WAITING: usize = 4;
 
+/// How long a stream may say nothing before it is taken up anew.
+const SILENCE: Duration = Duration::from_mins(2);
+
 /// The largest message taken; BigQuery's own limit is 100 MB.
 const LARGEST: usize = 128 << 20;
 
@@ -35,6 +38,8 @@ const LARGEST: usize = 128 << 20;
 pub struct Session {
     /// The columns.
     pub schema: Arc<Schema>,
+    /// Whether the server says that these are the rows of the instant asked for. Where it does not, a change since then is to be looked for.
+    pub at_instant: bool,
     batches: Receiver<Result<RecordBatch, BigQueryError>>,
 }
 
@@ -73,6 +78,7 @@ pub async fn open(
     let Some(api::read_session::Schema::ArrowSchema(schema)) = &session.schema else {
         return Err(odd(table, "the session has no Arrow columns"));
     };
+    let at_instant = instant_ms.is_some() && session.table_modifiers.is_some_and(|said| said.snapshot_time == instant_ms.map(timestamp));
     let bytes: Arc<[u8]> = Arc::from(schema.serialized_schema.as_slice());
     let columns = StreamReader::try_new(Cursor::new(bytes.to_vec()), None).map_err(|error| odd(table, &error.to_string()))?.schema();
     let (send, batches) = channel(WAITING);
@@ -81,7 +87,12 @@ pub async fn open(
             Stream { client: client.clone(), tokens: tokens.clone(), table: table.to_owned(), name: stream.name, schema: bytes.clone() };
         tokio::spawn(stream.run(send.clone()));
     }
-    Ok(Session { schema: columns, batches })
+    Ok(Session { schema: columns, at_instant, batches })
+}
+
+fn timestamp(ms: i64) -> prost_types::Timestamp {
+    let nanos = i32::try_from(ms.rem_euclid(1000)).unwrap_or_default() * 1_000_000;
+    prost_types::Timestamp { seconds: ms.div_euclid(1000), nanos }
 }
 
 async fn connect(account: &Account) -> Result<Client, BigQueryError> {
@@ -116,10 +127,7 @@ async fn session(
     instant_ms: Option<i64>,
 ) -> Result<api::ReadSession, BigQueryError> {
     let [project, dataset, name] = table.split('.').collect::<Vec<_>>()[..] else { return Err(odd(table, "not project.dataset.table")) };
-    let snapshot_time = instant_ms.map(|ms| prost_types::Timestamp {
-        seconds: ms.div_euclid(1000),
-        nanos: i32::try_from(ms.rem_euclid(1000)).unwrap_or_default() * 1_000_000,
-    });
+    let snapshot_time = instant_ms.map(timestamp);
     let wanted = api::ReadSession {
         table: format!("projects/{project}/datasets/{dataset}/tables/{name}"),
         data_format: api::DataFormat::Arrow.into(),
@@ -136,7 +144,7 @@ async fn session(
     let mut attempt = 1;
     loop {
         let routed = signed(ask.clone(), tokens, &format!("read_session.table={}", wanted.table)).await?;
-        let status = match client.clone().create_read_session(routed).await {
+        let status = match in_time(client.clone().create_read_session(routed)).await {
             Ok(answer) => return Ok(answer.into_inner()),
             Err(status) => status,
         };
@@ -173,14 +181,18 @@ impl Stream {
     ) -> Result<Option<Status>, BigQueryError> {
         let ask = api::ReadRowsRequest { read_stream: self.name.clone(), offset: *offset };
         let ask = signed(ask, &self.tokens, &format!("read_stream={}", self.name)).await?;
-        let mut rows = match self.client.clone().read_rows(ask).await {
-            Ok(answer) => answer.into_inner(),
+        let answer = match in_time(self.client.clone().read_rows(ask)).await {
+            Ok(answer) => answer,
             Err(status) => return Ok(Some(status)),
         };
+        // A stream of no rows may have its end in its beginning.
+        let ended = answer.metadata().contains_key(END);
+        let mut rows = answer.into_inner();
         loop {
-            let message = match rows.message().await {
+            let message = match in_time(rows.message()).await {
                 Ok(Some(message)) => message,
-                Ok(None) => return Ok(None),
+                Ok(None) if ended => return Ok(None),
+                Ok(None) => return Ok(cut_short(&mut rows).await),
                 Err(status) => return Ok(Some(status)),
             };
             let Some(api::read_rows_response::Rows::ArrowRecordBatch(batch)) = message.rows else { continue };
@@ -203,6 +215,26 @@ impl Stream {
         decoder.decode(&mut Buffer::from(self.schema.to_vec())).map_err(failed)?;
         let mut bytes = Buffer::from(batch.to_vec());
         decoder.decode(&mut bytes).map_err(failed)?.ok_or_else(|| odd(&self.table, "a batch is cut short"))
+    }
+}
+
+/// The header that a stream ends with when the server ends it.
+const END: &str = "grpc-status";
+
+/// Of a stream that gives no more: nothing where the server ended it; a status where it only broke off, for then rows may be missing.
+async fn cut_short(rows: &mut Streaming<api::ReadRowsResponse>) -> Option<Status> {
+    match in_time(rows.trailers()).await {
+        Ok(Some(_)) => None,
+        Ok(None) => Some(Status::unavailable("the stream broke off")),
+        Err(status) => Some(status),
+    }
+}
+
+/// What the server says, where it says it before patience ends.
+async fn in_time<T>(said: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    match tokio::time::timeout(SILENCE, said).await {
+        Ok(said) => said,
+        Err(_) => Err(Status::deadline_exceeded(format!("nothing was heard for {} s", SILENCE.as_secs()))),
     }
 }
 
@@ -234,6 +266,9 @@ async fn again(status: &Status, attempt: &mut u32, table: &str) -> Result<(), Bi
             | Code::Cancelled
     );
     let Some(wait) = retry::wait(*attempt, None, fastrand::f64()).filter(|_| may_pass) else {
+        if status.code() == Code::NotFound {
+            return Err(BigQueryError::Gone { table: table.to_owned() });
+        }
         let code = format!("{:?}", status.code());
         return Err(BigQueryError::Stream { table: table.to_owned(), code, message: status.message().to_owned() });
     };

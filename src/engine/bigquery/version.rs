@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::base::name::is_table_name;
+use crate::base::name::{is_table_name, nearest};
 use crate::engine::bigquery::fault::BigQueryError;
 use crate::engine::bigquery::jobs;
 use crate::engine::bigquery::rest::Rest;
@@ -236,7 +236,10 @@ pub async fn probe(rest: &Rest, billing: &str, table: &str) -> Result<TableVersi
 /// What BigQuery says of one table.
 async fn described(rest: &Rest, name: &str) -> Result<TableVersion, BigQueryError> {
     let path = resource(name).ok_or_else(|| answer(name, "it is not project.dataset.table"))?;
-    let found = rest.get(&path, &[], &format!("describe the table {name}")).await?;
+    let found = match rest.get(&path, &[], &format!("describe the table {name}")).await {
+        Err(BigQueryError::Refused { status: 404, .. }) => return Err(missing(rest, name).await),
+        other => other?,
+    };
     let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
     let (kind, modified) = (text("type"), text("lastModifiedTime"));
     if modified.is_empty() {
@@ -254,6 +257,47 @@ async fn described(rest: &Rest, name: &str) -> Result<TableVersion, BigQueryErro
         definition,
         bases: Vec::new(),
     })
+}
+
+/// What to say of a table that is not there: it, or its dataset, and the nearest name that is.
+async fn missing(rest: &Rest, table: &str) -> BigQueryError {
+    let (dataset, own) = table.rsplit_once('.').unwrap_or((table, table));
+    let (project, folder) = dataset.split_once('.').unwrap_or((dataset, dataset));
+    let tables = ids(rest, &format!("projects/{project}/datasets/{folder}/tables"), "table").await;
+    let (what, name, near) = match tables {
+        Ok(tables) => ("table", table, nearest(own, tables.iter().map(String::as_str)).map(|near| format!("{folder}.{near}"))),
+        Err(_) => {
+            // Where datasets may not be listed either, the name alone must do.
+            let datasets = ids(rest, &format!("projects/{project}/datasets"), "dataset").await.unwrap_or_default();
+            ("dataset", dataset, nearest(folder, datasets.iter().map(String::as_str)).map(str::to_owned))
+        }
+    };
+    BigQueryError::Missing { what, name: name.to_owned(), nearest: near }
+}
+
+/// The names of a project's datasets, or a dataset's tables.
+async fn ids(rest: &Rest, path: &str, what: &str) -> Result<Vec<String>, BigQueryError> {
+    let found = pages(rest, path, &format!("{what}s"), &format!("list the {what}s")).await?;
+    let id = |item: &Value| item[format!("{what}Reference")][format!("{what}Id")].as_str().map(str::to_owned);
+    Ok(found.iter().filter_map(id).collect())
+}
+
+/// Sees that a table is still what it was when it was pinned. One that is read as of an instant before its last change always is.
+///
+/// # Errors
+/// When it was changed or dropped since, or BigQuery does not tell.
+pub async fn still(rest: &Rest, pinned: &TableVersion) -> Result<(), BigQueryError> {
+    if pinned.modified.parse::<i64>().is_err() {
+        return Ok(());
+    }
+    let now = match described(rest, &pinned.table).await {
+        Err(BigQueryError::Missing { .. }) => return Err(BigQueryError::Gone { table: pinned.table.clone() }),
+        other => other?,
+    };
+    if now.modified == pinned.modified {
+        return Ok(());
+    }
+    Err(BigQueryError::Changed { table: pinned.table.clone(), before: pinned.modified.clone(), after: now.modified })
 }
 
 /// The tables that a view's query reads, as a dry run tells. It costs nothing.
