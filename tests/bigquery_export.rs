@@ -212,7 +212,7 @@ fn there_and_back(server: &BigQuery, rows: &RecordBatch) -> (Vec<u8>, Vec<u8>) {
 fn any_table_comes_back_as_it_was_and_what_cannot_be_held_is_refused_by_name() {
     let Some(server) = BigQuery::start() else { return };
     server.dataset("any");
-    let mut runner = TestRunner::new(Config { cases: 24, max_shrink_iters: 40, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 12, max_shrink_iters: 40, failure_persistence: None, ..Config::default() });
     let tried = runner.run(&any_table(), |rows| {
         let (made, own) = there_and_back(&server, &rows);
         prop_assert!(made == own, "{rows:?}");
@@ -264,4 +264,29 @@ fn what_nobody_keeps_is_not_read(server: &BigQuery) {
     workspace.write("recipes/a.toml", "[table.\"any.mixed\"]\ncolumns = [\"prize\", \"date\"]\nkey = [\"date\"]\n");
     let wrong = workspace.build(&[]);
     assert!(wrong.code == Some(3) && format!("{wrong:?}").contains("did you mean 'price'?"), "{wrong:?}");
+}
+
+/// The most that a step may hold, whatever the table's size.
+const MEMORY: u64 = 512 << 20;
+
+#[test]
+fn five_million_rows_are_read_and_put_in_order_in_little_memory() {
+    let Some(server) = BigQuery::start() else { return };
+    server.dataset("any");
+    server.query(
+        "CREATE OR REPLACE TABLE any.many AS SELECT DATE_ADD(DATE '1950-01-01', INTERVAL MOD(n * 7919, 30000) DAY) AS date, n AS number, \
+         n / 7 AS a, n / 11 AS b, n / 13 AS c, n / 17 AS d, MOD(n, 1000) / 100 AS e, CONCAT('contract ', CAST(n AS STRING)) AS name \
+         FROM UNNEST(GENERATE_ARRAY(1, 5000000)) AS n",
+    );
+    let workspace = Workspace::new();
+    let settings = format!("[workspace]\nname = \"test\"\nwarehouse = \"bigquery\"\ndefault = [\"**\"]\n\n{}", server.settings());
+    workspace.write("cbi.toml", &settings);
+    workspace.write("recipes/a.toml", "[table.\"any.many\"]\n");
+    let built = workspace.build(&[]);
+    assert_eq!((built.code, built.counts()), (Some(0), [2, 0, 0]), "{built:?}");
+    for step in ["export/any.many", "any.many"] {
+        let done = built.events.iter().find(|event| event["target"] == step && !event["cost"].is_null()).unwrap();
+        let peak = done["cost"]["peak_bytes"].as_u64().unwrap();
+        assert!(peak < MEMORY, "{step}: {done}");
+    }
 }

@@ -2,6 +2,7 @@
 //! server listens on ports that were free, keeps its data in a folder of the test's own, and ends with it.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part")]
 
+pub mod line;
 pub mod proxy;
 
 use std::path::Path;
