@@ -37,6 +37,7 @@ pub mod table_cells;
 pub mod table_columns;
 pub mod table_file;
 pub mod table_import;
+pub mod table_sort;
 pub mod table_types;
 pub mod table_view;
 pub mod truncation;

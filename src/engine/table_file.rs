@@ -9,7 +9,7 @@ use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
@@ -25,8 +25,14 @@ pub const FILE_NAME: &str = "table.parquet";
 /// Rows of one row group; also how the writer is fed, so that page ends depend on the rows alone.
 const ROW_GROUP: usize = 1_048_576;
 
+/// Rows that the writer of flat columns is fed with, where all are not at hand.
+const PORTION: usize = 16_384;
+
 /// Rows of one row group of a file that grows: few enough to be held while more come.
 const GROWING_ROW_GROUP: usize = 131_072;
+
+/// Rows that are read at once.
+const READ: usize = 65_536;
 
 /// A table file that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +74,31 @@ pub enum TableFileError {
     },
 }
 
+/// The rows of the Parquet file at `path`, some at a time, in the order of the file: these of its columns, by their places; all where empty.
+///
+/// # Errors
+/// When the file cannot be read or is no Parquet file.
+pub fn batches(
+    path: &Path,
+    columns: &[usize],
+) -> Result<impl Iterator<Item = Result<RecordBatch, TableFileError>> + use<>, TableFileError> {
+    let parquet = |source| TableFileError::Parquet { path: path.to_owned(), source };
+    let (own, columns) = (path.to_owned(), columns.to_vec());
+    let file = std::fs::File::open(path).map_err(|source| TableFileError::Io { path: path.to_owned(), source })?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;
+    let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
+    let builder = if columns.is_empty() { builder } else { builder.with_projection(mask) };
+    // Read, they stand in the order of the file.
+    let mut places: Vec<usize> = columns.clone();
+    places.sort_unstable();
+    let order: Vec<usize> = columns.iter().filter_map(|column| places.binary_search(column).ok()).collect();
+    let batches = builder.with_batch_size(READ).build().map_err(parquet)?;
+    Ok(batches.map(move |batch| {
+        let ordered = batch.and_then(|batch| if order.is_empty() { Ok(batch) } else { batch.project(&order) });
+        ordered.map_err(|source| TableFileError::Rows { path: own.clone(), source })
+    }))
+}
+
 /// All rows of the Parquet file at `path`, every column in its canonical type, in the order of the file.
 ///
 /// # Errors
@@ -78,7 +109,7 @@ pub fn read(path: &Path) -> Result<RecordBatch, TableFileError> {
     let file = std::fs::File::open(path).map_err(|source| TableFileError::Io { path: path.to_owned(), source })?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;
     let schema = builder.schema().clone();
-    let batches: Result<Vec<_>, _> = builder.with_batch_size(65_536).build().map_err(parquet)?.collect();
+    let batches: Result<Vec<_>, _> = builder.with_batch_size(READ).build().map_err(parquet)?.collect();
     let all = concat_batches(&schema, &batches.map_err(rows)?).map_err(rows)?;
     Ok(canonical(&all)?)
 }
@@ -99,16 +130,77 @@ pub fn schema(path: &Path) -> Result<Arc<Schema>, TableFileError> {
 /// When a key column is missing, a column has a type no table can hold, or the file cannot be written.
 pub fn write(path: &Path, batch: &RecordBatch, key: &[String]) -> Result<(), TableFileError> {
     let rows = |source| TableFileError::Rows { path: path.to_owned(), source };
-    let parquet = |source| TableFileError::Parquet { path: path.to_owned(), source };
     let sorted = sort(&canonical(batch)?, key, rows)?;
-    let file = std::fs::File::create(path).map_err(|source| TableFileError::Io { path: path.to_owned(), source })?;
-    let mut writer = ArrowWriter::try_new_with_options(file, sorted.schema(), options()).map_err(parquet)?;
+    let mut writing = Writing::create(path, &sorted.schema())?;
     for from in (0..sorted.num_rows()).step_by(ROW_GROUP) {
-        let part = sorted.slice(from, ROW_GROUP.min(sorted.num_rows() - from));
-        writer.write(&part).and_then(|()| writer.flush()).map_err(parquet)?;
+        writing.feed(&sorted.slice(from, ROW_GROUP.min(sorted.num_rows() - from)))?;
     }
-    writer.close().map_err(parquet)?;
-    Ok(())
+    writing.finish()
+}
+
+/// A table file in canonical form, as it is written: rows in canonical types and order are added. How many come at a time changes nothing.
+pub struct Writing {
+    path: PathBuf,
+    writer: ArrowWriter<std::fs::File>,
+    /// Rows that the writer takes at once.
+    portion: usize,
+    waiting: Vec<RecordBatch>,
+    rows: usize,
+}
+
+impl Writing {
+    /// An empty file with these columns.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn create(path: &Path, schema: &Arc<Schema>) -> Result<Self, TableFileError> {
+        let file = std::fs::File::create(path).map_err(|source| TableFileError::Io { path: path.to_owned(), source })?;
+        let writer = ArrowWriter::try_new_with_options(file, schema.clone(), options());
+        let writer = writer.map_err(|source| TableFileError::Parquet { path: path.to_owned(), source })?;
+        // The ends of pages depend on how nested rows are portioned, and of flat ones on multiples of 1,024 only.
+        let nested = schema.fields().iter().any(|field| field.data_type().is_nested());
+        let portion = if nested { ROW_GROUP } else { PORTION };
+        Ok(Self { path: path.to_owned(), writer, portion, waiting: Vec::new(), rows: 0 })
+    }
+
+    /// Adds the next rows.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn add(&mut self, batch: RecordBatch) -> Result<(), TableFileError> {
+        self.rows += batch.num_rows();
+        self.waiting.push(batch);
+        while self.rows >= self.portion {
+            let all = self.together()?;
+            self.feed(&all.slice(0, self.portion))?;
+            self.rows = all.num_rows() - self.portion;
+            self.waiting.push(all.slice(self.portion, self.rows));
+        }
+        Ok(())
+    }
+
+    fn together(&mut self) -> Result<RecordBatch, TableFileError> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let schema = waiting.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+        concat_batches(&schema, &waiting).map_err(|source| TableFileError::Rows { path: self.path.clone(), source })
+    }
+
+    fn feed(&mut self, rows: &RecordBatch) -> Result<(), TableFileError> {
+        self.writer.write(rows).map_err(|source| TableFileError::Parquet { path: self.path.clone(), source })
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// When its end cannot be written.
+    pub fn finish(mut self) -> Result<(), TableFileError> {
+        if self.rows > 0 {
+            let rest = self.together()?;
+            self.feed(&rest)?;
+        }
+        self.writer.close().map_err(|source| TableFileError::Parquet { path: self.path, source })?;
+        Ok(())
+    }
 }
 
 /// The rows in the order in which `write` puts them.
@@ -184,8 +276,11 @@ fn sort(batch: &RecordBatch, key: &[String], rows: impl Fn(ArrowError) -> TableF
     take_record_batch(batch, &UInt64Array::from(order)).map_err(rows)
 }
 
-/// The key's columns first, then the others as they stand.
-fn column_order(schema: &Arc<Schema>, key: &[String]) -> Result<Vec<usize>, TableFileError> {
+/// The places of the columns in the order in which rows are sorted by them: the key's first, then the others as they stand.
+///
+/// # Errors
+/// When a key column is missing.
+pub fn column_order(schema: &Arc<Schema>, key: &[String]) -> Result<Vec<usize>, TableFileError> {
     let mut order = Vec::with_capacity(schema.fields().len());
     for column in key {
         let at = schema.index_of(column).map_err(|_| TableFileError::Key {

@@ -161,6 +161,15 @@ pub fn import(path: &Path, format: Format, wanted: &Wanted) -> Result<RecordBatc
     project(rows, path, &wanted.columns)
 }
 
+/// The places of these columns in a Parquet file, in their order.
+///
+/// # Errors
+/// When the file cannot be read, or has not one of them.
+pub fn places(path: &Path, columns: &[String]) -> Result<Vec<usize>, ImportError> {
+    let names: Vec<String> = table_file::schema(path)?.fields().iter().map(|field| field.name().clone()).collect();
+    columns.iter().map(|column| position(column, &names, path)).collect()
+}
+
 fn read_csv(path: &Path) -> Result<Csv, ImportError> {
     csv::read(&fs::read(path)?).map_err(|source| ImportError::Csv { path: path.to_owned(), source })
 }

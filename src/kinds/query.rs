@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::base::name::nearest;
 use crate::engine::sql::{self, SqlRunError};
 use crate::engine::table_file::{self, TableFileError};
+use crate::engine::table_sort::{self, SortError};
 use crate::engine::truncation::compare::CompareError;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
@@ -184,25 +186,52 @@ pub fn keep(request: &Request, rows: &RecordBatch, what: &str) -> Result<Respons
             None => "look at what it reads".to_owned(),
         }));
     }
-    let path = request.output(ARTIFACT)?.join(table_file::FILE_NAME);
-    write(&path, rows, request.params.get("key")).map_err(|error| match &error {
-        TableError::File(TableFileError::Key { nearest, .. }) => {
-            let failure = RunError::invalid(&error);
-            match nearest {
-                Some(near) => failure.hint(format!("did you mean '{near}'?")),
-                None => failure.hint("name the columns to sort by: key = [\"…\"]"),
-            }
-        }
-        _ => RunError::failed(&error),
-    })?;
-    #[expect(clippy::cast_precision_loss, reason = "fewer rows than a double counts exactly")]
-    let count = rows.num_rows() as f64;
-    Ok(Response { metrics: BTreeMap::from([("rows".to_owned(), count)]), ..Response::default() })
+    let key = key_columns(request.params.get("key"), &rows.schema());
+    table_file::write(&path(request)?, rows, &key).map_err(unwritten)?;
+    Ok(counted(rows.num_rows()))
 }
 
-fn write(path: &Path, rows: &RecordBatch, key: Option<&Value>) -> Result<(), TableError> {
-    let key = key_columns(key, &rows.schema());
-    Ok(table_file::write(path, rows, &key)?)
+/// The same for the rows of a Parquet file, however many: these of its columns, by their places (all where empty).
+///
+/// # Errors
+/// When they cannot be read, there are none (the error is `empty`'s), or as `keep`.
+pub fn keep_file(
+    request: &Request,
+    from: &Path,
+    columns: &[usize],
+    read: impl Fn(TableFileError) -> RunError,
+    empty: impl Fn() -> RunError,
+) -> Result<Response, RunError> {
+    let schema = table_file::schema(from).map_err(&read)?;
+    let kept = if columns.is_empty() { schema } else { schema.project(columns).map(Arc::new).map_err(|error| RunError::failed(&error))? };
+    let key = key_columns(request.params.get("key"), &kept);
+    let rows = table_sort::sort(from, columns, &key, &path(request)?).map_err(|error| match error {
+        SortError::Read(error) => read(error),
+        SortError::Write(error) => unwritten(error),
+        error => RunError::failed(&error),
+    })?;
+    if rows == 0 { Err(empty()) } else { Ok(counted(rows)) }
+}
+
+/// The file that takes the request's table.
+fn path(request: &Request) -> Result<PathBuf, RunError> {
+    Ok(request.output(ARTIFACT)?.join(table_file::FILE_NAME))
+}
+
+/// What a person is told of a table that cannot be written.
+fn unwritten(error: TableFileError) -> RunError {
+    let near = if let TableFileError::Key { nearest, .. } = &error { Some(nearest.clone()) } else { None };
+    let error = TableError::File(error);
+    match near {
+        Some(Some(near)) => RunError::invalid(&error).hint(format!("did you mean '{near}'?")),
+        Some(None) => RunError::invalid(&error).hint("name the columns to sort by: key = [\"…\"]"),
+        None => RunError::failed(&error),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "fewer rows than a double counts exactly")]
+fn counted(rows: usize) -> Response {
+    Response { metrics: BTreeMap::from([("rows".to_owned(), rows as f64)]), ..Response::default() }
 }
 
 /// The columns by which the rows of the table in `file`, the request's artifact, are sorted first.

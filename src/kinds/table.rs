@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::base::name::{is_table_name, nearest};
 use crate::engine::table_import::{self, ImportError, TYPES, Wanted};
-use crate::engine::warehouse;
+use crate::engine::warehouse::{self, Format};
 use crate::kinds::availability;
 use crate::kinds::body::Body;
 use crate::kinds::checks;
@@ -134,11 +134,18 @@ fn table(request: &Request) -> Result<Response, RunError> {
     let spec: Spec = request.params()?;
     let Some(from) = spec.from else { return query::run(request) };
     let (path, format) = warehouse::only_file(request.input(SLOT)?).map_err(|error| RunError::failed(&error))?;
+    let empty = || {
+        let empty = TableError::Empty { what: format!("the warehouse table '{from}'") };
+        RunError::refused(&empty).hint(format!("see {}", path.display()))
+    };
+    if format == Format::Parquet && spec.types.is_empty() {
+        let places = table_import::places(&path, &spec.columns).map_err(|error| failure(&error))?;
+        return query::keep_file(request, &path, &places, |error| failure(&error.into()), empty);
+    }
     let rows =
         table_import::import(&path, format, &Wanted { columns: spec.columns, types: spec.types }).map_err(|error| failure(&error))?;
     if rows.num_rows() == 0 {
-        let empty = TableError::Empty { what: format!("the warehouse table '{from}'") };
-        return Err(RunError::refused(&empty).hint(format!("see {}", path.display())));
+        return Err(empty());
     }
     keep(request, &rows, "the table")
 }
