@@ -83,13 +83,15 @@ fn a_refusal_is_told_once_with_the_way_out() {
     assert!(code == Some(6) && said.contains("HTTP 401, authError") && said.contains("gcloud auth application-default login"), "{said}");
     assert_eq!(seen.len(), 2, "{seen:?}");
 
-    let denied = "Access Denied: Table p1:prices.daily: Permission bigquery.tables.get denied on table p1:prices.daily (or it may not exist).";
+    let denied =
+        "Access Denied: Table p1:prices.daily: Permission bigquery.tables.get denied on table p1:prices.daily (or it may not exist).";
     let (code, said, seen) = told(move |_| refusal(403, "accessDenied", denied));
     let command = "gcloud projects add-iam-policy-binding p1 --member=MEMBER --role=roles/bigquery.metadataViewer";
     assert!(code == Some(6) && said.contains("bigquery.tables.get") && said.contains(command), "{said}");
     assert_eq!(seen.len(), 2, "{seen:?}");
 
-    let (code, said, seen) = told(|_| refusal(403, "quotaExceeded", "Quota exceeded: Your project exceeded quota for free query bytes scanned."));
+    let (code, said, seen) =
+        told(|_| refusal(403, "quotaExceeded", "Quota exceeded: Your project exceeded quota for free query bytes scanned."));
     assert!(code == Some(6) && said.contains("Quota exceeded") && said.contains("IAM & Admin, Quotas"), "{said}");
     assert_eq!(seen.len(), 2, "a quota is not asked for again at once: {seen:?}");
 }
@@ -97,11 +99,16 @@ fn a_refusal_is_told_once_with_the_way_out() {
 #[test]
 fn a_table_that_is_not_there_is_told_with_the_nearest_name() {
     let tables = |seen: &Seen| match seen.path.split('?').next().unwrap().rsplit_once("/projects/p1/").unwrap().1 {
-        "datasets/prices/tables" => (200, Vec::new(), json!({"tables": [{"tableReference": {"tableId": "dayly"}}, {"tableReference": {"tableId": "x"}}]})),
+        "datasets/prices/tables" => {
+            (200, Vec::new(), json!({"tables": [{"tableReference": {"tableId": "dayly"}}, {"tableReference": {"tableId": "x"}}]}))
+        }
         _ => refusal(404, "notFound", "Not found: Table p1:prices.daily"),
     };
     let (code, said, _) = told(tables);
-    assert!(code == Some(3) && said.contains("BigQuery has no table p1.prices.daily") && said.contains("did you mean 'prices.dayly'?"), "{said}");
+    assert!(
+        code == Some(3) && said.contains("BigQuery has no table p1.prices.daily") && said.contains("did you mean 'prices.dayly'?"),
+        "{said}"
+    );
 
     let datasets = |seen: &Seen| match seen.path.split('?').next().unwrap().rsplit_once("/projects/p1/").unwrap().1 {
         "datasets" => (200, Vec::new(), json!({"datasets": [{"datasetReference": {"datasetId": "price"}}]})),
@@ -123,7 +130,8 @@ fn a_busy_server_is_left_alone_as_long_as_it_asks() {
         let kept = times.clone();
         let server = scripted(move |number, _| {
             kept.lock().unwrap().push(Instant::now());
-            let (status, mut headers, body) = if number == 0 { refusal(status, reason, "later") } else { (200, Vec::new(), json!({"id": "x"})) };
+            let (status, mut headers, body) =
+                if number == 0 { refusal(status, reason, "later") } else { (200, Vec::new(), json!({"id": "x"})) };
             headers.extend(after.map(|after| ("retry-after".to_owned(), after.to_owned())));
             (status, headers, body)
         });
@@ -155,7 +163,8 @@ fn job(id: &str, sql: &str, patience: Duration) -> Job {
 #[test]
 fn a_job_that_does_not_end_is_cancelled_and_one_that_was_there_is_not_run_again() {
     let server = scripted(|_, _| (200, Vec::new(), json!({"status": {"state": "RUNNING"}})));
-    let error = ask(&server.address, async |rest| jobs::run(&rest, &job("cbi_1", "SELECT 1", Duration::from_millis(200))).await).unwrap_err();
+    let error =
+        ask(&server.address, async |rest| jobs::run(&rest, &job("cbi_1", "SELECT 1", Duration::from_millis(200))).await).unwrap_err();
     assert!(matches!(error, BigQueryError::Stuck { .. }) && error.to_string().contains("the job cbi_1 was cancelled"), "{error}");
     let last = server.seen().pop().unwrap();
     assert!(last.method == "POST" && last.path.contains("/projects/p1/jobs/cbi_1/cancel"), "{last:?}");
@@ -181,7 +190,8 @@ fn somebody_elses_change_is_told_as_such() {
 #[test]
 fn the_instant_is_the_servers_however_wrong_this_machines_clock_is() {
     // The server's clock is a day ahead of this machine's, then a year behind; its tables' times are by its own clock.
-    for (at, instant_ms) in [("Tue, 24 Nov 2026 06:00:00 GMT", 1_795_500_000_000_i64), ("Sun, 23 Nov 2025 06:00:00 GMT", 1_763_877_600_000)] {
+    for (at, instant_ms) in [("Tue, 24 Nov 2026 06:00:00 GMT", 1_795_500_000_000_i64), ("Sun, 23 Nov 2025 06:00:00 GMT", 1_763_877_600_000)]
+    {
         let server = scripted(move |_, seen| {
             let table = json!({"type": "TABLE", "etag": "e", "lastModifiedTime": (instant_ms - 1).to_string(), "schema": {"fields": []}});
             if seen.path == "/" { date(at) } else { (200, Vec::new(), table) }
@@ -245,7 +255,10 @@ fn a_changed_or_dropped_table_is_noticed(server: &BigQuery) {
 
     *statement.lock().unwrap() = Some("CREATE OR REPLACE TABLE any.moving AS SELECT 2 AS n");
     let changed = workspace.build(&[]);
-    assert!(changed.code == Some(6) && format!("{changed:?}").contains("the table p1.any.moving was changed while it was read"), "{changed:?}");
+    assert!(
+        changed.code == Some(6) && format!("{changed:?}").contains("the table p1.any.moving was changed while it was read"),
+        "{changed:?}"
+    );
     assert_eq!(changed.counts(), [0, 0, 1]);
     assert!(!file.exists(), "nothing half read is kept");
     assert_eq!((workspace.build(&[]).counts(), numbers(&file)), ([2, 0, 0], vec![2]));

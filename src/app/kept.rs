@@ -9,6 +9,7 @@ use crate::graph::build::{Node, NodeId, TargetGraph};
 use crate::graph::implicit::IMPLICIT_KIND;
 
 /// The columns that readers of this export keep, sorted; none where one of them keeps all.
+#[must_use]
 pub fn columns(graph: &TargetGraph, export: NodeId) -> Vec<String> {
     let table = &graph[export].declared.params["from"];
     let mut all = BTreeSet::new();

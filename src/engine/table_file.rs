@@ -9,9 +9,9 @@ use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
-use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
@@ -27,6 +27,10 @@ const ROW_GROUP: usize = 1_048_576;
 
 /// Rows that the writer of flat columns is fed with, where all are not at hand.
 const PORTION: usize = 16_384;
+const _: () = assert!(
+    PORTION.is_multiple_of(1024) && ROW_GROUP.is_multiple_of(PORTION),
+    "pages and row groups end where they do for rows that are at hand"
+);
 
 /// Rows of one row group of a file that grows: few enough to be held while more come.
 const GROWING_ROW_GROUP: usize = 131_072;

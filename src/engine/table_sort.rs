@@ -79,7 +79,7 @@ fn sort_in_runs(from: &Path, columns: &[usize], key: &[String], to: &Path, run: 
         runs.push(put_away(&in_order(&mut some, key)?, folder)?);
     }
     let mut merge = Merge::open(runs, key)?;
-    let mut writing = Writing::create(to, &merge.schema)?;
+    let mut writing = Writing::create(to, &merge.form.schema)?;
     while let Some(batch) = merge.next()? {
         writing.add(batch)?;
     }
@@ -120,13 +120,35 @@ struct Run {
     at: usize,
 }
 
-/// Sorted runs becoming one.
-struct Merge {
+/// How rows are compared.
+struct Form {
     schema: Arc<Schema>,
     converter: RowConverter,
     /// The columns in the order in which they count.
     columns: Vec<usize>,
+}
+
+impl Form {
+    fn order(&self, batch: &RecordBatch) -> Result<Rows, SortError> {
+        let columns: Vec<_> = self.columns.iter().map(|&column| batch.column(column).clone()).collect();
+        Ok(self.converter.convert_columns(&columns)?)
+    }
+
+    /// Reads the next rows of a run; none after the last.
+    fn read_on(&self, run: &mut Run) -> Result<(), SortError> {
+        run.batch = run.reader.next().transpose()?.unwrap_or_else(|| RecordBatch::new_empty(self.schema.clone()));
+        run.order = self.order(&run.batch)?;
+        run.at = 0;
+        Ok(())
+    }
+}
+
+/// Sorted runs becoming one.
+struct Merge {
+    form: Form,
     runs: Vec<Run>,
+    /// Runs that have a row, that with the least last.
+    waiting: Vec<usize>,
 }
 
 impl Merge {
@@ -136,46 +158,45 @@ impl Merge {
         let schema = readers.first().map_or_else(|| Arc::new(Schema::empty()), StreamReader::schema);
         let columns = table_file::column_order(&schema, key)?;
         let fields = columns.iter().map(|&column| SortField::new(schema.field(column).data_type().clone())).collect();
-        let mut merge = Self { schema, converter: RowConverter::new(fields)?, columns, runs: Vec::new() };
-        for mut reader in readers {
-            if let Some((batch, order)) = merge.read(&mut reader)? {
-                merge.runs.push(Run { reader, batch, order, at: 0 });
-            }
+        let form = Form { schema, converter: RowConverter::new(fields)?, columns };
+        let mut merge = Self { form, runs: Vec::new(), waiting: Vec::new() };
+        for (number, reader) in readers.into_iter().enumerate() {
+            let batch = RecordBatch::new_empty(merge.form.schema.clone());
+            let mut run = Run { reader, order: merge.form.order(&batch)?, batch, at: 0 };
+            merge.form.read_on(&mut run)?;
+            merge.runs.push(run);
+            merge.wait(number);
         }
         Ok(merge)
     }
 
-    /// The next rows of a run.
-    fn read(&self, reader: &mut StreamReader<BufReader<File>>) -> Result<Option<(RecordBatch, Rows)>, SortError> {
-        let Some(batch) = reader.next().transpose()? else { return Ok(None) };
-        let columns: Vec<_> = self.columns.iter().map(|&column| batch.column(column).clone()).collect();
-        let order = self.converter.convert_columns(&columns)?;
-        Ok(Some((batch, order)))
+    /// Puts a run where its next row belongs; nowhere where it has none.
+    fn wait(&mut self, run: usize) {
+        let runs = &self.runs;
+        if runs[run].at < runs[run].batch.num_rows() {
+            let row = |run: usize| runs[run].order.row(runs[run].at);
+            let at = self.waiting.partition_point(|&other| row(other) > row(run));
+            self.waiting.insert(at, run);
+        }
     }
 
     /// The next rows of all: until one run's batch is used up, which is then read on.
     fn next(&mut self) -> Result<Option<RecordBatch>, SortError> {
         let mut taken = Vec::new();
-        let used_up = loop {
-            let first = (0..self.runs.len()).min_by(|&a, &b| {
-                let (a, b) = (&self.runs[a], &self.runs[b]);
-                a.order.row(a.at).cmp(&b.order.row(b.at))
-            });
-            let Some(first) = first else { return Ok(None) };
-            let run = &mut self.runs[first];
-            taken.push((first, run.at));
-            run.at += 1;
-            if run.at == run.batch.num_rows() {
-                break first;
+        while let Some(first) = self.waiting.pop() {
+            taken.push((first, self.runs[first].at));
+            self.runs[first].at += 1;
+            if self.runs[first].at < self.runs[first].batch.num_rows() {
+                self.wait(first);
+                continue;
             }
-        };
-        let batches: Vec<&RecordBatch> = self.runs.iter().map(|run| &run.batch).collect();
-        let rows = interleave_record_batch(&batches, &taken)?;
-        let mut run = self.runs.swap_remove(used_up);
-        if let Some((batch, order)) = self.read(&mut run.reader)? {
-            self.runs.push(Run { reader: run.reader, batch, order, at: 0 });
+            let batches: Vec<&RecordBatch> = self.runs.iter().map(|run| &run.batch).collect();
+            let rows = interleave_record_batch(&batches, &taken)?;
+            self.form.read_on(&mut self.runs[first])?;
+            self.wait(first);
+            return Ok(Some(rows));
         }
-        Ok(Some(rows))
+        Ok(None)
     }
 }
 
@@ -192,7 +213,8 @@ mod tests {
         let mixed = |n: i64| n.wrapping_mul(7919).rem_euclid(count.max(1) / 3 + 1);
         let numbers = Int64Array::from_iter((0..count).map(|n| (n % 11 != 0).then(|| mixed(n))));
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-        let floats = Float64Array::from_iter((0..count).map(|n| (n % 7 != 0).then(|| if n % 13 == 0 { f64::NAN } else { mixed(n) as f64 / 7.0 })));
+        let floats =
+            Float64Array::from_iter((0..count).map(|n| (n % 7 != 0).then(|| if n % 13 == 0 { f64::NAN } else { mixed(n) as f64 / 7.0 })));
         let texts = StringArray::from_iter_values((0..count).map(|n| format!("text {}", mixed(n * 31))));
         let mut columns: Vec<(&str, ArrayRef)> = vec![("x", Arc::new(floats)), ("n", Arc::new(numbers)), ("t", Arc::new(texts))];
         if lists {
@@ -206,16 +228,25 @@ mod tests {
     fn rows_that_do_not_fit_into_memory_make_the_same_file() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for (count, lists, key) in [(0, false, "n"), (1, false, "n"), (70_001, false, "n"), (70_001, false, "t"), (40_000, true, "n")] {
+        let small = [1, 300_000, usize::MAX];
+        // The last has more rows than a row group.
+        for (count, lists, key, runs) in [
+            (0, false, "n", &small[..]),
+            (1, false, "n", &small),
+            (70_001, false, "n", &small),
+            (70_001, false, "t", &small),
+            (40_000, true, "n", &small),
+            (1_050_000, false, "n", &[8_000_000]),
+        ] {
             let rows = rows(count, lists);
             let mut growing = table_file::Growing::create(&at("rows.parquet"), &rows.schema()).unwrap();
-            for from in (0..rows.num_rows()).step_by(997) {
-                growing.add(&rows.slice(from, 997.min(rows.num_rows() - from))).unwrap();
+            for from in (0..rows.num_rows()).step_by(9973) {
+                growing.add(&rows.slice(from, 9973.min(rows.num_rows() - from))).unwrap();
             }
             growing.finish().unwrap();
             let key = [key.to_owned()];
             table_file::write(&at("whole.parquet"), &rows, &key).unwrap();
-            for run in [1, 300_000, usize::MAX] {
+            for &run in runs {
                 let sorted = sort_in_runs(&at("rows.parquet"), &[], &key, &at("sorted.parquet"), run).unwrap();
                 assert_eq!(sorted, rows.num_rows());
                 let same = count == 0 || fs::read(&at("sorted.parquet")).unwrap() == fs::read(&at("whole.parquet")).unwrap();

@@ -139,10 +139,17 @@ fn convert(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ArrowError>
         }
         (found, wanted) if found == wanted => Ok(column.clone()),
         // Arrow rounds what has more digits after the point than there is room for.
-        (found @ (DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..)), DataType::Decimal128(..)) => {
+        (
+            found @ (DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..)),
+            DataType::Decimal128(..),
+        ) => {
             let fitted = cast_with_options(column, wanted, &strict())?;
             let back = cast_with_options(&fitted, found, &strict())?;
-            if back.to_data() == column.to_data() { Ok(fitted) } else { Err(ArrowError::CastError("it has more than 9 digits after the point".into())) }
+            if back.to_data() == column.to_data() {
+                Ok(fitted)
+            } else {
+                Err(ArrowError::CastError("it has more than 9 digits after the point".into()))
+            }
         }
         _ => cast_with_options(column, wanted, &strict()),
     }
@@ -164,4 +171,27 @@ fn relabel(column: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef, ArrowError> {
 /// A value that does not fit is an error, not NULL.
 fn strict() -> CastOptions<'static> {
     CastOptions { safe: false, ..CastOptions::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Decimal128Array, Decimal256Array};
+    use arrow::datatypes::i256;
+
+    use super::*;
+
+    fn one(column: ArrayRef) -> Result<RecordBatch, TypeError> {
+        canonical(&RecordBatch::try_from_iter([("x", column)]).unwrap())
+    }
+
+    #[test]
+    fn digits_that_a_numeric_has_no_room_for_are_an_error_and_never_rounded() {
+        let wide = |value: i128| Arc::new(Decimal128Array::from(vec![None, Some(value)]).with_precision_and_scale(38, 18).unwrap());
+        let held = one(wide(1_500_000_000_000_000_000)).unwrap();
+        assert_eq!(held.column(0).as_primitive::<arrow::datatypes::Decimal128Type>().value(1), 1_500_000_000);
+        let finer = one(wide(1_500_000_000_000_000_001)).unwrap_err();
+        assert!(finer.to_string().contains("column 'x' has a value that does not fit NUMERIC"), "{finer}");
+        let huge = Decimal256Array::from(vec![i256::from_i128(i128::MAX)]).with_precision_and_scale(76, 0).unwrap();
+        assert!(one(Arc::new(huge)).is_err());
+    }
 }

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::engine::bigquery::account::Account;
-use crate::engine::bigquery::fault::BigQueryError;
 use crate::engine::bigquery::columns;
+use crate::engine::bigquery::fault::BigQueryError;
 use crate::engine::bigquery::read;
 use crate::engine::bigquery::rest::Rest;
 use crate::engine::bigquery::tokens::Tokens;
@@ -125,7 +125,7 @@ async fn export(reach: &Reach, spec: &Spec, file: &Path) -> Result<(usize, Optio
     columns::check(&version.table, &version.schema, &spec.columns).map_err(failed)?;
     let tokens = Arc::new(Tokens::open(&reach.account.credentials, &reach.env).await.map_err(failed)?);
     let rest = Rest::open(&reach.account, tokens.clone()).map_err(failed)?;
-    let (table, billed) = source(reach, version, &rest).await.map_err(failed)?;
+    let (table, billed) = source(reach, spec, &rest).await.map_err(failed)?;
     // A result that was computed for this reading has no past.
     let instant_ms = reach.instant_ms.filter(|_| billed.is_none());
     let session = read::open(&reach.account, tokens, &table, &spec.columns, instant_ms).await;
@@ -145,11 +145,12 @@ async fn export(reach: &Reach, spec: &Spec, file: &Path) -> Result<(usize, Optio
 }
 
 /// The table that holds the rows, and what its making was charged for: a view's result is computed first.
-async fn source(reach: &Reach, version: &TableVersion, rest: &Rest) -> Result<(String, Option<u64>), BigQueryError> {
+async fn source(reach: &Reach, spec: &Spec, rest: &Rest) -> Result<(String, Option<u64>), BigQueryError> {
+    let version = &spec.version;
     match version.kind.as_str() {
         "TABLE" | "SNAPSHOT" | "CLONE" => Ok((version.table.clone(), None)),
         "VIEW" | "MATERIALIZED_VIEW" | "EXTERNAL" => {
-            let done = view::query(rest, &reach.account, version).await?;
+            let done = view::query(rest, &reach.account, version, &spec.columns).await?;
             let result = done.destination.ok_or_else(|| BigQueryError::Answer {
                 what: format!("compute the view {}", version.table),
                 why: "it names no table with the rows".into(),

@@ -180,7 +180,9 @@ impl BigQueryError {
             Self::Refused { status: 403, message, .. } => Some(grant(message)),
             Self::Stream { code, message, .. } if code == "PermissionDenied" => Some(grant(message)),
             Self::Refused { status: 409 | 412, .. } => Some("somebody else changed it at the same time; run this again".into()),
-            Self::Missing { nearest, .. } | Self::NoColumn { nearest, .. } => nearest.as_ref().map(|near| format!("did you mean '{near}'?")),
+            Self::Missing { nearest, .. } | Self::NoColumn { nearest, .. } => {
+                nearest.as_ref().map(|near| format!("did you mean '{near}'?"))
+            }
             Self::Column { others, .. } => Some(format!("leave it out: columns = {others:?} in the table's stanza")),
             Self::Gone { .. } => Some("build again once it is there, or take it out of the recipe".into()),
             Self::Offline { .. } => Some("build without --offline".into()),

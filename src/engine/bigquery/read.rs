@@ -26,7 +26,7 @@ type Client = api::big_query_read_client::BigQueryReadClient<Channel>;
 const STREAMS: i32 = 4;
 
 /// Batches that may wait to be written.
-const WAITING: usize = 4;
+const WAITING: usize = 2;
 
 /// How long a stream may say nothing before it is taken up anew.
 const SILENCE: Duration = Duration::from_mins(2);
@@ -196,7 +196,7 @@ impl Stream {
                 Err(status) => return Ok(Some(status)),
             };
             let Some(api::read_rows_response::Rows::ArrowRecordBatch(batch)) = message.rows else { continue };
-            let decoded = self.decode(&batch.serialized_record_batch)?;
+            let decoded = self.decode(batch.serialized_record_batch)?;
             if i64::try_from(decoded.num_rows()).ok() != Some(message.row_count) && message.row_count != 0 {
                 return Err(odd(&self.table, "a batch has another number of rows than it says"));
             }
@@ -209,11 +209,11 @@ impl Stream {
     }
 
     /// One batch, which comes without the columns that it needs to be read.
-    fn decode(&self, batch: &[u8]) -> Result<RecordBatch, BigQueryError> {
+    fn decode(&self, batch: Vec<u8>) -> Result<RecordBatch, BigQueryError> {
         let failed = |error: arrow::error::ArrowError| odd(&self.table, &error.to_string());
         let mut decoder = StreamDecoder::new();
         decoder.decode(&mut Buffer::from(self.schema.to_vec())).map_err(failed)?;
-        let mut bytes = Buffer::from(batch.to_vec());
+        let mut bytes = Buffer::from(batch);
         decoder.decode(&mut bytes).map_err(failed)?.ok_or_else(|| odd(&self.table, "a batch is cut short"))
     }
 }

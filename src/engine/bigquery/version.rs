@@ -263,13 +263,15 @@ async fn described(rest: &Rest, name: &str) -> Result<TableVersion, BigQueryErro
 async fn missing(rest: &Rest, table: &str) -> BigQueryError {
     let (dataset, own) = table.rsplit_once('.').unwrap_or((table, table));
     let (project, folder) = dataset.split_once('.').unwrap_or((dataset, dataset));
-    let tables = ids(rest, &format!("projects/{project}/datasets/{folder}/tables"), "table").await;
-    let (what, name, near) = match tables {
-        Ok(tables) => ("table", table, nearest(own, tables.iter().map(String::as_str)).map(|near| format!("{folder}.{near}"))),
-        Err(_) => {
-            // Where datasets may not be listed either, the name alone must do.
+    let (what, name, near) = match ids(rest, &format!("projects/{project}/datasets/{folder}/tables"), "table").await {
+        Err(BigQueryError::Refused { status: 404, .. }) => {
             let datasets = ids(rest, &format!("projects/{project}/datasets"), "dataset").await.unwrap_or_default();
             ("dataset", dataset, nearest(folder, datasets.iter().map(String::as_str)).map(str::to_owned))
+        }
+        // Where tables may not be listed, the name alone must do.
+        tables => {
+            let tables = tables.unwrap_or_default();
+            ("table", table, nearest(own, tables.iter().map(String::as_str)).map(|near| format!("{folder}.{near}")))
         }
     };
     BigQueryError::Missing { what, name: name.to_owned(), nearest: near }
@@ -282,12 +284,13 @@ async fn ids(rest: &Rest, path: &str, what: &str) -> Result<Vec<String>, BigQuer
     Ok(found.iter().filter_map(id).collect())
 }
 
-/// Sees that a table is still what it was when it was pinned. One that is read as of an instant before its last change always is.
+/// Sees that a table is still what it was when it was pinned. One that is read as of an instant before its last change always is, and of one that may
+/// change without a trace nobody can tell.
 ///
 /// # Errors
 /// When it was changed or dropped since, or BigQuery does not tell.
 pub async fn still(rest: &Rest, pinned: &TableVersion) -> Result<(), BigQueryError> {
-    if pinned.modified.parse::<i64>().is_err() {
+    if pinned.volatile || pinned.changed_after_instant().is_some() {
         return Ok(());
     }
     let now = match described(rest, &pinned.table).await {

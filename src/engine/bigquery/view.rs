@@ -9,20 +9,23 @@ use crate::engine::bigquery::jobs::{self, Done, Job, PATIENCE};
 use crate::engine::bigquery::rest::Rest;
 use crate::engine::bigquery::version::{self, TableVersion};
 
-/// Lets BigQuery compute the rows, into a table of its own that lives a day. What it cost is in `Done`, and the table's name is its `destination`.
+/// Lets BigQuery compute the rows, these columns of them (all where empty), into a table of its own that lives a day. What it cost is in `Done`, and
+/// the table's name is its `destination`.
 ///
 /// # Errors
 /// When BigQuery refuses, when something that the view stands on changed after the build's instant, or when the answer names no table.
-pub async fn query(rest: &Rest, account: &Account, version: &TableVersion) -> Result<Done, BigQueryError> {
+pub async fn query(rest: &Rest, account: &Account, version: &TableVersion, columns: &[String]) -> Result<Done, BigQueryError> {
     let name = &version.table;
     if let Some(changed) = version.changed_after_instant() {
         return Err(BigQueryError::Moved { view: name.clone(), base: changed.to_owned() });
     }
+    let columns = columns.iter().map(|column| format!("`{column}`")).collect::<Vec<_>>().join(", ");
+    let columns = if columns.is_empty() { "*" } else { columns.as_str() };
     let job = Job {
         project: account.billing_project.clone(),
         id: format!("cbi_view_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
         location: Some(version.location.clone()).filter(|location| !location.is_empty()),
-        configuration: json!({ "query": { "query": format!("SELECT * FROM `{name}`"), "useLegacySql": false } }),
+        configuration: json!({ "query": { "query": format!("SELECT {columns} FROM `{name}`"), "useLegacySql": false } }),
         what: format!("compute the view {name}"),
         patience: PATIENCE,
     };
