@@ -211,10 +211,10 @@ mod tests {
     /// Rows in no order, with ties, NULLs and, where that is asked, lists.
     fn rows(count: i64, lists: bool) -> RecordBatch {
         let mixed = |n: i64| n.wrapping_mul(7919).rem_euclid(count.max(1) / 3 + 1);
-        let numbers = Int64Array::from_iter((0..count).map(|n| (n % 11 != 0).then(|| mixed(n))));
+        let numbers: Int64Array = (0..count).map(|n| (n % 11 != 0).then(|| mixed(n))).collect();
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-        let floats =
-            Float64Array::from_iter((0..count).map(|n| (n % 7 != 0).then(|| if n % 13 == 0 { f64::NAN } else { mixed(n) as f64 / 7.0 })));
+        let floats: Float64Array =
+            (0..count).map(|n| (n % 7 != 0).then(|| if n % 13 == 0 { f64::NAN } else { mixed(n) as f64 / 7.0 })).collect();
         let texts = StringArray::from_iter_values((0..count).map(|n| format!("text {}", mixed(n * 31))));
         let mut columns: Vec<(&str, ArrayRef)> = vec![("x", Arc::new(floats)), ("n", Arc::new(numbers)), ("t", Arc::new(texts))];
         if lists {

@@ -76,9 +76,9 @@ mod tests {
 
     use super::*;
 
-    fn refusal(columns: Value, wanted: &[&str]) -> Option<(String, Option<String>)> {
+    fn refusal(columns: &Value, wanted: &[&str]) -> Option<(String, Option<String>)> {
         let wanted: Vec<String> = wanted.iter().map(|&column| column.to_owned()).collect();
-        let error = check("p.d.t", &columns, &wanted).err()?;
+        let error = check("p.d.t", columns, &wanted).err()?;
         Some((error.to_string(), error.hint()))
     }
 
@@ -86,30 +86,30 @@ mod tests {
     fn a_type_that_no_table_holds_is_refused_by_column_and_name_with_the_way_out() {
         let range = json!({"name": "r", "type": "RANGE", "rangeElementType": {"type": "DATE"}});
         let columns = json!([{"name": "x", "type": "INTEGER"}, range, {"name": "y", "type": "NUMERIC"}]);
-        let (said, hint) = refusal(columns.clone(), &[]).unwrap();
+        let (said, hint) = refusal(&columns, &[]).unwrap();
         assert_eq!(said, "column 'r' of p.d.t is of type RANGE, which a table cannot hold");
         assert_eq!(hint.unwrap(), r#"leave it out: columns = ["x", "y"] in the table's stanza"#);
-        assert_eq!(refusal(columns, &["y", "x"]), None, "what nobody keeps refuses nothing");
+        assert_eq!(refusal(&columns, &["y", "x"]), None, "what nobody keeps refuses nothing");
     }
 
     #[test]
     fn parts_of_structs_are_looked_at_too() {
         let part = json!([{"name": "a", "type": "STRING"}, {"name": "b", "type": "INTERVAL"}]);
         let columns = json!([{"name": "s", "type": "RECORD", "mode": "REPEATED", "fields": part}]);
-        assert_eq!(refusal(columns, &[]).unwrap().0, "column 's.b' of p.d.t is of type INTERVAL, which a table cannot hold");
+        assert_eq!(refusal(&columns, &[]).unwrap().0, "column 's.b' of p.d.t is of type INTERVAL, which a table cannot hold");
     }
 
     #[test]
     fn moments_finer_than_a_microsecond_and_types_not_heard_of_are_refused() {
         let fine = json!([{"name": "at", "type": "TIMESTAMP", "timestampPrecision": "12"}]);
-        assert!(refusal(fine, &[]).unwrap().0.contains("TIMESTAMP(12)"));
-        assert_eq!(refusal(json!([{"name": "at", "type": "TIMESTAMP", "timestampPrecision": "6"}]), &[]), None);
-        assert!(refusal(json!([{"name": "v", "type": "VECTOR"}]), &[]).unwrap().0.contains("type VECTOR"));
+        assert!(refusal(&fine, &[]).unwrap().0.contains("TIMESTAMP(12)"));
+        assert_eq!(refusal(&json!([{"name": "at", "type": "TIMESTAMP", "timestampPrecision": "6"}]), &[]), None);
+        assert!(refusal(&json!([{"name": "v", "type": "VECTOR"}]), &[]).unwrap().0.contains("type VECTOR"));
     }
 
     #[test]
     fn a_column_that_is_not_there_is_named_with_the_nearest() {
-        let (said, hint) = refusal(json!([{"name": "close", "type": "FLOAT"}]), &["clsoe"]).unwrap();
+        let (said, hint) = refusal(&json!([{"name": "close", "type": "FLOAT"}]), &["clsoe"]).unwrap();
         assert_eq!((said.as_str(), hint.as_deref()), ("the table p.d.t has no column 'clsoe'", Some("did you mean 'close'?")));
     }
 }

@@ -163,6 +163,8 @@ pub enum BigQueryError {
     },
 }
 
+const SIGN_IN: &str = "the token has run out or is of another account: gcloud auth application-default login";
+
 impl BigQueryError {
     /// The way out, where one is known.
     #[must_use]
@@ -171,9 +173,8 @@ impl BigQueryError {
             Self::NoToken { why } if why.starts_with("token_command") => Some("run it by hand to see what it says".into()),
             Self::NoToken { .. } => Some("gcloud auth application-default login, or name a token_command in [bigquery] of cbi.toml".into()),
             Self::Unreachable { .. } => Some("the line may be down; --offline builds from the last versions that were read".into()),
-            Self::Refused { status: 401, .. } => {
-                Some("the token has run out or is of another account: gcloud auth application-default login".into())
-            }
+            Self::Refused { status: 401, .. } => Some(SIGN_IN.into()),
+            Self::Stream { code, .. } if code == "Unauthenticated" => Some(SIGN_IN.into()),
             Self::Refused { status: 403, reason, .. } if reason == "quotaExceeded" => {
                 Some("a quota is used up; see IAM & Admin, Quotas, in the Google Cloud console, or wait until it is renewed".into())
             }
@@ -289,6 +290,17 @@ mod tests {
         ] {
             assert!(grant(message).contains(wanted), "{message}: {}", grant(message));
         }
+    }
+
+    #[test]
+    fn refusals_of_rows_are_told_with_the_same_ways_out() {
+        let refused = |code: &str, message: &str| {
+            BigQueryError::Stream { table: "p.d.t".into(), code: code.into(), message: message.into() }.hint().unwrap_or_default()
+        };
+        let denied = "request failed: the user does not have 'bigquery.readsessions.create' permission for 'projects/acme-1'";
+        assert!(refused("PermissionDenied", denied).ends_with("binding acme-1 --member=MEMBER --role=roles/bigquery.readSessionUser"));
+        assert!(refused("Unauthenticated", "").contains("gcloud auth application-default login"));
+        assert_eq!(refused("InvalidArgument", ""), "");
     }
 
     #[test]
