@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::app::problem::Outcome;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::engine::bigquery::account::{Account, Credentials, ENDPOINT, STORAGE_ENDPOINT};
+use crate::kinds::export::Reach;
 use crate::syntax::settings::BigQuery;
 
 /// The account that the settings describe.
@@ -40,4 +41,21 @@ fn credentials(settings: &BigQuery, root: &Path) -> Credentials {
         file.is_file().then_some(file)
     };
     Credentials::ApplicationDefault { file: named.or_else(of_env).or_else(of_gcloud) }
+}
+
+/// Variables that a token command is given, and beginnings of some.
+const PASSED: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR"];
+const PASSED_BEGINNINGS: [&str; 4] = ["CLOUDSDK_", "GOOGLE_", "XDG_", "SSL_CERT_"];
+
+/// The variables that a token command runs with; what else the environment holds is nobody's business there.
+fn variables(account: &Account) -> Vec<(String, String)> {
+    let Credentials::Command { .. } = account.credentials else { return Vec::new() };
+    let passed = |name: &str| PASSED.contains(&name) || PASSED_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
+    std::env::vars().filter(|(name, _)| passed(name)).collect()
+}
+
+/// The way to the account's project, as steps and questions are told of it.
+#[must_use]
+pub fn reach(account: &Account, instant_ms: Option<i64>, offline: bool) -> Reach {
+    Reach { account: account.clone(), env: variables(account), instant_ms, offline }
 }

@@ -150,7 +150,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         let mut watch: Watch = engine_files.into_iter().map(|path| (path, None)).collect();
         watch.extend(workspace.texts.watched());
         watch.extend(sources.watched());
-        watch.extend(publishing::files(deliveries.destination.as_ref(), &graph, &selection.closure).into_iter().map(|path| (path, None)));
+        watch.extend(publishing::files(deliveries.folder(), &graph, &selection.closure).into_iter().map(|path| (path, None)));
         watch.insert(workspace.warehouse.clone(), workspace.warehouse_names);
         let blobs = built.manifests.values().flat_map(|m| m.files.values().map(|f| (f.blob, f.size))).collect();
         let total = built.counts.ran + built.counts.reused;

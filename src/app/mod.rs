@@ -24,6 +24,8 @@ pub mod publishing;
 pub mod reproduce;
 pub mod resolve;
 pub mod rollback;
+pub mod rollback_bigquery;
+pub mod rollback_choice;
 pub mod show;
 pub mod sources;
 pub mod status;

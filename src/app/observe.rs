@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::app::account;
 use crate::app::kept;
 use crate::app::pins::Pins;
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::workspace::Workspace;
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
-use crate::engine::bigquery::account::{Account, Credentials};
+use crate::engine::bigquery::account::Account;
 use crate::exec::ask;
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::graph::implicit::EXPORT_KIND;
@@ -65,12 +66,7 @@ pub fn observe(workspace: &Workspace, root: &Root, graph: &mut TargetGraph, targ
     if exports.is_empty() {
         return Ok(None);
     }
-    let mut reach = Reach {
-        account: account.clone(),
-        env: variables(account),
-        instant_ms: workspace.reading.instant_ms,
-        offline: workspace.reading.offline,
-    };
+    let mut reach = account::reach(account, workspace.reading.instant_ms, workspace.reading.offline);
     let mut pins = Pins::read(root).map_err(|error| problem::stores(error.into()))?;
     let mut seen_ms = None;
     if workspace.reading.offline {
@@ -105,19 +101,8 @@ pub fn observe(workspace: &Workspace, root: &Root, graph: &mut TargetGraph, targ
 /// # Errors
 /// When the warehouse cannot be asked.
 pub fn tables(account: &Account) -> Outcome<BTreeSet<String>> {
-    let reach = Reach { account: account.clone(), env: variables(account), instant_ms: None, offline: false };
+    let reach = account::reach(account, None, false);
     Ok(look(&reach, &Probe { tables: None })?.names)
-}
-
-/// Variables that a token command is given, and beginnings of some.
-const PASSED: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR"];
-const PASSED_BEGINNINGS: [&str; 4] = ["CLOUDSDK_", "GOOGLE_", "XDG_", "SSL_CERT_"];
-
-/// The variables that a token command runs with; what else the environment holds is nobody's business there.
-fn variables(account: &Account) -> Vec<(String, String)> {
-    let Credentials::Command { .. } = account.credentials else { return Vec::new() };
-    let passed = |name: &str| PASSED.contains(&name) || PASSED_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
-    std::env::vars().filter(|(name, _)| passed(name)).collect()
 }
 
 fn look(reach: &Reach, probe: &Probe) -> Outcome<Found> {

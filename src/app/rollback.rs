@@ -3,27 +3,18 @@
 use serde_json::json;
 
 use crate::app::problem::{self, Outcome, Problems};
+use crate::app::rollback_bigquery;
+use crate::app::rollback_choice::{Line, To, chosen, listed, no_such, usage};
 use crate::app::status::Said;
 use crate::app::workspace::{Options, Workspace};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
-use crate::exec::deliver;
-use crate::registry::destination::{Desk, Destination};
-use crate::registry::ledger::{Delivery, Ledger, LedgerError};
+use crate::exec::deliver::{self, Outlet};
+use crate::registry::destination::Destination;
+use crate::registry::ledger::{Delivery, LedgerError};
 use crate::store::action_cache::Session;
 use crate::store::content::ContentStore;
-use crate::ui::table::{Cell, Table, Tone};
-
-/// What is put back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum To {
-    /// Nothing: what was delivered is only listed.
-    List,
-    /// What stood before the target's last delivery.
-    Before,
-    /// The table as this delivery left it.
-    Sequence(u64),
-}
+use crate::ui::table::Table;
 
 /// Puts an earlier delivery of the target's table back, and lists all of them. Recipes are not read: whatever is wrong with them, what readers see can
 /// be put right.
@@ -32,18 +23,24 @@ pub enum To {
 /// When the target delivered nothing, there is no such delivery, its rows are no longer in the store, or the destination cannot be used.
 pub fn rollback(options: &Options, target: &str, to: To) -> Outcome<Said> {
     let workspace = Workspace::open(options)?;
-    let destination = workspace.deliveries().destination;
-    let destination = destination
-        .ok_or_else(|| usage("the workspace names no folder to publish into".into(), "published = \"FOLDER\" under [workspace]"))?;
-    let table = table_of(&destination, target)?;
-    let total = match to {
-        To::List => format!("{table} is at {}", destination.file(&table).display()),
-        _ => put_back(&workspace, &destination, (target, &table), to)?,
+    let (table, total) = match workspace.deliveries().outlet {
+        None => return Err(usage("the workspace names no folder to publish into".into(), "published = \"FOLDER\" under [workspace]")),
+        Some(Outlet::Folder(destination)) => in_folder(&workspace, &destination, target, to)?,
+        Some(Outlet::BigQuery(project)) => rollback_bigquery::rollback(&workspace, &project, target, to)?,
     };
-    let ledger = destination.ledger(&table).map_err(ledger_problem)?;
-    let table = listed(&ledger);
     let json = json!({ "target": target, "deliveries": table.json(), "said": total });
     Ok(Said { table, total, json })
+}
+
+fn in_folder(workspace: &Workspace, destination: &Destination, target: &str, to: To) -> Outcome<(Table, String)> {
+    let table = table_of(destination, target)?;
+    let total = match to {
+        To::List => format!("{table} is at {}", destination.file(&table).display()),
+        _ => put_back(workspace, destination, (target, &table), to)?,
+    };
+    let ledger = destination.ledger(&table).map_err(ledger_problem)?;
+    let done = ledger.done().iter().map(Line::of).collect::<Vec<_>>();
+    Ok((listed(&done, ledger.pending().map(Line::of)), total))
 }
 
 /// The table that the target delivered into last.
@@ -81,7 +78,9 @@ fn put_back(workspace: &Workspace, destination: &Destination, (target, table): (
         // What somebody else made of the table is what is to go.
         desk.ledger.settle(false).map_err(ledger_problem)?;
     }
-    let chosen = chosen(&desk, target, to)?;
+    let done: Vec<Line> = desk.ledger.done().iter().map(Line::of).collect();
+    let chosen = chosen(&done, target, to)?;
+    let chosen = desk.ledger.done().iter().find(|delivery| delivery.sequence == chosen).cloned().ok_or_else(|| no_such(target, chosen))?;
     if session.content().size_of(&chosen.file).map_err(problem::stores)? != Some(chosen.size) {
         let message = format!("the rows of delivery {} are no longer in this store", chosen.sequence);
         return Err(vec![Diagnostic::new(ExitCode::ActionFailed, message).hint("cbi gc keeps what the last builds made: see its options")]);
@@ -93,50 +92,4 @@ fn put_back(workspace: &Workspace, destination: &Destination, (target, table): (
     deliver::carry_out(&session, &mut desk, delivery).map_err(problem::engines)?;
     session.release().map_err(problem::stores)?;
     Ok(format!("{table} is as delivery {} left it, {} rows; this is delivery {sequence}", chosen.sequence, chosen.rows))
-}
-
-/// The delivery to put back.
-fn chosen(desk: &Desk, target: &str, to: To) -> Outcome<Delivery> {
-    let list = format!("cbi rollback {target} --list");
-    if let To::Sequence(wanted) = to {
-        let found = desk.ledger.done().iter().find(|delivery| delivery.sequence == wanted).cloned();
-        return found.ok_or_else(|| usage(format!("there was no delivery {wanted}"), &list));
-    }
-    let standing = desk.ledger.standing();
-    match standing.as_slice() {
-        [.., before, last] if last.target == target => Ok((*before).clone()),
-        [.., last] if last.target != target => {
-            Err(usage(format!("the last delivery was that of '{}': say which one to go back to, with --to", last.target), &list))
-        }
-        _ => Err(usage(format!("nothing was delivered before what '{target}' delivered last"), &list)),
-    }
-}
-
-/// All deliveries, the newest first.
-fn listed(ledger: &Ledger) -> Table {
-    let standing: Vec<u64> = ledger.standing().iter().map(|delivery| delivery.sequence).collect();
-    let mut table = Table::new().right("delivery", "delivery").left("when", "when").left("target", "target").left("artifact", "artifact");
-    table = table.right("rows", "rows").left("state", "state");
-    let pending = ledger.pending().map(|delivery| (delivery, "begun"));
-    let done = ledger.done().iter().rev().map(|delivery| match delivery.puts_back {
-        _ if standing.contains(&delivery.sequence) => (delivery, "stands"),
-        Some(_) => (delivery, "put back"),
-        None => (delivery, "taken back"),
-    });
-    for (delivery, state) in pending.into_iter().chain(done) {
-        let state = delivery.puts_back.map_or_else(|| state.to_owned(), |to| format!("put back {to}"));
-        table.row(vec![
-            Cell::count(delivery.sequence),
-            Cell::text(clock::rfc3339(delivery.at_ms)),
-            Cell::text(delivery.target.clone()).tone(Tone::Name),
-            Cell::pair(delivery.artifact.to_string()[..12].to_owned(), json!(delivery.artifact)).tone(Tone::Dim),
-            Cell::count(delivery.rows),
-            Cell::text(state),
-        ]);
-    }
-    table
-}
-
-fn usage(message: String, hint: &str) -> Vec<Diagnostic> {
-    vec![Diagnostic::new(ExitCode::Usage, message).hint(hint)]
 }

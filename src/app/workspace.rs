@@ -15,7 +15,8 @@ use crate::base::digest::Digest;
 use crate::base::name::TargetName;
 use crate::engine::bigquery::account::Account;
 use crate::engine::warehouse;
-use crate::exec::deliver::Deliveries;
+use crate::exec::deliver::{Deliveries, Outlet};
+use crate::exec::deliver_bigquery::Project;
 use crate::exec::pool::Budget;
 use crate::graph::build::{self, TargetGraph};
 use crate::graph::expand::expand;
@@ -30,7 +31,7 @@ use crate::model::recipe::Stanza;
 use crate::plan::judge::Judge;
 use crate::registry::destination::Destination;
 use crate::syntax::recipe;
-use crate::syntax::settings::{self, Settings};
+use crate::syntax::settings::{self, BIGQUERY, Settings};
 
 /// The settings file, whose folder is the workspace.
 pub const SETTINGS_FILE: &str = "cbi.toml";
@@ -124,6 +125,10 @@ impl Workspace {
                 Diagnostic::new(ExitCode::Usage, "the warehouse is a folder: it has its tables as they are now, and is always there");
             return Err(vec![problem.hint("--offline, and --as-of with a time of day, are for warehouse = \"bigquery\"")]);
         }
+        if remote.is_none() && options.warehouse.is_none() && settings.published.as_deref() == Some(BIGQUERY) {
+            let problem = Diagnostic::new(ExitCode::Invalid, "published = \"bigquery\" goes with warehouse = \"bigquery\"");
+            return Err(vec![problem.hint("name a folder: published = \"FOLDER\" under [workspace] in cbi.toml")]);
+        }
         let warehouse_names = if remote.is_some() { None } else { index::names_of(&warehouse) };
         let tables = if remote.is_some() { Ok(BTreeMap::new()) } else { warehouse::tables(&warehouse) };
         let tables = tables.map_err(|e| {
@@ -152,7 +157,14 @@ impl Workspace {
     /// Where steps deliver to.
     #[must_use]
     pub fn deliveries(&self) -> Deliveries {
-        Deliveries { destination: self.settings.published.as_ref().map(|folder| Destination::new(self.root.join(folder))) }
+        let outlet = match (&self.settings.published, &self.remote) {
+            (Some(folder), _) if folder != BIGQUERY => Some(Outlet::Folder(Destination::new(self.root.join(folder)))),
+            (_, Some(account)) => {
+                Some(Outlet::BigQuery(Project::new(account::reach(account, self.reading.instant_ms, self.reading.offline))))
+            }
+            _ => None,
+        };
+        Deliveries { outlet }
     }
 
     /// How verdicts of checks are taken: on the workspace's date, else today.

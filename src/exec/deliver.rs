@@ -4,6 +4,7 @@
 use crate::base::clock;
 use crate::base::diagnostic::{ExitCode, in_one_line};
 use crate::base::digest::{BlobId, ManifestId};
+use crate::exec::deliver_bigquery::Project;
 use crate::exec::failure::Failure;
 use crate::exec::runner::{Job, Ran, Runner, Workplace};
 use crate::io::fs;
@@ -19,13 +20,28 @@ use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
 
 /// Where steps deliver to; nothing of it where the workspace names no place.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Deliveries {
-    /// The folder of published tables.
-    pub destination: Option<Destination>,
+    /// The place.
+    pub outlet: Option<Outlet>,
+}
+
+/// A place that takes tables.
+#[derive(Debug)]
+pub enum Outlet {
+    /// A folder of published tables.
+    Folder(Destination),
+    /// A project of BigQuery.
+    BigQuery(Project),
 }
 
 impl Deliveries {
+    /// The folder of published tables, where it is one.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Destination> {
+        if let Some(Outlet::Folder(folder)) = &self.outlet { Some(folder) } else { None }
+    }
+
     /// The recorded result of an action. One that delivers counts only where the destination says that it holds what was delivered.
     ///
     /// # Errors
@@ -59,7 +75,10 @@ impl Deliveries {
 
     /// Why the destination does not hold what the action delivers; nothing where it does.
     fn stands(&self, session: &Session, target: &str, spec: &Spec, action: &Action) -> Result<Option<String>, Failure> {
-        let destination = self.destination()?;
+        let destination = match self.outlet()? {
+            Outlet::Folder(folder) => folder,
+            Outlet::BigQuery(project) => return project.stands(target, &spec.to, action),
+        };
         let ledger = destination.ledger(&spec.to).map_err(|e| of_ledger(&e))?;
         if ledger.pending().is_some() {
             return Ok(Some("a delivery into its table was begun and not finished".into()));
@@ -71,10 +90,10 @@ impl Deliveries {
         Ok((last.key != action.key()).then(|| format!("{} holds an earlier delivery, number {}", spec.to, last.sequence)))
     }
 
-    fn destination(&self) -> Result<&Destination, Failure> {
-        self.destination.as_ref().ok_or_else(|| Failure {
+    fn outlet(&self) -> Result<&Outlet, Failure> {
+        self.outlet.as_ref().ok_or_else(|| Failure {
             error: "the workspace names no folder to publish into".into(),
-            hint: Some("published = \"FOLDER\" under [workspace] in cbi.toml".into()),
+            hint: Some("published = \"FOLDER\" under [workspace] in cbi.toml, or a warehouse = \"bigquery\"".into()),
             log_tail: Vec::new(),
             code: ExitCode::Invalid,
         })
@@ -86,7 +105,11 @@ impl Deliveries {
     /// With what a person should know. What was begun then is finished, or given up, by the next delivery into the table.
     pub fn deliver(&self, session: &Session, runner: &Runner, job: &Job, place: &mut Workplace) -> Result<Ran, Failure> {
         let Some(spec) = spec(&job.action) else { return runner.run(job, place) };
-        let mut desk = self.destination()?.hold(&spec.to).map_err(|e| of_ledger(&e))?;
+        let folder = match self.outlet()? {
+            Outlet::Folder(folder) => folder,
+            Outlet::BigQuery(project) => return project.deliver(runner, &spec.to, job, place),
+        };
+        let mut desk = folder.hold(&spec.to).map_err(|e| of_ledger(&e))?;
         finish(session, &mut desk, &job.target)?;
         let path = desk.file().to_owned();
         let before = digest_at(session, &path)?;

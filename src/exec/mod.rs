@@ -4,6 +4,7 @@ pub mod alone;
 pub mod ask;
 pub mod checked;
 pub mod deliver;
+pub mod deliver_bigquery;
 pub mod environment;
 pub mod executor;
 pub mod failure;

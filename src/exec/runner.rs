@@ -18,6 +18,7 @@ use crate::graph::implicit::EXPORT_KIND;
 use crate::io::fs;
 use crate::io::jail::{Cell, Jail};
 use crate::io::process::{Children, Spawn, find_program};
+use crate::kinds::publish_bigquery::DELIVERY;
 use crate::model::action::{Action, Input};
 use crate::model::check::Verdict;
 use crate::model::manifest::Manifest;
@@ -234,7 +235,7 @@ impl Runner<'_> {
             "inputs": inputs, "digests": job.action.digests(), "out": sandbox.outputs(), "response": sandbox.file(RESPONSE),
             "scratch": self.root.partial(&job.key),
         });
-        if let Some(reach) = self.reach.filter(|_| job.action.kind == EXPORT_KIND) {
+        if let Some(reach) = self.reach.filter(|reach| job.action.kind == EXPORT_KIND || reach.get(DELIVERY).is_some()) {
             request["reach"] = reach.clone();
         }
         let file = sandbox.file(REQUEST);

@@ -187,13 +187,17 @@ async fn look(reach: &Reach, asked: &Probe) -> Result<Found, BigQueryError> {
 }
 
 /// Runs a conversation with BigQuery to its end, on this thread.
-fn wait<T>(conversation: impl Future<Output = T>) -> Result<T, RunError> {
+///
+/// # Errors
+/// When it cannot begin.
+pub fn wait<T>(conversation: impl Future<Output = T>) -> Result<T, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(runtime.map_err(|error| RunError::failed(&error))?.block_on(conversation))
 }
 
 /// What a person is told of a conversation that failed.
-fn failure(error: &BigQueryError) -> RunError {
+#[must_use]
+pub fn failure(error: &BigQueryError) -> RunError {
     let failed = match error {
         BigQueryError::Moved { .. } | BigQueryError::Window { .. } | BigQueryError::Offline { .. } | BigQueryError::Kind { .. } => {
             RunError::invalid(error)

@@ -36,6 +36,7 @@ pub mod neural_learner;
 pub mod price_series;
 pub mod probe;
 pub mod publish;
+pub mod publish_bigquery;
 pub mod quantiles;
 pub mod query;
 pub mod refit;

@@ -33,7 +33,7 @@ pub const TABLE_SLOT: &str = "table";
 pub const KIND: Kind = Kind {
     name: NAME,
     version: 1,
-    about: "Delivers a table, exactly once, into the folder of published tables. It runs only when its name is typed.",
+    about: "Delivers a table, exactly once, into the folder of published tables or into BigQuery. It runs only when its name is typed.",
     keys: &[
         Key::required("from", Want::Target, "The target whose table is delivered, or target#artifact."),
         Key::required("to", Want::TableName, "The table that it is delivered into."),
@@ -110,6 +110,14 @@ pub enum PublishError {
         /// Why.
         source: MergeError,
     },
+    /// A column has a type that the destination has not.
+    #[error("column '{column}' is {found}, which BigQuery has not")]
+    NoType {
+        /// The column.
+        column: String,
+        /// Its type.
+        found: String,
+    },
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] TableFileError),
@@ -137,7 +145,7 @@ impl PublishError {
             Self::Merge { source: MergeError::Gone { .. } | MergeError::Type { .. }, .. } => {
                 RunError::refused(self).hint("who reads the table counts on them; publish into a table of another name")
             }
-            Self::Empty | Self::Merge { .. } => RunError::refused(self),
+            Self::Empty | Self::NoType { .. } | Self::Merge { .. } => RunError::refused(self),
             Self::File(_) | Self::Table(_) | Self::Fs(_) => RunError::failed(self),
         }
     }
@@ -158,13 +166,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
 /// When nothing may or can be delivered.
 pub fn publish(spec: &Spec, from: &Path, table: Option<&Path>, out: &Path) -> Result<Response, PublishError> {
     let source = from.join(table_file::FILE_NAME);
-    if fs::stat(&source)?.is_none() {
-        return Err(PublishError::NoTable);
-    }
-    let new = table_file::read(&source)?;
-    if new.num_rows() == 0 {
-        return Err(PublishError::Empty);
-    }
+    let new = rows(&source)?;
     let target = out.join(table_file::FILE_NAME);
     let refused = |source| PublishError::Merge { table: spec.to.clone(), source };
     let old = table.map(|folder| Ok::<_, PublishError>(table_file::read(&warehouse::only_file(folder)?.0)?)).transpose()?;
@@ -180,7 +182,21 @@ pub fn publish(spec: &Spec, from: &Path, table: Option<&Path>, out: &Path) -> Re
     Ok(told(merged.rows.num_rows(), merged.kept, merged.replaced))
 }
 
-fn by(spec: &Spec) -> Option<By<'_>> {
+/// The rows to deliver, in the artifact's file.
+///
+/// # Errors
+/// When there is none, or nothing in it.
+pub fn rows(source: &Path) -> Result<RecordBatch, PublishError> {
+    if fs::stat(source)?.is_none() {
+        return Err(PublishError::NoTable);
+    }
+    let rows = table_file::read(source)?;
+    if rows.num_rows() == 0 { Err(PublishError::Empty) } else { Ok(rows) }
+}
+
+/// Which rows make place; nothing where all do.
+#[must_use]
+pub fn by(spec: &Spec) -> Option<By<'_>> {
     match (spec.mode.as_str(), spec.columns.first()) {
         ("merge", _) => Some(By::Key(&spec.columns)),
         ("add", _) => Some(By::Add(&spec.columns)),

@@ -5,6 +5,7 @@ pub mod available;
 pub mod backtest;
 pub mod build;
 pub mod check;
+pub mod delivery;
 pub mod event;
 pub mod folds;
 pub mod joined;

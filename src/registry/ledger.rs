@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::{ActionKey, BlobId, ManifestId};
+use crate::model::delivery;
 use crate::store::error::StoreError;
 use crate::store::log::{Item, Log};
 
@@ -120,15 +121,8 @@ impl Ledger {
     /// What the table is made of: the deliveries that no later one took back.
     #[must_use]
     pub fn standing(&self) -> Vec<&Delivery> {
-        let mut standing: Vec<&Delivery> = Vec::new();
-        for delivery in &self.done {
-            match delivery.puts_back {
-                // What is put back stands as it stood then.
-                Some(to) => standing.retain(|earlier| earlier.sequence <= to),
-                None => standing.push(delivery),
-            }
-        }
-        standing
+        let last = self.done.last().map_or(0, |delivery| delivery.sequence);
+        delivery::standing(&self.done, last, |delivery| (delivery.sequence, delivery.puts_back))
     }
 
     /// Says that it will be tried. It survives a crash when this returns.

@@ -28,12 +28,12 @@ const MEMORY: Key = Key::optional("memory", Want::Bytes, "Memory that steps may 
 const PUBLISHED: Key = Key::optional(
     "published",
     Want::Text,
-    "The folder that `publish` targets deliver tables into; nothing is published where it is not said.",
+    "The folder that `publish` targets deliver tables into, or \"bigquery\"; where it is not said, a warehouse that is BigQuery takes them, and else nothing is published.",
 );
 const LET: Key = Key::optional("let", Want::Map(&Want::Any), "Values for every recipe file.");
 
-/// The word in place of a warehouse's folder.
-const BIGQUERY: &str = "bigquery";
+/// The word in place of a warehouse's folder, or of the folder of published tables.
+pub const BIGQUERY: &str = "bigquery";
 
 /// The keys of `[bigquery]`.
 pub const BIGQUERY_KEYS: &[Key] = &[
@@ -116,7 +116,7 @@ pub struct Settings {
     pub memory: Option<u64>,
     /// Who is told when an unattended run fails.
     pub notify: Notify,
-    /// The folder that tables are published into.
+    /// The folder that tables are published into; [`BIGQUERY`] for the warehouse.
     pub published: Option<String>,
     /// The targets that an unattended run publishes.
     pub daily_publish: Vec<String>,

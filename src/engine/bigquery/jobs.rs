@@ -61,12 +61,34 @@ pub struct DryRun {
 /// # Errors
 /// When BigQuery refuses it, it fails, or it does not end in time; one that does not end is cancelled.
 pub async fn run(rest: &Rest, job: &Job) -> Result<Done, BigQueryError> {
+    run_or_find(rest, job, None).await?.became
+}
+
+/// What became of a job, and whose it was.
+#[derive(Debug)]
+pub struct Ended {
+    /// What it did, or why it did not.
+    pub became: Result<Done, BigQueryError>,
+    /// It was there already: what became of it may have been long ago.
+    pub found: bool,
+}
+
+/// As [`run`], with the bytes that a load job is to load, and telling a job that was found from one that was begun.
+///
+/// # Errors
+/// When BigQuery cannot be reached or refuses the job itself. One that failed is no error here.
+pub async fn run_or_find(rest: &Rest, job: &Job, bytes: Option<&[u8]>) -> Result<Ended, BigQueryError> {
     let reference = json!({ "projectId": job.project, "jobId": job.id, "location": job.location });
     let body = json!({ "jobReference": reference, "configuration": job.configuration });
-    let mut state = match rest.post(&format!("projects/{}/jobs", job.project), &body, &job.what).await {
-        Ok(state) => state,
+    let path = format!("projects/{}/jobs", job.project);
+    let sent = match bytes {
+        None => rest.post(&path, &body, &job.what).await,
+        Some(bytes) => rest.upload(&path, &body, bytes, &job.what).await,
+    };
+    let (mut state, found) = match sent {
+        Ok(state) => (state, false),
         // It was there: this request's answer was lost, or somebody sent the same.
-        Err(BigQueryError::Refused { status: 409, .. }) => look(rest, job).await?,
+        Err(BigQueryError::Refused { status: 409, .. }) => (look(rest, job).await?, true),
         Err(error) => return Err(error),
     };
     // Outside the regions that BigQuery looks in by itself, a job is found only where it runs.
@@ -83,7 +105,7 @@ pub async fn run(rest: &Rest, job: &Job) -> Result<Done, BigQueryError> {
         pause = (pause * 2).min(LOOK);
         state = look(rest, job).await?;
     }
-    done(&state, job)
+    Ok(Ended { became: done(&state, job), found })
 }
 
 /// The job as it stands.

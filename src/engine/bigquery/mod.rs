@@ -3,11 +3,16 @@
 
 pub mod account;
 pub mod columns;
+pub mod delivered_columns;
+pub mod delivery;
 pub mod fault;
 pub mod jobs;
+pub mod ledger;
+pub mod place;
 pub mod read;
 pub mod rest;
 pub mod retry;
+pub mod script;
 pub mod tokens;
 pub mod version;
 pub mod view;

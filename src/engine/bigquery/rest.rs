@@ -40,7 +40,7 @@ impl Rest {
     /// # Errors
     /// When BigQuery refuses or cannot be reached; `what` says in the error what was asked.
     pub async fn get(&self, path: &str, query: &[(&str, &str)], what: &str) -> Result<Value, BigQueryError> {
-        self.call(Method::GET, path, query, None, what).await
+        self.call(Method::GET, path, query, &Content::None, what).await
     }
 
     /// Sends a resource.
@@ -48,7 +48,31 @@ impl Rest {
     /// # Errors
     /// When BigQuery refuses or cannot be reached; `what` says in the error what was asked.
     pub async fn post(&self, path: &str, body: &Value, what: &str) -> Result<Value, BigQueryError> {
-        self.call(Method::POST, path, &[], Some(body), what).await
+        self.call(Method::POST, path, &[], &Content::Resource(body), what).await
+    }
+
+    /// Changes a part of a resource.
+    ///
+    /// # Errors
+    /// When BigQuery refuses or cannot be reached; `what` says in the error what was asked.
+    pub async fn patch(&self, path: &str, body: &Value, what: &str) -> Result<Value, BigQueryError> {
+        self.call(Method::PATCH, path, &[], &Content::Resource(body), what).await
+    }
+
+    /// Removes a resource.
+    ///
+    /// # Errors
+    /// When BigQuery refuses or cannot be reached, or there is none (404): also when it was removed, and the answer was lost.
+    pub async fn delete(&self, path: &str, what: &str) -> Result<(), BigQueryError> {
+        self.call(Method::DELETE, path, &[], &Content::None, what).await.map(|_| ())
+    }
+
+    /// Sends a resource together with the bytes that it is about: a load job and its file.
+    ///
+    /// # Errors
+    /// When BigQuery refuses or cannot be reached; `what` says in the error what was asked.
+    pub async fn upload(&self, path: &str, body: &Value, bytes: &[u8], what: &str) -> Result<Value, BigQueryError> {
+        self.call(Method::POST, path, &[], &Content::Upload(body, bytes), what).await
     }
 
     /// The server's clock, in milliseconds since 1970, cut to whole seconds: never ahead of the server, whatever this machine's clock says.
@@ -83,12 +107,12 @@ impl Rest {
         method: Method,
         path: &str,
         query: &[(&str, &str)],
-        body: Option<&Value>,
+        content: &Content<'_>,
         what: &str,
     ) -> Result<Value, BigQueryError> {
         let mut attempt = 1;
         loop {
-            let error = match self.once(method.clone(), path, query, body, what).await {
+            let error = match self.once(method.clone(), path, query, content, what).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -110,17 +134,24 @@ impl Rest {
         method: Method,
         path: &str,
         query: &[(&str, &str)],
-        body: Option<&Value>,
+        content: &Content<'_>,
         what: &str,
     ) -> Result<Value, BigQueryError> {
         let lost = |error: &reqwest::Error| unreachable(&self.base, error);
-        let mut request = self.http.request(method, format!("{}/bigquery/v2/{path}", self.base)).query(query);
+        let door = if let Content::Upload(..) = content { "/upload" } else { "" };
+        let mut request = self.http.request(method, format!("{}{door}/bigquery/v2/{path}", self.base)).query(query);
         if let Some(token) = self.tokens.get().await? {
             request = request.bearer_auth(token);
         }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
+        request = match content {
+            Content::None => request,
+            Content::Resource(body) => request.json(body),
+            Content::Upload(body, bytes) => {
+                let boundary = format!("{:032x}", fastrand::u128(..));
+                let kind = format!("multipart/related; boundary={boundary}");
+                request.query(&[("uploadType", "multipart")]).header("content-type", kind).body(parts(&boundary, body, bytes))
+            }
+        };
         let answer = request.send().await.map_err(|error| lost(&error))?;
         let status = answer.status();
         let header = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
@@ -129,8 +160,26 @@ impl Rest {
         if !status.is_success() {
             return Err(refused(what, status.as_u16(), &text, after));
         }
+        if text.is_empty() {
+            return Ok(Value::Null);
+        }
         serde_json::from_str(&text).map_err(|error| BigQueryError::Answer { what: what.to_owned(), why: error.to_string() })
     }
+}
+
+/// What a request carries.
+enum Content<'a> {
+    None,
+    Resource(&'a Value),
+    /// A resource, and the bytes that go with it.
+    Upload(&'a Value, &'a [u8]),
+}
+
+/// A body of two parts: <https://cloud.google.com/bigquery/docs/reference/api-uploads#multipart>.
+fn parts(boundary: &str, resource: &Value, bytes: &[u8]) -> Vec<u8> {
+    let head = format!("--{boundary}\r\ncontent-type: application/json; charset=UTF-8\r\n\r\n{resource}\r\n--{boundary}\r\n");
+    let tail = format!("\r\n--{boundary}--\r\n");
+    [head.as_bytes(), b"content-type: application/octet-stream\r\n\r\n", bytes, tail.as_bytes()].concat()
 }
 
 /// The deepest cause says what happened; what lies above it only that something did.
