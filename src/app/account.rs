@@ -5,8 +5,28 @@ use std::path::{Path, PathBuf};
 use crate::app::problem::Outcome;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::engine::bigquery::account::{Account, Credentials, ENDPOINT, STORAGE_ENDPOINT};
+use crate::graph::build::TargetGraph;
 use crate::kinds::export::Reach;
-use crate::syntax::settings::BigQuery;
+use crate::kinds::reach::Work;
+use crate::syntax::settings::{BigQuery, Settings};
+
+/// What a TiB costs that a query is charged for: BigQuery's list price on demand, in dollars.
+const PRICE_PER_TIB: f64 = 6.25;
+
+/// What steps that run in the warehouse are told, beside how to reach it.
+#[must_use]
+pub fn work(settings: &Settings, graph: &TargetGraph) -> Work {
+    let said = settings.bigquery.clone().unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let limit = |id| Some((graph[id].name().to_string(), graph[id].declared.max_bytes_billed?));
+    Work {
+        dataset: said.dataset.unwrap_or_else(|| format!("cbi_{}", settings.name.chars().map(plain).collect::<String>())),
+        location: said.location,
+        price_per_tib: said.price_per_tib.and_then(|price| price.as_f64()).unwrap_or(PRICE_PER_TIB),
+        budget: said.budget,
+        limits: graph.ids().filter_map(limit).collect(),
+    }
+}
 
 /// The account that the settings describe.
 ///
@@ -57,5 +77,5 @@ fn variables(account: &Account) -> Vec<(String, String)> {
 /// The way to the account's project, as steps and questions are told of it.
 #[must_use]
 pub fn reach(account: &Account, instant_ms: Option<i64>, offline: bool) -> Reach {
-    Reach { account: account.clone(), env: variables(account), instant_ms, offline }
+    Reach { account: account.clone(), env: variables(account), instant_ms, offline, work: Work::default(), step: None }
 }

@@ -1,13 +1,14 @@
 //! Owns the look at a remote warehouse before a build. Invariant: all tables of one build are pinned by one look, at one instant of the
 //! warehouse's own clock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::app::account;
 use crate::app::kept;
-use crate::app::pins::Pins;
+use crate::app::pins::{Pin, Pins};
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::workspace::Workspace;
 use crate::base::clock;
@@ -17,6 +18,8 @@ use crate::exec::ask;
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::graph::implicit::EXPORT_KIND;
 use crate::kinds::export::{ANSWER, Found, Probe, Reach};
+use crate::kinds::pinned::{ENGINE, READS, WAREHOUSE};
+use crate::kinds::sweep::{SWEPT, Sweep};
 use crate::model::event::Event;
 use crate::store::error::StoreError;
 use crate::store::root::Root;
@@ -63,37 +66,62 @@ pub fn observe(workspace: &Workspace, root: &Root, graph: &mut TargetGraph, targ
         .filter(|id| graph[**id].stanza.kind == EXPORT_KIND)
         .filter_map(|id| Some((*id, graph[*id].declared.params["from"].as_str()?.to_owned())))
         .collect();
-    if exports.is_empty() {
+    let pushed: Vec<(NodeId, BTreeMap<String, Value>)> = targets
+        .iter()
+        .filter(|id| graph[**id].declared.params[ENGINE] == WAREHOUSE)
+        .map(|id| (*id, graph[*id].declared.params[READS].as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()))
+        .collect();
+    if exports.is_empty() && pushed.is_empty() {
         return Ok(None);
     }
+    let from = |read: &Value| read["from"].as_str().map(str::to_owned);
+    let tables = exports.iter().map(|(_, table)| table.clone());
+    let tables: BTreeSet<String> = tables.chain(pushed.iter().flat_map(|(_, reads)| reads.values().filter_map(from))).collect();
     let mut reach = account::reach(account, workspace.reading.instant_ms, workspace.reading.offline);
+    reach.work = account::work(&workspace.settings, graph);
     let mut pins = Pins::read(root).map_err(|error| problem::stores(error.into()))?;
-    let mut seen_ms = None;
+    let (mut seen_ms, mut looked_at) = (None, None);
     if workspace.reading.offline {
-        let tables = exports.iter().map(|(_, table)| format!("{}.{table}", account.project));
-        seen_ms = Some(tables.map(|table| pins.seen(&table)).collect::<Outcome<Vec<u64>>>()?.into_iter().min().unwrap_or_default());
+        let names = tables.iter().map(|table| format!("{}.{table}", account.project));
+        seen_ms = Some(names.map(|table| pins.seen(&table)).collect::<Outcome<Vec<u64>>>()?.into_iter().min().unwrap_or_default());
     } else {
-        let tables: BTreeSet<String> = exports.iter().map(|(_, table)| table.clone()).collect();
-        let found: Found = look(&reach, &Probe { tables: Some(tables) })?;
+        let found: Found = look(&reach, &Probe { tables: Some(tables.clone()) })?;
         pins.take(&found, clock::now_ms());
+        looked_at = Some(found.instant_ms);
     }
-    let count = exports.len();
-    let mut instant_ms = i64::MIN;
+    let pin = |table: &str| {
+        let pin = pins.0.get(&format!("{}.{table}", account.project));
+        pin.ok_or_else(|| bug(format!("the look at the warehouse says nothing of '{table}'")))
+    };
+    let mut instant_ms = looked_at.unwrap_or_default();
+    for table in &tables {
+        instant_ms = instant_ms.max(pin(table)?.instant_ms);
+    }
     for (id, table) in exports {
-        let Some(pin) = pins.0.get(&format!("{}.{table}", account.project)) else {
-            return Err(bug(format!("the look at the warehouse says nothing of '{table}'")));
-        };
-        instant_ms = instant_ms.max(pin.instant_ms);
-        graph.tell(id, "version", json!(pin.version));
+        for (key, value) in told(pin(&table)?) {
+            graph.tell(id, key, value);
+        }
         let columns = kept::columns(graph, id);
         graph.tell(id, "columns", json!(columns));
-        if pin.version.is_volatile() {
-            // Nothing tells its states apart, so each build reads it again.
-            graph.tell(id, "instant_ms", json!(pin.instant_ms));
-        }
     }
+    for (id, mut reads) in pushed {
+        for read in reads.values_mut() {
+            for (key, value) in told(pin(&from(read).unwrap_or_default())?) {
+                read[key] = value;
+            }
+        }
+        graph.tell(id, READS, json!(reads));
+    }
+    let count = tables.len();
     reach.instant_ms = Some(instant_ms);
     Ok(Some(Observed { reach: json!(reach), tables: count, instant_ms, seen_ms, pins }))
+}
+
+/// What a reader is told of the table that it reads.
+fn told(pin: &Pin) -> impl Iterator<Item = (&'static str, Value)> {
+    // Where nothing tells a table's states apart, each build reads it again.
+    let volatile = pin.version.is_volatile().then(|| ("instant_ms", json!(pin.instant_ms)));
+    std::iter::once(("version", json!(pin.version))).chain(volatile)
 }
 
 /// The names of all tables in the account's project, `dataset.table`.
@@ -106,12 +134,32 @@ pub fn tables(account: &Account) -> Outcome<BTreeSet<String>> {
 }
 
 fn look(reach: &Reach, probe: &Probe) -> Outcome<Found> {
-    let bytes = ask::ask("probe:bigquery", &json!(probe), &json!(reach), ANSWER).map_err(|failure| {
+    ask("probe:bigquery", &json!(probe), &json!(reach), ANSWER)
+}
+
+/// The answer to a question to the warehouse.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn ask<T: DeserializeOwned>(question: &str, params: &Value, reach: &Value, answer: &str) -> Outcome<T> {
+    let bytes = ask::ask(question, params, reach, answer).map_err(|failure| {
         let mut problem = Diagnostic::new(failure.code, failure.error);
         problem.hint = failure.hint;
         vec![problem]
     })?;
     serde_json::from_slice(&bytes).map_err(|error| bug(format!("the look at the warehouse gave no answer: {error}")))
+}
+
+/// Tables of the workspace's own dataset that nothing kept stands for; dropped where that is asked. Nothing where the warehouse is a folder, or must not be
+/// asked.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn sweep(workspace: &Workspace, sweep: &Sweep) -> Outcome<Vec<String>> {
+    let Some(account) = workspace.remote.as_ref().filter(|_| !workspace.reading.offline) else { return Ok(Vec::new()) };
+    let work = account::work(&workspace.settings, &TargetGraph::default());
+    let reach = Reach { work, ..account::reach(account, None, false) };
+    ask("probe:sweep", &json!(sweep), &json!(reach), SWEPT)
 }
 
 fn bug(message: String) -> Problems {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::app::problem::{self, Outcome};
+use crate::app::scans;
 use crate::app::status::{Said, Survey, tone};
 use crate::app::workspace::{Limits, Options};
 use crate::base::units;
@@ -44,8 +45,13 @@ pub fn plan(options: &Options, targets: &[String], limits: Limits) -> Outcome<Sa
     let survey = Survey::of(options, targets)?;
     let played = expect(&survey, limits);
     let starts: BTreeMap<NodeId, u64> = played.slots.iter().map(|slot| (slot.id, slot.start_ms)).collect();
+    let scans = scans::scans(&survey)?;
     let mut table = Table::new().left("target", "target").left("kind", "kind").left("state", "state").right("starts_ms", "starts");
-    table = table.right("expected_ms", "time").right("expected_bytes", "memory").left("why", "why");
+    table = table.right("expected_ms", "time").right("expected_bytes", "memory");
+    if !scans.is_empty() {
+        table = table.right("scan_bytes", "scans").right("scan_cost", "cost");
+    }
+    table = table.left("why", "why");
     let (mut stale, mut maybe, mut known_ms, mut unknown) = (0_u64, 0_u64, 0_u64, 0_u64);
     let never_tried = survey.steps.keys().copied().filter(|id| !starts.contains_key(id));
     for id in played.slots.iter().map(|slot| slot.id).chain(never_tried) {
@@ -57,15 +63,22 @@ pub fn plan(options: &Options, targets: &[String], limits: Limits) -> Outcome<Sa
         }
         let cost = survey.cost(id);
         cost.map_or_else(|| unknown += 1, |c| known_ms += c.wall_ms);
-        table.row(vec![
+        let mut row = vec![
             Cell::text(survey.name(id)).tone(Tone::Name),
             Cell::text(survey.graph[id].stanza.kind.clone()),
             Cell::text(state).tone(tone(state)),
             starts.get(&id).map_or_else(Cell::none, |ms| Cell::millis(*ms)),
             cost.map_or_else(Cell::none, |c| Cell::millis(c.wall_ms)),
             cost.map_or_else(Cell::none, |c| Cell::bytes(c.peak_bytes)),
-            Cell::text(reason),
-        ]);
+        ];
+        let scan = scans.get(&id);
+        if !scans.is_empty() {
+            row.push(scan.and_then(|scan| scan.bytes).map_or_else(Cell::none, Cell::bytes));
+            row.push(scan.and_then(|scan| scan.cost).map_or_else(Cell::none, |cost| Cell::number(cost, 2)));
+        }
+        let refused = scan.and_then(|scan| scan.refused.as_ref()).map(|why| format!("; BigQuery refuses it: {why}"));
+        row.push(Cell::text(format!("{reason}{}", refused.unwrap_or_default())));
+        table.row(row);
     }
     let fresh = survey.steps.len() as u64 - stale - maybe;
     let elapsed = |ms| units::duration(Duration::from_millis(ms));
@@ -82,7 +95,13 @@ pub fn plan(options: &Options, targets: &[String], limits: Limits) -> Outcome<Sa
         let (wall, memory, all) = (elapsed(played.wall_ms), units::bytes(played.peak_bytes), units::bytes(budget.memory));
         _ = write!(total, "; {wall} on {threads}, with {memory} of {all} reserved at most");
     }
+    let scan_bytes: u64 = scans.values().filter_map(|scan| scan.bytes).sum();
+    let scan_cost: f64 = scans.values().filter_map(|scan| scan.cost).sum();
+    if !scans.is_empty() {
+        _ = write!(total, "; BigQuery would read {}, for {scan_cost:.2}", units::bytes(scan_bytes));
+    }
     let totals = json!({
+        "scan_bytes": scan_bytes, "scan_cost": scan_cost,
         "stale": stale, "maybe": maybe, "fresh": fresh, "expected_ms": known_ms, "never_run": unknown,
         "wall_ms": played.wall_ms, "critical_ms": played.critical_ms, "peak_bytes": played.peak_bytes,
         "jobs": budget.cpus, "memory_bytes": budget.memory,

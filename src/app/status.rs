@@ -36,6 +36,8 @@ pub struct Survey {
     pub steps: BTreeMap<NodeId, Freshness>,
     /// What the last build left.
     pub last: BuiltTargets,
+    /// How the warehouse outside is reached, where something is read from one.
+    pub reach: Option<Value>,
 }
 
 impl Survey {
@@ -48,7 +50,7 @@ impl Survey {
         let mut graph = workspace.graph()?;
         let selection = workspace.select(&graph, targets)?;
         let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
-        observe::observe(&workspace, session.root(), &mut graph, &selection.closure)?;
+        let observed = observe::observe(&workspace, session.root(), &mut graph, &selection.closure)?;
         let last = latest::targets(&session).map_err(problem::journal)?;
         let (identities, _) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;
         let sources = Sources::new(&session, &workspace);
@@ -67,7 +69,7 @@ impl Survey {
         }
         session.release().map_err(problem::stores)?;
         drop(sources);
-        Ok(Self { workspace, graph, session, steps, last })
+        Ok(Self { workspace, graph, session, steps, last, reach: observed.map(|observed| observed.reach) })
     }
 
     /// The step's target.

@@ -4,13 +4,16 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
+use crate::app::observe;
 use crate::app::problem::{self, Outcome};
-use crate::app::workspace;
+use crate::app::workspace::{self, Options, Workspace};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{ActionKey, BlobId};
 use crate::io::fs;
+use crate::kinds::sweep::Sweep;
 use crate::model::action::Input;
+use crate::model::manifest::Manifest;
 use crate::registry::journal::{Journal, JournalError};
 use crate::store::action_cache::Session;
 use crate::store::error::StoreError;
@@ -28,6 +31,8 @@ pub struct Collected {
     pub plan: GcPlan,
     /// Builds that stay.
     pub builds_kept: u64,
+    /// Tables of the workspace's own dataset in BigQuery that go too.
+    pub tables: Vec<String>,
     /// Whether it is gone.
     pub applied: bool,
 }
@@ -45,17 +50,27 @@ pub struct Span {
 ///
 /// # Errors
 /// When there is no workspace, a build is at work, or the store refuses.
-pub fn gc(directory: &Path, span: Span, dry_run: bool) -> Outcome<Collected> {
-    let Some(cache) = existing(directory)? else { return Ok(Collected::default()) };
+pub fn gc(options: &Options, span: Span, dry_run: bool) -> Outcome<Collected> {
+    let Some(cache) = existing(&options.directory)? else { return Ok(Collected::default()) };
     let session = Session::open(&cache).map_err(problem::stores)?;
     let alone = if dry_run { None } else { Some(session.root().alone().map_err(problem::stores)?) };
     let (keep, builds_kept) = keep(&session, span)?;
     let plan = gc::plan(session.root(), &keep).map_err(problem::stores)?;
+    let tables = sweep(options, &keep, span, !dry_run)?;
     if let Some(alone) = &alone {
         look_again(session.root())?;
         gc::apply(session.root(), &plan, alone).map_err(problem::stores)?;
     }
-    Ok(Collected { plan, builds_kept, applied: alone.is_some() })
+    Ok(Collected { plan, builds_kept, tables, applied: alone.is_some() })
+}
+
+/// What goes in the warehouse, where that is BigQuery: settings that cannot be read are no reason to keep what lies here.
+fn sweep(options: &Options, keep: &Keep, span: Span, drop: bool) -> Outcome<Vec<String>> {
+    let Ok(workspace) = Workspace::open(options) else { return Ok(Vec::new()) };
+    let digests = keep.actions.iter().map(ToString::to_string).chain(keep.manifests.iter().map(ToString::to_string));
+    let kept = digests.map(|digest| digest.chars().take(16).collect()).collect();
+    let since_ms = (span.days > 0).then(|| clock::now_ms().saturating_sub(u64::from(span.days) * DAY_MS));
+    observe::sweep(&workspace, &Sweep { kept, since_ms, drop })
 }
 
 /// What must stay: the results that the kept builds' targets came from, young results of builds that were killed, and what all of them read.
@@ -86,6 +101,7 @@ fn keep(session: &Session, span: Span) -> Outcome<(Keep, u64)> {
             keep.actions.insert(result.key);
         }
         if keep.actions.contains(&result.key) {
+            keep.manifests.extend(result.outputs.values().map(Manifest::id));
             keep.blobs.extend(result.action.inputs.values().filter_map(|input| match input {
                 Input::File { blob, .. } => Some(*blob),
                 Input::Artifact(_) => None,

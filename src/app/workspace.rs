@@ -25,6 +25,7 @@ use crate::graph::learning;
 use crate::graph::select::{self, Selection};
 use crate::io::{fs, machine};
 use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::pinned::{self, ENGINE, WAREHOUSE};
 use crate::kinds::registry;
 use crate::kinds::tuned::TUNE;
 use crate::model::recipe::Stanza;
@@ -189,6 +190,8 @@ impl Workspace {
         let stanzas = registry::with_parts(stanzas?);
         let tunes = stanzas.iter().filter(|s| s.kind == TUNE).map(|s| (s.name.to_string(), s.clone()));
         let tunes: BTreeMap<String, Stanza> = tunes.collect();
+        let tables_written: BTreeMap<String, Stanza> =
+            stanzas.iter().filter(|s| s.name.is_table()).map(|s| (s.name.to_string(), s.clone())).collect();
         let kinds: BTreeMap<String, String> = stanzas.iter().map(|s| (s.name.to_string(), s.kind.clone())).collect();
         let context = DeclareContext {
             text: &|path| self.texts.text(path),
@@ -206,8 +209,15 @@ impl Workspace {
         let tables = if self.remote.is_some() { Tables::Remote } else { Tables::Here(&names) };
         let declare = |stanza: &Stanza| {
             let (version, mut declared) = registry::declare(stanza, &context)?;
+            let pushed = declared.params[ENGINE] == WAREHOUSE;
             if self.remote.is_some() {
+                if pushed {
+                    pinned::push(&mut declared, &|name| tables_written.get(name));
+                }
                 implicit::from_exports(&mut declared);
+            } else if pushed {
+                // The warehouse is a folder, and the engine that reads it is here.
+                declared.params.as_object_mut().map(|params| params.remove(ENGINE));
             }
             Ok((version, declared))
         };

@@ -231,6 +231,9 @@ pub struct Log {
     /// Draw what ran beside what, in the last build that ran something or the one named: text, svg (a picture) or trace (for Chrome's tracing page and Perfetto)
     #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text", hide_possible_values = true)]
     pub timeline: Option<Timeline>,
+    /// Add up what queries in BigQuery were charged for, by month and target
+    #[arg(long, conflicts_with = "timeline")]
+    pub cost: bool,
     /// List at most N, newest first; 0 lists all
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     pub limit: usize,

@@ -7,6 +7,7 @@ use clap::Parser;
 
 use crate::app::build::{self, Ask};
 use crate::app::check;
+use crate::app::costs;
 use crate::app::plan;
 use crate::app::problem::Outcome;
 use crate::app::rollback;
@@ -87,7 +88,7 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
             let to = if ask.list { To::List } else { ask.to.map_or(To::Before, To::Sequence) };
             Ok(say(&rollback::rollback(&options, &ask.target, to)?, ask.format.json, &args.global))
         }
-        Command::Gc(ask) => upkeep::gc(ask, &args.global),
+        Command::Gc(ask) => upkeep::gc(ask, &options, &args.global),
         Command::Fsck(ask) => upkeep::fsck(ask, &args.global),
         Command::Doctor(ask) => Ok(upkeep::doctor(&options, ask.json, &args.global)),
         Command::Schema => Ok(upkeep::schema(&args.global)),
@@ -102,6 +103,7 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
         Command::Diff(ask) => compare::diff(ask, &options, &args.global, &heed_signals()),
         Command::Get(ask) => compare::get(ask, &options, &args.global),
         Command::Reproduce(ask) => compare::reproduce(ask, &options, &args.global, &heed_signals()),
+        Command::Log(ask) if ask.cost => Ok(say(&costs::costs(&options, ask.target.as_deref())?, ask.format.json, &args.global)),
         Command::Log(ask) => inspect::log(ask, &options, &args.global),
         Command::Show(ask) => inspect::show(ask, &options, &args.global),
     }

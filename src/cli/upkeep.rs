@@ -24,9 +24,9 @@ const LISTED: usize = 50;
 ///
 /// # Errors
 /// As the use-case.
-pub fn gc(ask: &args::Gc, global: &Global) -> Outcome<ExitCode> {
+pub fn gc(ask: &args::Gc, options: &Options, global: &Global) -> Outcome<ExitCode> {
     let span = Span { builds: ask.keep_builds, days: ask.keep_days };
-    let done = upkeep::gc(&global.directory, span, ask.dry_run)?;
+    let done = upkeep::gc(options, span, ask.dry_run)?;
     let lines = match (ask.format.json, global.quiet) {
         (true, _) => vec![gc_json(&done, ask.dry_run).to_string()],
         (_, true) => Vec::new(),
@@ -53,6 +53,13 @@ fn gc_lines(done: &Collected, dry_run: bool, verbose: bool) -> Vec<String> {
             units::bytes(plan.bytes)
         )
     });
+    if verbose {
+        lines.extend(done.tables.iter().map(|table| format!("table {table}")));
+    }
+    if !done.tables.is_empty() {
+        let verb = if dry_run { "would drop" } else { "dropped" };
+        lines.push(format!("{verb} {} in BigQuery", many(done.tables.len() as u64, "table")));
+    }
     lines.push(format!("kept {} of {}", many(plan.kept, "blob"), many(done.builds_kept, "build")));
     lines
 }
@@ -61,7 +68,7 @@ fn gc_json(done: &Collected, dry_run: bool) -> Value {
     let plan = &done.plan;
     json!({
         "dry_run": dry_run,
-        "deleted": { "blobs": plan.delete.len(), "bytes": plan.bytes, "results": plan.results, "builds": plan.builds },
+        "deleted": { "blobs": plan.delete.len(), "bytes": plan.bytes, "results": plan.results, "builds": plan.builds, "tables": done.tables },
         "kept": { "blobs": plan.kept, "builds": done.builds_kept },
     })
 }

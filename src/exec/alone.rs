@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::diagnostic::ExitCode;
 use crate::exec::failure::Failure;
+use crate::exec::meter::Meter;
 use crate::exec::runner::{Job, Ran, Runner, Workplace};
 use crate::io::fs;
 use crate::io::process::Children;
@@ -22,7 +23,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// With what a person should know, when there is no result.
 pub fn run(session: &Session, job: &Job, cancel: &AtomicBool) -> Result<Ran, Failure> {
     let children = Children::new();
-    let runner = Runner { root: session.root(), store: session.content(), children: &children, reach: None };
+    let runner = Runner { root: session.root(), store: session.content(), children: &children, reach: None, meter: &Meter::default() };
     std::thread::scope(|scope| {
         let (send, receive) = channel();
         scope.spawn(move || _ = send.send(runner.run(job, &mut Workplace::default())));

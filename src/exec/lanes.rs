@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use crate::base::digest::ActionKey;
 use crate::exec::deliver::Deliveries;
+use crate::exec::executor::Executor;
 use crate::exec::failure::Failure;
+use crate::exec::meter::Meter;
 use crate::exec::outcome::stopped;
 use crate::exec::progress::Watched;
 use crate::exec::runner::{Job, Ran, Runner, Workplace};
@@ -72,6 +74,8 @@ pub struct Shop<'a> {
     pub deliveries: &'a Deliveries,
     /// How steps that read from outside reach it.
     pub reach: Option<&'a Value>,
+    /// What their queries may be charged for.
+    pub meter: Meter,
 }
 
 /// Threads that run one job after another, each in a workplace that it keeps; as many as jobs ever ran at once.
@@ -130,6 +134,15 @@ impl<'s, 'env> Lanes<'s, 'env> {
     }
 }
 
+impl<'a> Shop<'a> {
+    /// What the lanes of a build work with.
+    #[must_use]
+    pub fn of(executor: &Executor<'a>, children: &'a Children) -> Self {
+        let Executor { session, cancel, deliveries, reach, .. } = *executor;
+        Self { session, children, cancel, deliveries, reach, meter: Meter::of(reach) }
+    }
+}
+
 impl Shop<'_> {
     /// Runs one job, alone over all builds of this cache.
     fn perform(&self, id: NodeId, job: &Job, place: &mut Workplace, tell: &Sender<Message>) -> Result<Work, Failure> {
@@ -138,7 +151,8 @@ impl Shop<'_> {
         if let Some(result) = self.deliveries.lookup(self.session, &job.target, &job.action).map_err(|e| Failure::of_store(&e))? {
             return Ok(Work::Shared(Box::new(result)));
         }
-        let runner = Runner { root: self.session.root(), store: self.session.content(), children: self.children, reach: self.reach };
+        let (root, store) = (self.session.root(), self.session.content());
+        let runner = Runner { root, store, children: self.children, reach: self.reach, meter: &self.meter };
         Ok(Work::Ran(Box::new(self.deliveries.deliver(self.session, &runner, job, place)?), claim))
     }
 

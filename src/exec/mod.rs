@@ -11,6 +11,7 @@ pub mod failure;
 pub mod lanes;
 pub mod left;
 pub mod memory;
+pub mod meter;
 pub mod outcome;
 pub mod pool;
 pub mod progress;

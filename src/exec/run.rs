@@ -104,7 +104,7 @@ impl Executor<'_> {
             run.fail(id, failure);
         }
         let children = Children::new();
-        let shop = Shop { session: self.session, children: &children, cancel: self.cancel, deliveries: self.deliveries, reach: self.reach };
+        let shop = Shop::of(self, &children);
         std::thread::scope(|scope| run.work(Lanes::new(scope, &shop), &children))?;
         Ok(run.outcome)
     }

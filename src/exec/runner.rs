@@ -13,12 +13,15 @@ use crate::base::diagnostic::ExitCode;
 use crate::base::digest::ActionKey;
 use crate::exec::environment::{PROGRAM_PATH, SYSTEM, action_program, base_env};
 use crate::exec::failure::{self, Failure, RunError};
+use crate::exec::meter::{Allowance, Meter};
 use crate::exec::sandbox::{REQUEST, RESPONSE, Sandbox, blobs};
 use crate::graph::implicit::EXPORT_KIND;
 use crate::io::fs;
 use crate::io::jail::{Cell, Jail};
 use crate::io::process::{Children, Spawn, find_program};
+use crate::kinds::pinned::is_pushed;
 use crate::kinds::publish_bigquery::DELIVERY;
+use crate::kinds::reach::BILLED;
 use crate::model::action::{Action, Input};
 use crate::model::check::Verdict;
 use crate::model::manifest::Manifest;
@@ -91,6 +94,8 @@ pub struct Runner<'a> {
     pub children: &'a Children,
     /// How steps that read from outside reach it.
     pub reach: Option<&'a Value>,
+    /// What their queries may be charged for.
+    pub meter: &'a Meter,
 }
 
 impl Runner<'_> {
@@ -130,7 +135,9 @@ impl Runner<'_> {
         batch: &mut Batch,
     ) -> Result<ActionResult, RunError> {
         let command = job.action.kind == "command";
-        let (spawn, placed) = if command { self.command(job, sandbox)? } else { self.engine(job, sandbox)? };
+        let mut allowance = if is_pushed(&job.action) { self.meter.take() } else { None };
+        let left = allowance.as_ref().map(Allowance::bytes);
+        let (spawn, placed) = if command { self.command(job, sandbox)? } else { self.engine(job, sandbox, left)? };
         let (ended, usage) = self.children.run(&spawn, cell)?;
         let ended_ms = clock::now_ms();
         *log = fs::read_if_any(&spawn.log)?.unwrap_or_default();
@@ -144,6 +151,11 @@ impl Runner<'_> {
             sandbox.capture_artifacts(self.store, &job.action.outputs, batch)?
         };
         let response = response(sandbox)?;
+        if let (Some(allowance), Some(billed)) = (&mut allowance, response.metrics.get(BILLED)) {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of bytes")]
+            allowance.spend(*billed as u64);
+        }
+        drop(allowance);
         let log = if log.is_empty() { None } else { Some(self.store.put_bytes(log, batch)?) };
         self.recheck_inputs(job)?;
         if !command {
@@ -221,7 +233,7 @@ impl Runner<'_> {
     }
 
     /// One of our own kinds: the program beside this one, told by a request file.
-    fn engine(&self, job: &Job, sandbox: &Sandbox) -> Result<(Spawn, BTreeSet<String>), RunError> {
+    fn engine(&self, job: &Job, sandbox: &Sandbox, left: Option<u64>) -> Result<(Spawn, BTreeSet<String>), RunError> {
         let mut inputs = BTreeMap::new();
         fs::create_folder(&sandbox.inputs())?;
         fs::create_folder(&sandbox.outputs())?;
@@ -235,8 +247,10 @@ impl Runner<'_> {
             "inputs": inputs, "digests": job.action.digests(), "out": sandbox.outputs(), "response": sandbox.file(RESPONSE),
             "scratch": self.root.partial(&job.key),
         });
-        if let Some(reach) = self.reach.filter(|reach| job.action.kind == EXPORT_KIND || reach.get(DELIVERY).is_some()) {
+        let outside = |reach: &&Value| job.action.kind == EXPORT_KIND || is_pushed(&job.action) || reach.get(DELIVERY).is_some();
+        if let Some(reach) = self.reach.filter(outside) {
             request["reach"] = reach.clone();
+            request["reach"]["step"] = json!({ "target": job.target, "key": job.key, "left": left });
         }
         let file = sandbox.file(REQUEST);
         fs::write(&file, request.to_string().as_bytes())?;

@@ -108,7 +108,9 @@ fn refusal(graph: &TargetGraph, node: &Node, frames: &[NodeId]) -> Vec<GraphErro
     let learners = || Learners { first: graph[frames[0]].name().clone(), others: frames.len() - 1 };
     let at_stanza = |what: Unknowable| vec![GraphError::Unknowable { place: node.stanza.place.clone(), what: Box::new(what) }];
     let target = node.name().clone();
-    if node.declared.text.is_some() {
+    if node.declared.params["engine"] == "warehouse" {
+        at_stanza(Unknowable::Elsewhere { target, learners: learners() })
+    } else if node.declared.text.is_some() {
         let about = |ahead: &Ahead| {
             let what = Unknowable::LooksAhead { target: target.clone(), how: ahead.how.clone(), hint: ahead.hint, learners: learners() };
             GraphError::Unknowable { place: ahead.place.clone(), what: Box::new(what) }

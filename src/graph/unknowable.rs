@@ -68,6 +68,16 @@ pub enum Unknowable {
         /// Who would learn from it.
         learners: Learners,
     },
+    /// A query that runs where it cannot be tested.
+    #[error(
+        "'{target}', which {learners} would learn from, runs in the warehouse: whether it reads later rows is tested by running it here"
+    )]
+    Elsewhere {
+        /// The query's target.
+        target: TargetName,
+        /// Who would learn from it.
+        learners: Learners,
+    },
     /// A table that comes from neither a query nor the warehouse.
     #[error("'{target}', which {learners} would learn from, is made by a {kind}: nobody can test what was known when")]
     OtherKind {
@@ -93,6 +103,7 @@ impl Unknowable {
             }
             Self::OtherDate { date, .. } => format!("add to the table's stanza: key = [\"{date}\"]"),
             Self::LooksAhead { hint, .. } => (*hint).to_owned(),
+            Self::Elsewhere { .. } => "take engine = \"warehouse\" away".to_owned(),
             Self::OtherKind { .. } => "features come from 'sql' targets, and those from tables of the warehouse".to_owned(),
         }
     }

@@ -3,8 +3,8 @@
 use crate::kinds::request::{Request, RequestError, Response, RunError};
 use crate::kinds::{
     ar, backtest, drift, elastic_net, ensemble, evaluate, exponential_smoothing, export, forecast, frame, garch, lightgbm, naive, neural,
-    probe, publish, publish_bigquery, quantiles, refit, regime_classifier, ridge, score, seasonal_naive, signal, sql, table, tune_rank,
-    view, xgboost,
+    probe, publish, publish_bigquery, quantiles, refit, regime_classifier, ridge, scan, score, seasonal_naive, signal, sql, sweep, table,
+    tune_rank, view, xgboost,
 };
 
 /// Runs the action that the request asks for; what it made is in its output folder.
@@ -28,6 +28,8 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
         "naive" => naive::run(request),
         "neural" => neural::run(request),
         "probe:bigquery" => export::probe(request),
+        "probe:queries" => scan::run(request),
+        "probe:sweep" => sweep::run(request),
         "probe:engine" => probe::engine(request),
         "publish" if request.reach.is_some() => publish_bigquery::deliver(request),
         "publish" => publish::run(request),

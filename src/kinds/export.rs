@@ -24,6 +24,7 @@ use crate::io::fs;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
+use crate::kinds::reach::{Step, Work};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::model::recipe::{Declared, Stanza};
 use crate::syntax::shape::{Key, Want};
@@ -57,6 +58,12 @@ pub struct Reach {
     /// Whether it must not be asked.
     #[serde(default)]
     pub offline: bool,
+    /// What queries that run there need.
+    #[serde(default)]
+    pub work: Work,
+    /// The step that reaches it, where it is one.
+    #[serde(default)]
+    pub step: Option<Step>,
 }
 
 /// What a probe is asked.
@@ -189,7 +196,7 @@ async fn look(reach: &Reach, asked: &Probe) -> Result<Found, BigQueryError> {
 /// Runs a conversation with BigQuery to its end, on this thread.
 ///
 /// # Errors
-/// When it cannot begin.
+/// When this machine gives it no way to wait.
 pub fn wait<T>(conversation: impl Future<Output = T>) -> Result<T, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(runtime.map_err(|error| RunError::failed(&error))?.block_on(conversation))

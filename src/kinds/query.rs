@@ -17,6 +17,7 @@ use crate::engine::table_sort::{self, SortError};
 use crate::engine::truncation::compare::CompareError;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::pinned::{ENGINE, WAREHOUSE};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::model::recipe::{Ahead, DEFAULT_KEY, Declared, Place, Source, TABLE_SLOT};
 use crate::syntax::duck::translate::translate;
@@ -69,7 +70,10 @@ pub fn declare(body: Body, text: &str, at: &dyn Fn(Range<usize>) -> Place, conte
     let refused = |error: &SqlError| refusal(error, at);
     let query = read(text).map_err(|error| refused(&error))?;
     let params = params(body, &query, at, context)?;
-    translate(&query.query, &params).map_err(|error| refused(&error))?;
+    // What runs in the warehouse need not run here.
+    if body.text(ENGINE) != Some(WAREHOUSE) {
+        translate(&query.query, &params).map_err(|error| refused(&error))?;
+    }
     let mut declared = Declared {
         params: json!({ "query": query.canonical, "params": params, "key": body.value("key") }),
         text: Some(at(0..text.len())),

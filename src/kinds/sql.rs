@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use crate::base::units;
 use crate::kinds::body::Body;
 use crate::kinds::checks;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
+use crate::kinds::pinned::{ENGINE, WAREHOUSE};
+use crate::kinds::pushed;
 use crate::kinds::query;
 use crate::kinds::request::{Request, Response, RunError};
 use crate::model::recipe::{Declared, Place, Stanza};
@@ -25,6 +28,16 @@ pub const KIND: Kind = Kind {
             Want::List(&Want::Text, true),
             "The columns that rows are sorted by first; `[\"date\"]` where it is not said.",
         ),
+        Key::optional(
+            ENGINE,
+            Want::OneOf(&["local", WAREHOUSE]),
+            "Where it runs: `local`, which is meant where it is not said, or `warehouse`: in BigQuery, where that is the warehouse.",
+        ),
+        Key::optional(
+            "max_bytes_billed",
+            Want::Bytes,
+            "The most that one run of it in BigQuery may be charged for; the server refuses more.",
+        ),
         checks::KEY,
     ],
     declare,
@@ -34,6 +47,13 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
     let body = Body(stanza);
     let mut declared = query_of(body, context)?;
     checks::declare(body, "error", &[], &mut declared)?;
+    declared.max_bytes_billed = body.text("max_bytes_billed").and_then(units::parse_bytes);
+    if body.text(ENGINE) == Some(WAREHOUSE) {
+        declared.params[ENGINE] = WAREHOUSE.into();
+    } else if declared.max_bytes_billed.is_some() {
+        let error = body.key_error("max_bytes_billed", "a query that runs here is charged for nothing");
+        return Err(error.hint("add: engine = \"warehouse\", or take max_bytes_billed away"));
+    }
     Ok(declared)
 }
 
@@ -54,7 +74,8 @@ fn query_of(body: Body, context: &DeclareContext) -> Result<Declared, KindError>
 /// # Errors
 /// When the query cannot run, or gives no rows, or a check of them cannot be made.
 pub fn run(request: &Request) -> Result<Response, RunError> {
-    checks::run(request, query::run(request)?)
+    let pushed = request.params.get(ENGINE).is_some_and(|engine| engine == WAREHOUSE);
+    checks::run(request, if pushed { pushed::run(request)? } else { query::run(request)? })
 }
 
 #[cfg(test)]

@@ -158,4 +158,6 @@ pub struct Declared {
     pub delivers: bool,
     /// Memory that its action is expected to need, in bytes, where neither the recipe nor history says; not part of the key.
     pub memory: Option<u64>,
+    /// The most that one run of it may be charged for outside, in bytes; not part of the key.
+    pub max_bytes_billed: Option<u64>,
 }

@@ -49,6 +49,9 @@ impl Difference {
         }
         let name = self.field.strip_prefix("params.").unwrap_or(&self.field);
         let name = name.strip_prefix("params.").unwrap_or(name);
+        if let Some((table, _)) = name.strip_prefix("reads.").and_then(|read| read.split_once(".version.")) {
+            return format!("the table {table} was changed");
+        }
         if name.starts_with("version.") {
             return "the table was changed".to_owned();
         }

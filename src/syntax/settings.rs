@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 use toml::de::{DeTable, DeValue};
 
 use crate::base::name::nearest;
@@ -49,6 +49,18 @@ pub const BIGQUERY_KEYS: &[Key] = &[
         Want::List(&Want::Text, true),
         "A program and its arguments that prints an access token, instead of credentials.",
     ),
+    Key::optional(
+        "dataset",
+        Want::Text,
+        "The workspace's own dataset, for tables that its queries leave; `cbi_` and the workspace's name where it is not said.",
+    ),
+    Key::optional(
+        "location",
+        Want::Text,
+        "Where that dataset is made and queries run, for example \"EU\"; where the tables are that the first of them reads, where it is not said.",
+    ),
+    Key::optional("price_per_tib", Want::Number, "What a TiB costs that a query is charged for; 6.25 where it is not said."),
+    Key::optional("budget", Want::Bytes, "The most that the queries of one build may be charged for together; the server refuses more."),
     Key::optional("anonymous", Want::Bool, "Send no token at all: for test servers."),
     Key::optional("endpoint", Want::Text, "Another address of the REST interface: for test servers."),
     Key::optional("storage_endpoint", Want::Text, "Another address of the Storage interface: for test servers."),
@@ -144,6 +156,14 @@ pub struct BigQuery {
     pub credentials: Option<String>,
     /// A program that prints a token; empty where there is none.
     pub token_command: Vec<String>,
+    /// The workspace's own dataset.
+    pub dataset: Option<String>,
+    /// Where it is made, and queries run.
+    pub location: Option<String>,
+    /// What a TiB costs that a query is charged for.
+    pub price_per_tib: Option<Number>,
+    /// The most that the queries of one build may be charged for together, in bytes.
+    pub budget: Option<u64>,
     /// Whether no token is sent.
     pub anonymous: bool,
     /// Another address of the REST interface.
@@ -267,6 +287,10 @@ fn bigquery(section: Option<&Value>) -> BigQuery {
         billing_project: text("billing_project"),
         credentials: text("credentials"),
         token_command: words.filter_map(Value::as_str).map(str::to_owned).collect(),
+        dataset: text("dataset"),
+        location: text("location"),
+        price_per_tib: find("price_per_tib").and_then(Value::as_number).cloned(),
+        budget: text("budget").and_then(|size| units::parse_bytes(&size)),
         anonymous: find("anonymous").and_then(Value::as_bool).unwrap_or_default(),
         endpoint: text("endpoint"),
         storage_endpoint: text("storage_endpoint"),

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod columns;
+pub mod dataset;
 pub mod delivered_columns;
 pub mod delivery;
 pub mod fault;

@@ -117,7 +117,8 @@ pub async fn tables(rest: &Rest, project: &str) -> Result<BTreeSet<String>, BigQ
     Ok(names)
 }
 
-async fn pages(rest: &Rest, path: &str, items: &str, what: &str) -> Result<Vec<Value>, BigQueryError> {
+/// Every item of a list that comes in pages.
+pub(super) async fn pages(rest: &Rest, path: &str, items: &str, what: &str) -> Result<Vec<Value>, BigQueryError> {
     let mut all = Vec::new();
     let mut token = String::new();
     loop {

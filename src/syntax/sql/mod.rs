@@ -12,5 +12,6 @@ mod parse_from;
 mod parse_query;
 pub mod parts;
 pub mod read;
+pub mod replace;
 pub mod token;
 pub mod walk;

@@ -22,8 +22,32 @@ pub struct Sql {
     pub tables: Vec<(String, Span)>,
     /// The named parameters it uses, with the first place of each, in the order of the text.
     pub params: Vec<(String, Span)>,
+    /// Every place at which it reads a table or uses a parameter, in the order of the text.
+    pub mentions: Vec<Mention>,
     /// Every word and name in it, in small letters.
     pub words: BTreeSet<String>,
+}
+
+/// A table or a parameter, at one place of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mention {
+    /// The table's name, `dataset.table`, or the parameter's.
+    pub name: String,
+    /// Where.
+    pub span: Span,
+    /// Which of the two it is.
+    pub what: Mentioned,
+}
+
+/// What is mentioned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mentioned {
+    /// A table that goes by its own name here.
+    Table,
+    /// A table that is given another name here.
+    Renamed,
+    /// A parameter.
+    Param,
 }
 
 /// Functions whose value is not a function of their arguments, and what to use instead.
@@ -50,18 +74,20 @@ pub fn read(text: &str) -> Result<Sql, SqlError> {
     walk::query(&query, &mut found)?;
     found.tables.sort_by_key(|(_, span)| span.start);
     found.params.sort_by_key(|(_, span)| span.start);
+    found.mentions.sort_by_key(|mention| mention.span.start);
     let words = tokens.iter().filter_map(|token| match &token.kind {
         Kind::Word(word) | Kind::Quoted(word) => Some(word.to_lowercase()),
         _ => None,
     });
     let words = words.collect();
-    Ok(Sql { words, canonical: lex::canonical(text, &tokens), query, tables: found.tables, params: found.params })
+    Ok(Sql { words, canonical: lex::canonical(text, &tokens), query, tables: found.tables, params: found.params, mentions: found.mentions })
 }
 
 #[derive(Default)]
 struct Found {
     tables: Vec<(String, Span)>,
     params: Vec<(String, Span)>,
+    mentions: Vec<Mention>,
     /// Names of the `WITH` queries that can be seen, innermost last.
     named: Vec<String>,
     /// How many of them each open query added.
@@ -88,7 +114,7 @@ impl Visit for Found {
     }
 
     fn relation(&mut self, relation: &Relation) -> Result<(), SqlError> {
-        let Relation::Table { path, span, .. } = relation else { return Ok(()) };
+        let Relation::Table { path, span, alias } = relation else { return Ok(()) };
         let parts: Vec<&str> = path.iter().map(|n| n.text.as_str()).collect();
         if let [name] = parts[..] {
             if self.named.iter().any(|known| known.eq_ignore_ascii_case(name)) {
@@ -109,12 +135,17 @@ impl Visit for Found {
             return Err(Fault::TableName { name, nearest: None }.at(span.clone()));
         }
         add(&mut self.tables, &name, span);
+        let what = if alias.is_some() { Mentioned::Renamed } else { Mentioned::Table };
+        self.mentions.push(Mention { name, span: span.clone(), what });
         Ok(())
     }
 
     fn expr(&mut self, expr: &Expr) -> Result<(), SqlError> {
         match &expr.kind {
-            ExprKind::Param(name) => add(&mut self.params, name, &expr.span),
+            ExprKind::Param(name) => {
+                add(&mut self.params, name, &expr.span);
+                self.mentions.push(Mention { name: name.clone(), span: expr.span.clone(), what: Mentioned::Param });
+            }
             ExprKind::Call(call) => {
                 if let Some((name, instead)) = IMPURE.iter().find(|(name, _)| *name == call.name) {
                     let name = format!("{name}()");

@@ -1,0 +1,237 @@
+//! Queries that run in the warehouse (`engine = "warehouse"` of kind `sql`). Invariant: such a query reads tables pinned to one instant, and rows that
+//! are the artifacts in its key; its result is an observation: recorded once, and not made again bit for bit.
+//!
+//! Tables of the warehouse stand in its params as `reads`, with their versions, and are read there. Artifacts of other targets are found in the
+//! workspace's own dataset by the digest of their rows, or brought there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use serde_json::{Value, json};
+
+use crate::base::digest::{ActionKey, BlobId, Digest, ManifestId};
+use crate::engine::bigquery::dataset::{self, Dataset, Entry, KEY, ROWS};
+use crate::engine::bigquery::fault::BigQueryError;
+use crate::engine::bigquery::jobs::{self, Done, Job, PATIENCE};
+use crate::engine::bigquery::read;
+use crate::engine::bigquery::rest::Rest;
+use crate::engine::bigquery::tokens::Tokens;
+use crate::engine::table_file;
+use crate::io::fs;
+use crate::kinds::export::{Reach, failure, wait};
+use crate::kinds::pinned::{PinError, Spec, statement};
+use crate::kinds::query::{self, ARTIFACT};
+use crate::kinds::reach::{BILLED, COST, Step};
+use crate::kinds::request::{Request, Response, RunError};
+use crate::model::manifest::{FileEntry, Manifest};
+use crate::model::recipe::TABLE_SLOT;
+use crate::syntax::sql::replace::Replaced;
+
+/// How often a job of another name is begun where one of that name failed before, or what it made is gone.
+const NAMES: u32 = 20;
+
+/// Nothing is left for a query.
+#[derive(Debug, thiserror::Error)]
+#[error("the queries before it used up this build's budget")]
+struct Spent;
+
+/// A conversation about one step.
+struct Pushed<'a> {
+    rest: &'a Rest,
+    tokens: Arc<Tokens>,
+    reach: &'a Reach,
+    step: &'a Step,
+    own: Dataset,
+    /// Where the tables that it reads are, unless the settings say where.
+    location: Option<String>,
+}
+
+/// Runs the action.
+///
+/// # Errors
+/// When BigQuery refuses the query, it would cost more than it may, or its rows cannot be kept.
+pub fn run(request: &Request) -> Result<Response, RunError> {
+    let spec: Spec = request.params()?;
+    let reach: Reach = request.reach()?;
+    let Some(step) = &reach.step else { return Err(failure(&BigQueryError::Offline { table: "the workspace's dataset".into() })) };
+    if reach.offline {
+        return Err(failure(&BigQueryError::Offline { table: format!("{}'s result", step.target) }));
+    }
+    wait(perform(request, &spec, &reach, step))?
+}
+
+async fn perform(request: &Request, spec: &Spec, reach: &Reach, step: &Step) -> Result<Response, RunError> {
+    let told = |error: BigQueryError| failure(&error);
+    let tokens = Arc::new(Tokens::open(&reach.account.credentials, &reach.env).await.map_err(told)?);
+    let rest = Rest::open(&reach.account, tokens.clone()).map_err(told)?;
+    let there = spec.reads.values().map(|read| read.version.location.clone()).find(|location| !location.is_empty());
+    let location = reach.work.location.clone().or(there);
+    let pushed = Pushed { rest: &rest, tokens, reach, step, own: own(reach), location };
+    let entries = pushed.entries().await.map_err(told)?;
+    let mut tables = BTreeMap::new();
+    for (table, rows, folder) in artifacts(request) {
+        let name = pushed.artifact(&entries, &table, &rows, &folder.join(table_file::FILE_NAME)).await.map_err(told)?;
+        tables.insert(table, name);
+    }
+    let statement = statement(spec, &tables, reach.instant_ms).map_err(|error| unpinned(&error))?;
+    let made = dataset::table_of(&step.target, &step.key);
+    let done = match entries.iter().any(|entry| entry.table == made) {
+        // An earlier run got so far and no further: it is not paid for twice.
+        true => Done::default(),
+        false if step.left == Some(0) => {
+            return Err(RunError::refused(&Spent)
+                .hint("raise budget in [bigquery] of cbi.toml, or build again: each build has a budget of its own"));
+        }
+        false => pushed.query(&statement, &made).await.map_err(|error| refused(&error, &statement, spec, step))?,
+    };
+    let rows = pushed.rows(&made).await?;
+    let mut response = query::keep(request, &rows, "the query's result")?;
+    let digest = manifest(&request.output(ARTIFACT)?)?;
+    pushed.mark(&made, Some(&step.key), &digest).await.map_err(told)?;
+    #[expect(clippy::cast_precision_loss, reason = "counts, for people")]
+    let counts = [(BILLED, done.bytes_billed as f64), ("bytes_processed", done.bytes_processed as f64)];
+    response.metrics.extend(counts.map(|(name, count)| (name.to_owned(), count)));
+    response.metrics.insert(COST.into(), reach.work.cost(done.bytes_billed));
+    Ok(response)
+}
+
+/// The workspace's own dataset.
+#[must_use]
+pub fn own(reach: &Reach) -> Dataset {
+    Dataset { project: reach.account.project.clone(), name: reach.work.dataset.clone() }
+}
+
+/// The tables that come from other targets: name, digest of the rows, folder with the rows.
+fn artifacts(request: &Request) -> Vec<(String, ManifestId, PathBuf)> {
+    let one = |(slot, folder): (&String, &PathBuf)| {
+        let digest = request.digests.get(slot)?.parse().ok().map(ManifestId)?;
+        Some((slot.strip_prefix(TABLE_SLOT)?.to_owned(), digest, folder.clone()))
+    };
+    request.inputs.iter().filter_map(one).collect()
+}
+
+/// The digest under which the rows in `folder` will be known.
+fn manifest(folder: &Path) -> Result<ManifestId, RunError> {
+    let bytes = fs::read(&folder.join(table_file::FILE_NAME)).map_err(|error| RunError::failed(&error))?;
+    let entry = FileEntry { blob: BlobId(Digest::of(&bytes)), size: bytes.len() as u64, executable: false };
+    Ok(Manifest { files: BTreeMap::from([(table_file::FILE_NAME.to_owned(), entry)]) }.id())
+}
+
+impl Pushed<'_> {
+    /// What stands in the workspace's dataset, which is made where it is not there.
+    async fn entries(&self) -> Result<Vec<Entry>, BigQueryError> {
+        if let Some(entries) = self.own.entries(self.rest).await? {
+            return Ok(entries);
+        }
+        self.own.create(self.rest, self.location.as_deref()).await?;
+        Ok(Vec::new())
+    }
+
+    /// The table that holds the rows of an artifact: one that is there, or else one that its file is brought into.
+    async fn artifact(&self, entries: &[Entry], target: &str, rows: &ManifestId, file: &Path) -> Result<String, BigQueryError> {
+        if let Some(entry) = entries.iter().find(|entry| entry.holds(rows)) {
+            return Ok(self.own.whole(&entry.table));
+        }
+        let table = dataset::table_of_rows(target, rows);
+        let what = format!("bring the rows of {target} into {}", self.own.whole(&table));
+        let bytes = fs::read(file).map_err(|error| BigQueryError::Answer { what: what.clone(), why: error.to_string() })?;
+        let load = json!({
+            "destinationTable": self.own.reference(&table), "sourceFormat": "PARQUET", "writeDisposition": "WRITE_TRUNCATE",
+            "parquetOptions": { "enableListInference": true },
+        });
+        self.job(&format!("cbi_rows_{rows}"), &json!({ "load": load }), Some(&bytes), &table, &what).await?;
+        self.mark_rows(&table, target, None, rows).await?;
+        Ok(self.own.whole(&table))
+    }
+
+    /// Runs the query into a table.
+    async fn query(&self, statement: &Replaced, table: &str) -> Result<Done, BigQueryError> {
+        let own = self.reach.work.limits.get(&self.step.target);
+        let limit = own.into_iter().chain(&self.step.left).min();
+        let query = json!({
+            "query": statement.text, "useLegacySql": false, "destinationTable": self.own.reference(table),
+            "writeDisposition": "WRITE_TRUNCATE", "maximumBytesBilled": limit.map(u64::to_string),
+        });
+        let configuration = json!({ "query": query, "labels": { KEY: dataset::mark(&self.step.key.to_string()) } });
+        let what = format!("run the query of {}", self.step.target);
+        self.job(&format!("cbi_{}", self.step.key), &configuration, None, table, &what).await
+    }
+
+    /// Runs a job that leaves a table. One that was begun before under the same name is waited for; where it failed, or its table is gone since,
+    /// another is begun.
+    async fn job(&self, id: &str, configuration: &Value, bytes: Option<&[u8]>, table: &str, what: &str) -> Result<Done, BigQueryError> {
+        let mut last = None;
+        for number in 0..NAMES {
+            let job = Job {
+                project: self.reach.account.billing_project.clone(),
+                id: format!("{id}_{number}"),
+                location: self.location.clone(),
+                configuration: configuration.clone(),
+                what: what.to_owned(),
+                patience: PATIENCE,
+            };
+            let ended = jobs::run_or_find(self.rest, &job, bytes).await?;
+            match ended.became {
+                Ok(done) if !ended.found || self.own.look(self.rest, table).await?.is_some() => return Ok(done),
+                Err(error) if !ended.found => return Err(error),
+                became => last = became.err(),
+            }
+        }
+        Err(last.unwrap_or_else(|| BigQueryError::Answer { what: what.to_owned(), why: "the table it leaves is gone each time".into() }))
+    }
+
+    /// The rows of a table of the dataset.
+    async fn rows(&self, table: &str) -> Result<RecordBatch, RunError> {
+        let told = |error: BigQueryError| failure(&error);
+        let opened = read::open(&self.reach.account, self.tokens.clone(), &self.own.whole(table), &[], None).await;
+        let mut session = opened.map_err(told)?;
+        let mut batches = Vec::new();
+        while let Some(batch) = session.next().await {
+            batches.push(batch.map_err(told)?);
+        }
+        concat_batches(&session.schema, &batches).map_err(|error| RunError::failed(&error))
+    }
+
+    async fn mark(&self, table: &str, key: Option<&ActionKey>, rows: &ManifestId) -> Result<(), BigQueryError> {
+        self.mark_rows(table, &self.step.target, key, rows).await
+    }
+
+    /// Writes down which rows a table holds, for those that look for them.
+    async fn mark_rows(&self, table: &str, target: &str, key: Option<&ActionKey>, rows: &ManifestId) -> Result<(), BigQueryError> {
+        let mut labels = json!({ ROWS: dataset::mark(&rows.to_string()) });
+        if let Some(key) = key {
+            labels[KEY] = dataset::mark(&key.to_string()).into();
+        }
+        self.own.mark(self.rest, table, &labels, &format!("The rows of '{target}'. Left by cbi; cbi gc drops it.")).await
+    }
+}
+
+/// What a person is told of a query that cannot be pinned.
+#[must_use]
+pub fn unpinned(error: &PinError) -> RunError {
+    RunError::invalid(error).hint("engine = \"local\" reads the table's rows and runs the query here")
+}
+
+/// What a person is told of a query that BigQuery refuses.
+fn refused(error: &BigQueryError, statement: &Replaced, spec: &Spec, step: &Step) -> RunError {
+    let (BigQueryError::Refused { reason, message, .. } | BigQueryError::Job { reason, message, .. }) = error else {
+        return failure(error);
+    };
+    match reason.as_str() {
+        "bytesBilledLimitExceeded" => RunError::refused(error).hint(match step.left {
+            Some(_) => "raise max_bytes_billed in the recipe, or the budget in [bigquery] of cbi.toml; cbi plan shows what it would scan",
+            None => "raise max_bytes_billed in the recipe; cbi plan shows what it would scan",
+        }),
+        "invalidQuery" | "invalid" | "notFound" => {
+            let mut refusal = RunError::invalid(error);
+            if let Some(word) = statement.word_at(message, &spec.query) {
+                refusal.message = format!("{} (at '{word}')", refusal.message);
+            }
+            refusal
+        }
+        _ => failure(error),
+    }
+}
