@@ -25,6 +25,7 @@ use cbi::engine::bigquery::account::{Account, Credentials};
 use cbi::engine::table_file;
 use cbi::kinds::dispatch;
 use cbi::kinds::export::{Found, Probe, Reach};
+use cbi::kinds::reach::Work;
 use cbi::kinds::request::{Request, Response, RunError};
 use proptest::collection::vec;
 use proptest::option;
@@ -40,7 +41,7 @@ fn reach(server: &BigQuery, instant_ms: Option<i64>) -> Value {
         storage_endpoint: server.storage.clone(),
         credentials: Credentials::None,
     };
-    json!(Reach { account, env: Vec::new(), instant_ms, offline: false })
+    json!(Reach { account, env: Vec::new(), instant_ms, offline: false, work: Work::default(), step: None })
 }
 
 fn act(kind: &str, params: Value, reach: Value, inputs: &[(&str, &Path)], folder: &Path) -> Result<Response, RunError> {

@@ -161,7 +161,7 @@ impl Workspace {
         let outlet = match (&self.settings.published, &self.remote) {
             (Some(folder), _) if folder != BIGQUERY => Some(Outlet::Folder(Destination::new(self.root.join(folder)))),
             (_, Some(account)) => {
-                Some(Outlet::BigQuery(Project::new(account::reach(account, self.reading.instant_ms, self.reading.offline))))
+                Some(Outlet::BigQuery(Box::new(Project::new(account::reach(account, self.reading.instant_ms, self.reading.offline)))))
             }
             _ => None,
         };

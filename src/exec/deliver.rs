@@ -32,7 +32,7 @@ pub enum Outlet {
     /// A folder of published tables.
     Folder(Destination),
     /// A project of BigQuery.
-    BigQuery(Project),
+    BigQuery(Box<Project>),
 }
 
 impl Deliveries {
