@@ -249,7 +249,7 @@ fn a_query_costs_what_it_may_and_what_it_cost_is_told() {
     // After: what it cost, by month and target.
     let output = space.command(&["log", "--cost", "--json"]).output().unwrap();
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(told["totals"], json!({"runs": 2, "bytes_billed": 40 << 20, "cost": 0.0390625}));
+    assert_eq!(told["totals"], json!({"runs": 2, "bytes_billed": 40 << 20, "cost": 0.039_062_5}));
     let rows: Vec<_> = told["costs"]
         .as_array()
         .unwrap()
