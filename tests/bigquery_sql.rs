@@ -38,7 +38,8 @@ engine = "warehouse"
 query = "SELECT date, MAX(price) AS price FROM a.local GROUP BY date"
 "#;
 
-/// A workspace over a server with two small tables of exact numbers, and a proxy before it.
+/// A workspace over a server with two small tables of exact numbers, and a proxy before it. One step at a time: this server refuses one of two
+/// changes that are made at the same moment.
 fn begun() -> Option<(BigQuery, Proxy, TestSpace)> {
     let server = BigQuery::start()?;
     server.dataset("m");
@@ -49,7 +50,10 @@ fn begun() -> Option<(BigQuery, Proxy, TestSpace)> {
     let proxy = Proxy::before(&server.rest);
     let space = TestSpace::empty();
     let settings = bigquery_kit::settings(&proxy.address, &server.storage);
-    space.write("cbi.toml", format!("[workspace]\nname = \"soy oil\"\nwarehouse = \"bigquery\"\nas_of = 2025-01-02\n{settings}"));
+    space.write(
+        "cbi.toml",
+        format!("[workspace]\nname = \"soy oil\"\nwarehouse = \"bigquery\"\nas_of = 2025-01-02\n\n[limits]\njobs = 1\n\n{settings}"),
+    );
     space.write("recipes/all.toml", RECIPES);
     Some((server, proxy, space))
 }

@@ -20,7 +20,7 @@ const PALM: &str = "forecasting_data_warehouse.palm_oil_prices";
 fn space(rest: &str, storage: &str) -> TestSpace {
     let space = TestSpace::wti();
     let settings = bigquery_kit::settings(rest, storage);
-    let profile = "[profile.bq]\nwarehouse = \"bigquery\"\nas_of = 2025-11-06\n";
+    let profile = "[profile.bq]\nwarehouse = \"bigquery\"\npublished = \"bigquery\"\nas_of = 2025-11-06\n";
     space.write("cbi.toml", format!("{}\n{profile}\n{settings}", space.read("cbi.toml")));
     space
 }
@@ -83,8 +83,12 @@ fn the_soybean_set_is_the_same_from_bigquery_as_from_files_and_is_read_once() {
     assert_eq!((offline.counts.unwrap().0, proxy.seen().len()), (0, 0));
     assert!(offline.events.iter().any(|e| e["event"] == "observed" && e["seen_ms"].is_u64()));
 
-    // To the end: what readers are given.
+    // To the end: what readers are given, and once.
+    server.dataset("predictions");
     space.build(&["--profile", "bq", "publish/zl/1w"]).ok().ran(&["publish/zl/1w"]);
+    space.build(&["--profile", "bq", "publish/zl/1w"]).ok().ran(&[]);
+    let counted = server.query("SELECT COUNT(*), COUNT(DISTINCT FORMAT('%t', t)) FROM predictions.zl_forecasts AS t");
+    assert!(counted[0][0] == counted[0][1] && counted[0][0] != Some("0".into()), "{counted:?}");
 }
 
 #[test]

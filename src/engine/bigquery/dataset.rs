@@ -134,7 +134,8 @@ impl Dataset {
         let what = format!("make the dataset {}.{}", self.project, self.name);
         match rest.post(&format!("projects/{}/datasets", self.project), &body, &what).await {
             Ok(_) | Err(BigQueryError::Refused { status: 409, .. }) => Ok(()),
-            Err(error) => Err(error),
+            // Another step of the build may have made it at the same moment.
+            Err(error) => rest.get(&self.path(), &[], &what).await.map(|_| ()).map_err(|_| error),
         }
     }
 
