@@ -78,12 +78,16 @@ fn stopped_ten_times_at_random_only_what_was_in_flight_is_lost_and_the_end_is_th
         begun += targets(built, "started").len();
         recorded.len()
     };
+    let mut told = 0;
     for stop in 0..STOPS {
-        let moment = (random.usize(0..all.len() / 7), Duration::from_millis(random.u64(0..400)));
+        // Never so late that an idle machine has nothing left for the stops to come.
+        let latest = (all.len() - told) / (2 * (STOPS - stop));
+        let moment = (random.usize(0..=latest), Duration::from_millis(random.u64(0..200)));
         let (signal, code) = if stop % 2 == 0 { (Signal::INT, 130) } else { (Signal::KILL, -1) };
         let built = build_until(&stopped, &words, moment, signal);
         assert_eq!(built.code, code, "{stop}: {built:?}");
-        assert!(take(&built) < all.len(), "{stop}: nothing was left to stop");
+        told = take(&built);
+        assert!(told < all.len(), "{stop}: nothing was left to stop");
     }
     let last = stopped.build(&plain).ok();
     assert!(!last.targets.is_empty());
