@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use bigquery_kit::proxy::{Fault, Proxy, Seen};
 use bigquery_kit::{BigQuery, PROJECT, settings};
 use serde_json::Value;
-use space::{Built, TestSpace};
+use space::TestSpace;
 
 type Row<'a> = (&'a str, &'a str, u32);
 
@@ -59,21 +59,6 @@ fn held(server: &BigQuery, table: &str) -> String {
     let rows = server.query(&format!("SELECT day, price FROM out.{table} ORDER BY day, price"));
     let told = |row: &Vec<Option<String>>| format!("{}={}", row[0].as_deref().unwrap(), row[1].as_deref().unwrap().trim_end_matches(".0"));
     rows.iter().map(told).collect::<Vec<_>>().join(" ")
-}
-
-fn rollback(space: &TestSpace, words: &[&str]) -> (Built, Value) {
-    let all: Vec<&str> = ["rollback", "--json"].iter().chain(words).copied().collect();
-    let built = Built::of(&space.command(&all).output().unwrap());
-    let said = serde_json::from_str(&built.stdout).unwrap_or_default();
-    (built, said)
-}
-
-/// Number and state of every delivery, the newest first.
-fn deliveries(space: &TestSpace, target: &str) -> Vec<(u64, String)> {
-    let (built, said) = rollback(space, &[target, "--list"]);
-    assert_eq!(built.code, 0, "{built:?}");
-    let all = said["deliveries"].as_array().unwrap().iter();
-    all.map(|d| (d["delivery"].as_u64().unwrap(), d["state"].as_str().unwrap().to_owned())).collect()
 }
 
 fn listed(all: &[(u64, &str)]) -> Vec<(u64, String)> {
@@ -133,7 +118,7 @@ fn each_mode_makes_place_for_its_rows_and_a_repeat_asks_and_sends_nothing(server
     proxy.plan(|_, _| None);
     space.build(&all).ok();
     assert_eq!(jobs(proxy), 0, "{:?}", proxy.seen());
-    assert_eq!(deliveries(&space, "publish/merged"), listed(&[(1, "stands")]));
+    assert_eq!(space.deliveries("publish/merged"), listed(&[(1, "stands")]));
     give(&space, SECOND, "");
     space.build(&all).ok();
     let now = ["replaced", "merged", "added", "parts"].map(|table| held(server, table));
@@ -151,29 +136,29 @@ fn an_earlier_delivery_is_put_back_as_a_delivery_of_its_own(server: &BigQuery, p
     let target = publish(&space, "back", MERGE);
     give(&space, FIRST, "");
     space.build(&[&target]).ok();
-    assert_eq!(rollback(&space, &[&target]).0.code, 2, "there is nothing before the first");
+    assert_eq!(space.rollback(&[&target]).0.code, 2, "there is nothing before the first");
     give(&space, SECOND, "");
     space.build(&[&target]).ok();
     assert_eq!(held(server, "back"), "a=1 b=20 b2=3 c=30");
-    let (built, said) = rollback(&space, &[&target]);
+    let (built, said) = space.rollback(&[&target]);
     assert_eq!(said["said"], "out.back is as delivery 1 left it, 3 rows; this is delivery 3", "{built:?}");
     assert_eq!(held(server, "back"), "a=1 b=2 b2=3");
-    assert_eq!(deliveries(&space, &target), listed(&[(3, "put back 1"), (2, "taken back"), (1, "stands")]));
+    assert_eq!(space.deliveries(&target), listed(&[(3, "put back 1"), (2, "taken back"), (1, "stands")]));
     let why = String::from_utf8(space.command(&["why", &target]).output().unwrap().stdout).unwrap();
     assert!(why.contains("p1.out.back holds an earlier delivery, number 1"), "{why}");
     space.build(&[&target]).ran(&[&target]);
     assert_eq!(held(server, "back"), "a=1 b=20 b2=3 c=30");
-    assert_eq!(deliveries(&space, &target)[0], (4, "stands".to_owned()));
+    assert_eq!(space.deliveries(&target)[0], (4, "stands".to_owned()));
     // What a delivery left is made of all that stood then, and not of its own rows alone.
-    assert_eq!(rollback(&space, &[&target, "--to", "2"]).0.code, 0);
+    assert_eq!(space.rollback(&[&target, "--to", "2"]).0.code, 0);
     assert_eq!(held(server, "back"), "a=1 b=20 b2=3 c=30");
-    assert_eq!(rollback(&space, &[&target, "--to", "9"]).0.code, 2);
-    assert_eq!(rollback(&space, &["m.daily"]).0.code, 2);
+    assert_eq!(space.rollback(&[&target, "--to", "9"]).0.code, 2);
+    assert_eq!(space.rollback(&["m.daily"]).0.code, 2);
     space.write("recipes/wrong.toml", "[nonsense");
-    assert_eq!(rollback(&space, &[&target, "--to", "1"]).0.code, 0, "also while the recipes are wrong");
+    assert_eq!(space.rollback(&[&target, "--to", "1"]).0.code, 0, "also while the recipes are wrong");
     assert_eq!(held(server, "back"), "a=1 b=2 b2=3");
     std::fs::remove_dir_all(space.path(".cbi-cache")).unwrap();
-    let (built, _) = rollback(&space, &[&target, "--to", "2"]);
+    let (built, _) = space.rollback(&[&target, "--to", "2"]);
     assert!(
         built.code == 1 && built.stderr.contains("the rows of delivery 1, which the table was made of then, are not in this store"),
         "{built:?}"
@@ -226,7 +211,7 @@ fn nothing_of_another_shape_is_delivered(server: &BigQuery, proxy: &Proxy) {
     let more = server.query("SELECT more FROM out.shaped ORDER BY day");
     assert_eq!(more, [[None], [None], [None], [Some("x".to_owned())]]);
     // A column that came later stays, without values, when what was before it is put back.
-    assert_eq!(rollback(&space, &[&target]).0.code, 0);
+    assert_eq!(space.rollback(&[&target]).0.code, 0);
     assert_eq!(held(server, "shaped"), "a=1 b=2 b2=3");
 }
 
@@ -250,7 +235,7 @@ fn what_somebody_else_made_is_left_alone(server: &BigQuery, proxy: &Proxy) {
     space.build(&[&gone]).ok();
     server.query("DROP TABLE out.gone");
     refused(&gone, 8, "p1.out.gone is gone since it was published (delivery 1, ", &format!("cbi rollback {gone} --to 1"));
-    assert_eq!(rollback(&space, &[&gone, "--to", "1"]).0.code, 0);
+    assert_eq!(space.rollback(&[&gone, "--to", "1"]).0.code, 0);
     assert_eq!(held(server, "gone"), "a=1 b=2 b2=3");
     space.build(&[&gone]).ran(&[]);
     server.query("DROP TABLE out._cbi_ledger_gone");
@@ -381,7 +366,7 @@ fn a_later_delivery_killed_at_any_request_is_finished_too() {
             }
         }
     }
-    let done = deliveries(&space, &target);
+    let done = space.deliveries(&target);
     assert!(done.len() == round as usize && done.iter().all(|(_, state)| state == "stands"), "one for each round: {done:?}");
 }
 
@@ -431,7 +416,7 @@ fn publishers_of_several_workspaces_take_their_turns() {
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     }
     assert_eq!(held(server, "shared"), "all=5 d0=1 d1=1 d2=1 d3=1");
-    assert_eq!(deliveries(&spaces[0], "publish/shared"), listed(&[(4, "stands"), (3, "stands"), (2, "stands"), (1, "stands")]));
+    assert_eq!(spaces[0].deliveries("publish/shared"), listed(&[(4, "stands"), (3, "stands"), (2, "stands"), (1, "stands")]));
 }
 
 #[test]

@@ -67,21 +67,6 @@ fn told(rows: &[(String, f64)]) -> String {
     rows.iter().map(|(day, price)| format!("{day}={price}")).collect::<Vec<_>>().join(" ")
 }
 
-fn rollback(space: &TestSpace, words: &[&str]) -> (Built, Value) {
-    let all: Vec<&str> = ["rollback", "--json"].iter().chain(words).copied().collect();
-    let built = Built::of(&space.command(&all).output().unwrap());
-    let said = serde_json::from_str(&built.stdout).unwrap_or_default();
-    (built, said)
-}
-
-/// Number and state of every delivery, the newest first.
-fn deliveries(space: &TestSpace, target: &str) -> Vec<(u64, String)> {
-    let (built, said) = rollback(space, &[target, "--list"]);
-    assert_eq!(built.code, 0, "{built:?}");
-    let all = said["deliveries"].as_array().unwrap();
-    all.iter().map(|d| (d["delivery"].as_u64().unwrap(), d["state"].as_str().unwrap().to_owned())).collect()
-}
-
 fn listed(all: &[(u64, &str)]) -> Vec<(u64, String)> {
     all.iter().map(|(number, state)| (*number, (*state).to_owned())).collect()
 }
@@ -101,7 +86,7 @@ fn a_table_is_delivered_byte_for_byte_and_a_repeat_does_nothing() {
     // A store that knows nothing of it delivers nothing again.
     fs::remove_dir_all(space.path(".cbi-cache")).unwrap();
     space.build(&["publish/replaced"]).ok();
-    assert_eq!(deliveries(&space, "publish/replaced"), listed(&[(1, "stands")]));
+    assert_eq!(space.deliveries("publish/replaced"), listed(&[(1, "stands")]));
 }
 
 #[test]
@@ -155,7 +140,7 @@ fn what_somebody_else_wrote_is_noticed_and_can_be_put_right() {
     let status = space.command(&["status", "publish/merged"]).output().unwrap();
     assert!(String::from_utf8(status.stdout).unwrap().contains("broken"));
     assert_eq!(fs::read(&file).unwrap(), b"other bytes");
-    assert_eq!(rollback(&space, &["publish/merged", "--to", "1"]).0.code, 0);
+    assert_eq!(space.rollback(&["publish/merged", "--to", "1"]).0.code, 0);
     assert_eq!(fs::read(&file).unwrap(), delivered);
     space.build(&["publish/merged"]).ran(&[]);
     fs::remove_file(&file).unwrap();
@@ -171,23 +156,23 @@ fn what_somebody_else_wrote_is_noticed_and_can_be_put_right() {
 fn an_earlier_delivery_is_put_back_as_a_delivery_of_its_own() {
     let space = space();
     space.build(&["publish/merged"]).ok();
-    assert_eq!(rollback(&space, &["publish/merged"]).0.code, 2, "there is nothing before the first");
+    assert_eq!(space.rollback(&["publish/merged"]).0.code, 2, "there is nothing before the first");
     let first = fs::read(space.path("published/out.merged.parquet")).unwrap();
     space.write("warehouse/m.raw.csv", SECOND);
     space.build(&["publish/merged"]).ok();
-    let (built, said) = rollback(&space, &["publish/merged"]);
+    let (built, said) = space.rollback(&["publish/merged"]);
     assert_eq!(said["said"], "out.merged is as delivery 1 left it, 3 rows; this is delivery 3", "{built:?}");
     assert_eq!(fs::read(space.path("published/out.merged.parquet")).unwrap(), first);
-    assert_eq!(deliveries(&space, "publish/merged"), listed(&[(3, "put back 1"), (2, "taken back"), (1, "stands")]));
+    assert_eq!(space.deliveries("publish/merged"), listed(&[(3, "put back 1"), (2, "taken back"), (1, "stands")]));
     let why = String::from_utf8(space.command(&["why", "publish/merged"]).output().unwrap().stdout).unwrap();
     assert!(why.contains("out.merged holds an earlier delivery, number 1"), "{why}");
     space.build(&["publish/merged"]).ran(&["publish/merged"]);
     assert_eq!(told(&published(&space, "out.merged")), "a=1 b=20 b2=3 c=30");
-    assert_eq!(deliveries(&space, "publish/merged")[0], (4, "stands".to_owned()));
-    assert_eq!(rollback(&space, &["m.daily"]).0.code, 2);
+    assert_eq!(space.deliveries("publish/merged")[0], (4, "stands".to_owned()));
+    assert_eq!(space.rollback(&["m.daily"]).0.code, 2);
     space.write("recipes/wrong.toml", "[nonsense");
-    assert_eq!(rollback(&space, &["publish/merged"]).0.code, 0, "also while the recipes are wrong");
-    assert_eq!(rollback(&space, &["publish/merged", "--to", "9"]).0.code, 2);
+    assert_eq!(space.rollback(&["publish/merged"]).0.code, 0, "also while the recipes are wrong");
+    assert_eq!(space.rollback(&["publish/merged", "--to", "9"]).0.code, 2);
 }
 
 #[test]
@@ -210,7 +195,7 @@ fn nothing_empty_or_of_another_shape_is_delivered() {
     let table = table_file::read(&space.path("published/out.merged.parquet")).unwrap();
     assert_eq!(names(&table), ["day", "market", "price", "more"]);
     assert_eq!(strings(&table, "more").unwrap(), [None, None, None, Some("x")]);
-    assert_eq!(deliveries(&space, "publish/replaced").len(), 1);
+    assert_eq!(space.deliveries("publish/replaced").len(), 1);
 }
 
 #[test]
@@ -258,7 +243,7 @@ fn publishers_of_several_workspaces_wait_for_each_other() {
         assert!(child.wait_with_output().unwrap().status.success());
     }
     assert_eq!(told(&rows(&shared.path().join("out.merged.parquet"))), "d0=1 d1=2 d2=3 d3=4");
-    assert_eq!(deliveries(&spaces[0], "publish/merged"), listed(&[(4, "stands"), (3, "stands"), (2, "stands"), (1, "stands")]));
+    assert_eq!(spaces[0].deliveries("publish/merged"), listed(&[(4, "stands"), (3, "stands"), (2, "stands"), (1, "stands")]));
 }
 
 #[test]

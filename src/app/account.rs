@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::app::problem::Outcome;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::engine::bigquery::account::{Account, Credentials, ENDPOINT, STORAGE_ENDPOINT};
+use crate::engine::bigquery::dataset;
 use crate::graph::build::TargetGraph;
 use crate::kinds::export::Reach;
 use crate::kinds::reach::Work;
@@ -17,10 +18,9 @@ const PRICE_PER_TIB: f64 = 6.25;
 #[must_use]
 pub fn work(settings: &Settings, graph: &TargetGraph) -> Work {
     let said = settings.bigquery.clone().unwrap_or_default();
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let limit = |id| Some((graph[id].name().to_string(), graph[id].declared.max_bytes_billed?));
     Work {
-        dataset: said.dataset.unwrap_or_else(|| format!("cbi_{}", settings.name.chars().map(plain).collect::<String>())),
+        dataset: said.dataset.unwrap_or_else(|| format!("cbi_{}", dataset::stem(&settings.name))),
         location: said.location,
         price_per_tib: said.price_per_tib.and_then(|price| price.as_f64()).unwrap_or(PRICE_PER_TIB),
         budget: said.budget,

@@ -20,11 +20,10 @@ use crate::engine::bigquery::tokens::Tokens;
 use crate::engine::bigquery::version::{self, TableVersion};
 use crate::engine::bigquery::view;
 use crate::engine::table_file::{Growing, TableFileError};
-use crate::io::fs;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
-use crate::kinds::reach::{Step, Work};
+use crate::kinds::reach::{BILLED, Step, Work};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::model::recipe::{Declared, Stanza};
 use crate::syntax::shape::{Key, Want};
@@ -64,6 +63,17 @@ pub struct Reach {
     /// The step that reaches it, where it is one.
     #[serde(default)]
     pub step: Option<Step>,
+}
+
+impl Reach {
+    /// Opens the way: to the REST interface, and the tokens for other ones.
+    ///
+    /// # Errors
+    /// When there are no credentials, or no certificates to trust.
+    pub async fn open(&self) -> Result<(Rest, Arc<Tokens>), BigQueryError> {
+        let tokens = Arc::new(Tokens::open(&self.account.credentials, &self.env).await?);
+        Ok((Rest::open(&self.account, tokens.clone())?, tokens))
+    }
 }
 
 /// What a probe is asked.
@@ -121,7 +131,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
     let file = request.output(ARTIFACT)?.join(format!("{from}.parquet"));
     let (rows, billed) = wait(export(&reach, &spec, &file))??;
     #[expect(clippy::cast_precision_loss, reason = "counts, for people")]
-    let metrics = [("rows", Some(rows as f64)), ("bytes_billed", billed.map(|bytes| bytes as f64))];
+    let metrics = [("rows", Some(rows as f64)), (BILLED, billed.map(|bytes| bytes as f64))];
     let metrics = metrics.into_iter().filter_map(|(name, count)| Some((name.to_owned(), count?))).collect();
     Ok(Response { metrics, ..Response::default() })
 }
@@ -130,8 +140,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
 async fn export(reach: &Reach, spec: &Spec, file: &Path) -> Result<(usize, Option<u64>), RunError> {
     let (version, failed) = (&spec.version, |error: BigQueryError| failure(&error));
     columns::check(&version.table, &version.schema, &spec.columns).map_err(failed)?;
-    let tokens = Arc::new(Tokens::open(&reach.account.credentials, &reach.env).await.map_err(failed)?);
-    let rest = Rest::open(&reach.account, tokens.clone()).map_err(failed)?;
+    let (rest, tokens) = reach.open().await.map_err(failed)?;
     let (table, billed) = source(reach, spec, &rest).await.map_err(failed)?;
     // A result that was computed for this reading has no past.
     let instant_ms = reach.instant_ms.filter(|_| billed.is_none());
@@ -176,13 +185,11 @@ pub fn probe(request: &Request) -> Result<Response, RunError> {
     let asked: Probe = request.params()?;
     let reach: Reach = request.reach()?;
     let found = wait(look(&reach, &asked))?.map_err(|error| failure(&error))?;
-    let bytes = serde_json::to_vec(&found).map_err(|error| RunError::failed(&error))?;
-    fs::write(&request.out.join(ANSWER), &bytes).map_err(|error| RunError::failed(&error))?;
-    Ok(Response::default())
+    request.tell(ANSWER, &found)
 }
 
 async fn look(reach: &Reach, asked: &Probe) -> Result<Found, BigQueryError> {
-    let rest = Rest::open(&reach.account, Tokens::open(&reach.account.credentials, &reach.env).await?)?;
+    let (rest, _) = reach.open().await?;
     let project = &reach.account.project;
     let Some(tables) = &asked.tables else {
         return Ok(Found { names: version::tables(&rest, project).await?, ..Found::default() });

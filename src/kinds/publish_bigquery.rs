@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::base::diagnostic::{ExitCode, in_one_line};
 use crate::base::digest::{ActionKey, ManifestId};
@@ -14,7 +13,6 @@ use crate::engine::bigquery::delivery::{DeliverError, Ground, Order, Site, Stand
 use crate::engine::bigquery::ledger;
 use crate::engine::bigquery::place::{LEDGER, Place};
 use crate::engine::bigquery::rest::Rest;
-use crate::engine::bigquery::tokens::Tokens;
 use crate::engine::bigquery::version;
 use crate::engine::merging::{self, By};
 use crate::engine::table_file;
@@ -140,15 +138,10 @@ fn send(
     let columns = described.map_err(|(column, found)| PublishError::NoType { column, found }.as_failure())?;
     let order = Order { delivery, file, columns: &columns, by, may_add };
     let sent = async {
-        let rest = open(reach).await?;
+        let (rest, _) = reach.open().await.map_err(|error| failure(&error))?;
         site(&rest, reach, table)?.deliver(&order).await.map_err(|error| refusal(error, &order.delivery.target))
     };
     wait(sent)?
-}
-
-async fn open(reach: &Reach) -> Result<Rest, RunError> {
-    let tokens = Tokens::open(&reach.account.credentials, &reach.env).await.map_err(|error| failure(&error))?;
-    Rest::open(&reach.account, tokens).map_err(|error| failure(&error))
 }
 
 fn site<'a>(rest: &'a Rest, reach: &'a Reach, table: &str) -> Result<Site<'a>, RunError> {
@@ -184,16 +177,11 @@ fn refusal(error: DeliverError, target: &str) -> RunError {
 pub fn tell(request: &Request) -> Result<Response, RunError> {
     let (asked, reach): (Asked, Reach) = (request.params()?, request.reach()?);
     let told = wait(look(&reach, asked))??;
-    answer(request, &serde_json::to_value(told).map_err(|error| RunError::failed(&error))?)
-}
-
-fn answer(request: &Request, answer: &Value) -> Result<Response, RunError> {
-    fs::write(&request.out.join(ANSWER), answer.to_string().as_bytes()).map_err(|error| RunError::failed(&error))?;
-    Ok(Response::default())
+    request.tell(ANSWER, &told)
 }
 
 async fn look(reach: &Reach, asked: Asked) -> Result<Told, RunError> {
-    let rest = open(reach).await?;
+    let (rest, _) = reach.open().await.map_err(|error| failure(&error))?;
     let table = match asked {
         Asked::Table(table) => Some(table),
         Asked::Target(target) => table_of(&rest, &reach.account.project, &target).await?,
@@ -230,7 +218,7 @@ pub fn put_back(request: &Request) -> Result<Response, RunError> {
     let file = fs::read(&scratch).map_err(|error| RunError::failed(&error))?;
     let delivery = Delivered { rows: count(&rows), ..delivery };
     let stands = send(&reach, &table, &file, &rows, delivery, (None, true))?;
-    answer(request, &serde_json::json!({ "sequence": stands.sequence, "rows": rows.num_rows() }))
+    request.tell(ANSWER, &serde_json::json!({ "sequence": stands.sequence, "rows": rows.num_rows() }))
 }
 
 /// The table that deliveries come to, one after another.

@@ -65,8 +65,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
 
 async fn perform(request: &Request, spec: &Spec, reach: &Reach, step: &Step) -> Result<Response, RunError> {
     let told = |error: BigQueryError| failure(&error);
-    let tokens = Arc::new(Tokens::open(&reach.account.credentials, &reach.env).await.map_err(told)?);
-    let rest = Rest::open(&reach.account, tokens.clone()).map_err(told)?;
+    let (rest, tokens) = reach.open().await.map_err(told)?;
     let there = spec.reads.values().map(|read| read.version.location.clone()).find(|location| !location.is_empty());
     let location = reach.work.location.clone().or(there);
     let pushed = Pushed { rest: &rest, tokens, reach, step, own: own(reach), location };
@@ -90,7 +89,7 @@ async fn perform(request: &Request, spec: &Spec, reach: &Reach, step: &Step) -> 
     let rows = pushed.rows(&made).await?;
     let mut response = query::keep(request, &rows, "the query's result")?;
     let digest = manifest(&request.output(ARTIFACT)?)?;
-    pushed.mark(&made, Some(&step.key), &digest).await.map_err(told)?;
+    pushed.mark(&made, &step.target, Some(&step.key), &digest).await.map_err(told)?;
     #[expect(clippy::cast_precision_loss, reason = "counts, for people")]
     let counts = [(BILLED, done.bytes_billed as f64), ("bytes_processed", done.bytes_processed as f64)];
     response.metrics.extend(counts.map(|(name, count)| (name.to_owned(), count)));
@@ -143,7 +142,7 @@ impl Pushed<'_> {
             "parquetOptions": { "enableListInference": true },
         });
         self.job(&format!("cbi_rows_{rows}"), &json!({ "load": load }), Some(&bytes), &table, &what).await?;
-        self.mark_rows(&table, target, None, rows).await?;
+        self.mark(&table, target, None, rows).await?;
         Ok(self.own.whole(&table))
     }
 
@@ -195,12 +194,8 @@ impl Pushed<'_> {
         concat_batches(&session.schema, &batches).map_err(|error| RunError::failed(&error))
     }
 
-    async fn mark(&self, table: &str, key: Option<&ActionKey>, rows: &ManifestId) -> Result<(), BigQueryError> {
-        self.mark_rows(table, &self.step.target, key, rows).await
-    }
-
     /// Writes down which rows a table holds, for those that look for them.
-    async fn mark_rows(&self, table: &str, target: &str, key: Option<&ActionKey>, rows: &ManifestId) -> Result<(), BigQueryError> {
+    async fn mark(&self, table: &str, target: &str, key: Option<&ActionKey>, rows: &ManifestId) -> Result<(), BigQueryError> {
         let mut labels = json!({ ROWS: dataset::mark(&rows.to_string()) });
         if let Some(key) = key {
             labels[KEY] = dataset::mark(&key.to_string()).into();

@@ -157,6 +157,16 @@ impl Request {
         read.map_err(|source| RunError::failed(&RequestError::Params { kind: self.kind.clone(), source }))
     }
 
+    /// Leaves the answer to a question as the file `name` of the output folder.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn tell(&self, name: &str, answer: &impl Serialize) -> Result<Response, RunError> {
+        let bytes = serde_json::to_vec(answer).map_err(|error| RunError::failed(&error))?;
+        fs::write(&self.out.join(name), &bytes).map_err(|error| RunError::failed(&error))?;
+        Ok(Response::default())
+    }
+
     /// How to reach what lies outside, as the kind's own type.
     ///
     /// # Errors

@@ -13,8 +13,6 @@ use crate::engine::bigquery::dataset::Entry;
 use crate::engine::bigquery::fault::BigQueryError;
 use crate::engine::bigquery::jobs;
 use crate::engine::bigquery::rest::Rest;
-use crate::engine::bigquery::tokens::Tokens;
-use crate::io::fs;
 use crate::kinds::export::{Reach, failure, wait};
 use crate::kinds::pinned::{Spec, statement};
 use crate::kinds::pushed::own;
@@ -41,13 +39,11 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
     let asked: Asked = request.params()?;
     let reach: Reach = request.reach()?;
     let found = wait(scans(&asked, &reach))?.map_err(|error| failure(&error))?;
-    let bytes = serde_json::to_vec(&found).map_err(|error| RunError::failed(&error))?;
-    fs::write(&request.out.join(SCANS), &bytes).map_err(|error| RunError::failed(&error))?;
-    Ok(Response::default())
+    request.tell(SCANS, &found)
 }
 
 async fn scans(asked: &Asked, reach: &Reach) -> Result<BTreeMap<String, Scan>, BigQueryError> {
-    let rest = Rest::open(&reach.account, Tokens::open(&reach.account.credentials, &reach.env).await?)?;
+    let (rest, _) = reach.open().await?;
     let entries = own(reach).entries(&rest).await?.unwrap_or_default();
     let mut found = BTreeMap::new();
     for (target, query) in &asked.queries {

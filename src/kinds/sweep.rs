@@ -10,9 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::bigquery::dataset::Entry;
 use crate::engine::bigquery::fault::BigQueryError;
-use crate::engine::bigquery::rest::Rest;
-use crate::engine::bigquery::tokens::Tokens;
-use crate::io::fs;
 use crate::kinds::export::{Reach, failure, wait};
 use crate::kinds::pushed::own;
 use crate::kinds::request::{Request, Response, RunError};
@@ -47,13 +44,11 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
     let sweep: Sweep = request.params()?;
     let reach: Reach = request.reach()?;
     let swept = wait(tables(&sweep, &reach))?.map_err(|error| failure(&error))?;
-    let bytes = serde_json::to_vec(&swept).map_err(|error| RunError::failed(&error))?;
-    fs::write(&request.out.join(SWEPT), &bytes).map_err(|error| RunError::failed(&error))?;
-    Ok(Response::default())
+    request.tell(SWEPT, &swept)
 }
 
 async fn tables(sweep: &Sweep, reach: &Reach) -> Result<Vec<String>, BigQueryError> {
-    let rest = Rest::open(&reach.account, Tokens::open(&reach.account.credentials, &reach.env).await?)?;
+    let (rest, _) = reach.open().await?;
     let own = own(reach);
     let mut swept = Vec::new();
     for entry in own.entries(&rest).await?.unwrap_or_default().iter().filter(|entry| sweep.takes(entry)) {

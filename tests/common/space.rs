@@ -114,6 +114,22 @@ impl TestSpace {
         Built::of(&self.command(&all).output().unwrap())
     }
 
+    /// Runs `cbi rollback --json` with these arguments, and what it said.
+    pub fn rollback(&self, arguments: &[&str]) -> (Built, Value) {
+        let all: Vec<&str> = ["rollback", "--json"].iter().chain(arguments).copied().collect();
+        let built = Built::of(&self.command(&all).output().unwrap());
+        let said = serde_json::from_str(&built.stdout).unwrap_or_default();
+        (built, said)
+    }
+
+    /// Number and state of every delivery of a target, the newest first.
+    pub fn deliveries(&self, target: &str) -> Vec<(u64, String)> {
+        let (built, said) = self.rollback(&[target, "--list"]);
+        assert_eq!(built.code, 0, "{built:?}");
+        let all = said["deliveries"].as_array().unwrap().iter();
+        all.map(|d| (d["delivery"].as_u64().unwrap(), d["state"].as_str().unwrap().to_owned())).collect()
+    }
+
     /// How many results have ever been recorded.
     pub fn results(&self) -> usize {
         use cbi::store::action_cache::Session;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::base::digest::{ActionKey, ManifestId};
 use crate::engine::bigquery::fault::BigQueryError;
-use crate::engine::bigquery::rest::Rest;
+use crate::engine::bigquery::rest::{Rest, if_any};
 use crate::engine::bigquery::version::pages;
 
 /// The label with the digest of a table's rows.
@@ -59,7 +59,7 @@ impl Entry {
     }
 }
 
-/// A target's name as the beginning of a table's.
+/// A target's name as the beginning of a table's, or a workspace's as part of a dataset's.
 #[must_use]
 pub fn stem(target: &str) -> String {
     target.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
@@ -110,10 +110,7 @@ impl Dataset {
     /// When BigQuery does not tell.
     pub async fn entries(&self, rest: &Rest) -> Result<Option<Vec<Entry>>, BigQueryError> {
         let what = format!("list the tables of {}.{}", self.project, self.name);
-        let listed = match pages(rest, &format!("{}/tables", self.path()), "tables", &what).await {
-            Err(BigQueryError::Refused { status: 404, .. }) => return Ok(None),
-            listed => listed?,
-        };
+        let Some(listed) = if_any(pages(rest, &format!("{}/tables", self.path()), "tables", &what).await)? else { return Ok(None) };
         let entry = |listed: &Value| Entry {
             table: text(&listed["tableReference"]["tableId"]),
             kind: text(&listed["type"]),
@@ -145,11 +142,7 @@ impl Dataset {
     /// When BigQuery does not tell.
     pub async fn look(&self, rest: &Rest, table: &str) -> Result<Option<Value>, BigQueryError> {
         let path = format!("{}/tables/{table}", self.path());
-        match rest.get(&path, &[], &format!("describe the table {}", self.whole(table))).await {
-            Ok(found) => Ok(Some(found)),
-            Err(BigQueryError::Refused { status: 404, .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        if_any(rest.get(&path, &[], &format!("describe the table {}", self.whole(table))).await)
     }
 
     /// Marks a table with labels and a sentence for people.
@@ -167,10 +160,8 @@ impl Dataset {
     /// # Errors
     /// When BigQuery refuses.
     pub async fn drop_table(&self, rest: &Rest, table: &str) -> Result<(), BigQueryError> {
-        match rest.delete(&format!("{}/tables/{table}", self.path()), &format!("drop the table {}", self.whole(table))).await {
-            Ok(()) | Err(BigQueryError::Refused { status: 404, .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        let path = format!("{}/tables/{table}", self.path());
+        if_any(rest.delete(&path, &format!("drop the table {}", self.whole(table))).await).map(|_| ())
     }
 }
 

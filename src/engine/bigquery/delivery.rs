@@ -15,7 +15,7 @@ use crate::engine::bigquery::fault::BigQueryError;
 use crate::engine::bigquery::jobs::{self, Ended, Job};
 use crate::engine::bigquery::ledger;
 use crate::engine::bigquery::place::Place;
-use crate::engine::bigquery::rest::Rest;
+use crate::engine::bigquery::rest::{Rest, if_any};
 use crate::engine::bigquery::script;
 use crate::engine::merging::{By, MergeError};
 use crate::model::delivery::{Delivered, standing};
@@ -172,14 +172,14 @@ impl Site<'_> {
     /// When BigQuery refuses, there is no dataset, or the table is somebody else's.
     pub async fn ground(&self) -> Result<Ground, DeliverError> {
         let place = &self.place;
-        let table = there(self.rest.get(&place.path(), &[], &format!("describe the table {place}")).await)?;
+        let table = if_any(self.rest.get(&place.path(), &[], &format!("describe the table {place}")).await)?;
         let ledger = ledger::read(self.rest, place).await?;
         let found = if let Some(table) = &table {
             table.clone()
         } else {
             let what = format!("describe the dataset {}.{}", place.project, place.dataset);
             let gone = || DeliverError::NoDataset { project: place.project.clone(), dataset: place.dataset.clone() };
-            there(self.rest.get(&place.in_dataset(), &[], &what).await)?.ok_or_else(gone)?
+            if_any(self.rest.get(&place.in_dataset(), &[], &what).await)?.ok_or_else(gone)?
         };
         let ground = Ground { location: found["location"].as_str().map(str::to_owned), table, ledger };
         self.own(&ground)?;
@@ -326,7 +326,7 @@ impl Site<'_> {
             Err(BigQueryError::Refused { status: 409, .. }) => Ok(()),
             // Another publisher may be making it at the same moment.
             Err(error @ BigQueryError::Refused { .. }) => {
-                let now = there(self.rest.get(&place.path(), &[], &format!("describe the table {place}")).await)?;
+                let now = if_any(self.rest.get(&place.path(), &[], &format!("describe the table {place}")).await)?;
                 if now.is_some() { Ok(()) } else { Err(error) }
             }
             made => made.map(|_| ()),
@@ -335,15 +335,7 @@ impl Site<'_> {
 
     /// Removes a table of loaded rows, where it is there.
     async fn clear(&self, staging: &Place) -> Result<(), BigQueryError> {
-        there(self.rest.delete(&staging.path(), &format!("remove the table {staging}")).await).map(|_| ())
-    }
-}
-
-/// What was found; `None` where it is not there.
-fn there<T>(found: Result<T, BigQueryError>) -> Result<Option<T>, BigQueryError> {
-    match found {
-        Err(BigQueryError::Refused { status: 404, .. }) => Ok(None),
-        found => found.map(Some),
+        if_any(self.rest.delete(&staging.path(), &format!("remove the table {staging}")).await).map(|_| ())
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::base::digest::{ActionKey, ManifestId};
 use crate::engine::bigquery::fault::BigQueryError;
 use crate::engine::bigquery::place::Place;
-use crate::engine::bigquery::rest::Rest;
+use crate::engine::bigquery::rest::{Rest, if_any};
 use crate::model::delivery::Delivered;
 
 /// The columns, in the order in which they are read.
@@ -49,10 +49,8 @@ pub async fn read(rest: &Rest, place: &Place) -> Result<Option<Vec<Delivered>>, 
     let (path, mut token, mut rows) = (format!("{}/data", ledger.path()), String::new(), Vec::new());
     loop {
         let query = [("formatOptions.useInt64Timestamp", "true"), ("maxResults", "10000"), ("pageToken", token.as_str())];
-        let mut page = match rest.get(&path, if token.is_empty() { &query[..2] } else { &query[..] }, &what).await {
-            Err(BigQueryError::Refused { status: 404, .. }) => return Ok(None),
-            page => page?,
-        };
+        let page = rest.get(&path, if token.is_empty() { &query[..2] } else { &query[..] }, &what).await;
+        let Some(mut page) = if_any(page)? else { return Ok(None) };
         if let Some(Value::Array(found)) = page.get_mut("rows").map(Value::take) {
             rows.extend(found);
         }

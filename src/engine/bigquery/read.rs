@@ -109,12 +109,9 @@ async fn connect(account: &Account) -> Result<Client, BigQueryError> {
     loop {
         match endpoint.connect().await {
             Ok(channel) => return Ok(Client::new(channel).max_decoding_message_size(LARGEST)),
-            Err(error) => match retry::wait(attempt, None, fastrand::f64()) {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => return Err(lost(&error)),
-            },
+            Err(error) if !retry::again(&mut attempt, None).await => return Err(lost(&error)),
+            Err(_) => {}
         }
-        attempt += 1;
     }
 }
 
@@ -265,16 +262,14 @@ async fn again(status: &Status, attempt: &mut u32, table: &str) -> Result<(), Bi
             | Code::DeadlineExceeded
             | Code::Cancelled
     );
-    let Some(wait) = retry::wait(*attempt, None, fastrand::f64()).filter(|_| may_pass) else {
-        if status.code() == Code::NotFound {
-            return Err(BigQueryError::Gone { table: table.to_owned() });
-        }
-        let code = format!("{:?}", status.code());
-        return Err(BigQueryError::Stream { table: table.to_owned(), code, message: status.message().to_owned() });
-    };
-    tokio::time::sleep(wait).await;
-    *attempt += 1;
-    Ok(())
+    if may_pass && retry::again(attempt, None).await {
+        return Ok(());
+    }
+    if status.code() == Code::NotFound {
+        return Err(BigQueryError::Gone { table: table.to_owned() });
+    }
+    let code = format!("{:?}", status.code());
+    Err(BigQueryError::Stream { table: table.to_owned(), code, message: status.message().to_owned() })
 }
 
 fn odd(table: &str, why: &str) -> BigQueryError {

@@ -94,11 +94,9 @@ impl Rest {
                 }
                 Err(error) => unreachable(&self.base, &error),
             };
-            match retry::wait(attempt, None, fastrand::f64()) {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => return Err(error),
+            if !retry::again(&mut attempt, None).await {
+                return Err(error);
             }
-            attempt += 1;
         }
     }
 
@@ -116,16 +114,14 @@ impl Rest {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let (again, after) = match &error {
+            let (may_pass, after) = match &error {
                 BigQueryError::Unreachable { .. } => (true, None),
                 BigQueryError::Refused { status, reason, after, .. } => (retry::may_pass(*status, reason), *after),
                 _ => (false, None),
             };
-            match retry::wait(attempt, after, fastrand::f64()).filter(|_| again) {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => return Err(error),
+            if !(may_pass && retry::again(&mut attempt, after).await) {
+                return Err(error);
             }
-            attempt += 1;
         }
     }
 
@@ -180,6 +176,17 @@ fn parts(boundary: &str, resource: &Value, bytes: &[u8]) -> Vec<u8> {
     let head = format!("--{boundary}\r\ncontent-type: application/json; charset=UTF-8\r\n\r\n{resource}\r\n--{boundary}\r\n");
     let tail = format!("\r\n--{boundary}--\r\n");
     [head.as_bytes(), b"content-type: application/octet-stream\r\n\r\n", bytes, tail.as_bytes()].concat()
+}
+
+/// What was found; `None` where the server says that it is not there.
+///
+/// # Errors
+/// The other ones.
+pub fn if_any<T>(found: Result<T, BigQueryError>) -> Result<Option<T>, BigQueryError> {
+    match found {
+        Err(BigQueryError::Refused { status: 404, .. }) => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// The deepest cause says what happened; what lies above it only that something did.

@@ -1,4 +1,4 @@
-//! Owns when a request is tried again. Invariant: pure; the same answer, attempt and draw give the same wait.
+//! Owns when a request is tried again. Invariant: the same answer, attempt and draw give the same wait; only `again` sleeps.
 
 use std::time::Duration;
 
@@ -30,6 +30,14 @@ pub fn wait(attempt: u32, asked: Option<Duration>, draw: f64) -> Option<Duration
     let whole = FIRST.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST);
     let own = whole.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0);
     Some(asked.unwrap_or_default().max(own))
+}
+
+/// Waits before the next attempt and counts it; `false`, at once, where there is none.
+pub async fn again(attempt: &mut u32, asked: Option<Duration>) -> bool {
+    let Some(wait) = wait(*attempt, asked, fastrand::f64()) else { return false };
+    tokio::time::sleep(wait).await;
+    *attempt += 1;
+    true
 }
 
 /// What `Retry-After` asks for: seconds. Its other form, a date, is read as nothing, for clocks differ.
