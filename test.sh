@@ -37,6 +37,10 @@ export CBI_TEST_PYTHON=$python/bin/python3
 scripts/test-bigquery "$target/test-bigquery"
 export CBI_TEST_BIGQUERY=$target/test-bigquery
 
+# One that answers as S3 does.
+scripts/test-s3 "$target/test-s3"
+export CBI_TEST_S3=$target/test-s3
+
 step "data"
 checksums=$(sed -nE 's/^\| `([^`]+)` .* `([0-9a-f]{64})` \|$/\2  warehouse\/\1/p' warehouse/PROVENANCE.md)
 printf '%s\n' "$checksums" | if have sha256sum; then sha256sum -c --quiet; else shasum -a 256 -c --quiet; fi

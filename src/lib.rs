@@ -11,6 +11,7 @@ pub mod exec;
 pub mod graph;
 pub mod io;
 pub mod kinds;
+pub mod mirror;
 pub mod model;
 pub mod plan;
 pub mod registry;

@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["base"],
     &["io", "model"],
     &["engine", "syntax", "store"],
-    &["graph", "kinds", "registry"],
+    &["graph", "kinds", "mirror", "registry"],
     &["plan"],
     &["exec", "ui"],
     &["app"],

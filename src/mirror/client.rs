@@ -1,0 +1,108 @@
+//! Owns a build's dealings with its mirror. Invariant: nothing that a mirror does or fails to do ends a build; after the first failure it is left alone.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::base::diagnostic::in_one_line;
+use crate::base::digest::ActionKey;
+use crate::mirror::bucket::{Address, Bucket};
+use crate::mirror::epochs::Epochs;
+use crate::mirror::error::MirrorResult;
+use crate::mirror::pull;
+use crate::mirror::push::{self, Pushed};
+use crate::model::result::ActionResult;
+use crate::store::action_cache::Session;
+
+/// A mirror during one build. Threads may share it.
+#[derive(Debug)]
+pub struct Mirror {
+    bucket: Bucket,
+    state: Mutex<State>,
+    pulled: AtomicU64,
+    pulled_bytes: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// As they were at the first look.
+    epochs: Option<Epochs>,
+    /// Why it is left alone.
+    failure: Option<String>,
+}
+
+impl Mirror {
+    /// The mirror at this address. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// When it is no address of a bucket.
+    pub fn open(address: &Address) -> MirrorResult<Self> {
+        Ok(Self::new(Bucket::open(address)?))
+    }
+
+    /// The mirror in this bucket.
+    #[must_use]
+    pub fn new(bucket: Bucket) -> Self {
+        Self { bucket, state: Mutex::default(), pulled: AtomicU64::new(0), pulled_bytes: AtomicU64::new(0) }
+    }
+
+    /// The bucket.
+    #[must_use]
+    pub fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// Takes the result of an action into the store; `None` where the mirror has not all of it, or has failed.
+    #[must_use]
+    pub fn fetch(&self, session: &Session, key: &ActionKey) -> Option<ActionResult> {
+        let pulled = self.unless_failed(|| pull::pull(&self.bucket, &self.epochs()?, session, key))??;
+        self.pulled.fetch_add(1, Ordering::Relaxed);
+        self.pulled_bytes.fetch_add(pulled.bytes, Ordering::Relaxed);
+        Some(pulled.result)
+    }
+
+    /// Puts results into the mirror; `None` where that fails, or something failed before.
+    #[must_use]
+    pub fn store(&self, session: &Session, results: &[ActionResult]) -> Option<Pushed> {
+        self.unless_failed(|| push::push(&self.bucket, session.content(), results))
+    }
+
+    /// Results that were taken from it, and bytes of blobs that came with them.
+    #[must_use]
+    pub fn pulled(&self) -> (u64, u64) {
+        (self.pulled.load(Ordering::Relaxed), self.pulled_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Why it is left alone, where it is.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.state().failure.clone()
+    }
+
+    fn unless_failed<T>(&self, ask: impl FnOnce() -> MirrorResult<T>) -> Option<T> {
+        if self.state().failure.is_some() {
+            return None;
+        }
+        match ask() {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.state().failure.get_or_insert_with(|| in_one_line(&error));
+                None
+            }
+        }
+    }
+
+    /// Asked for once: a result put into an epoch that is opened later is missed, and no more.
+    fn epochs(&self) -> MirrorResult<Epochs> {
+        let mut state = self.state();
+        if let Some(epochs) = &state.epochs {
+            return Ok(epochs.clone());
+        }
+        let epochs = Epochs::of(&self.bucket)?;
+        state.epochs = Some(epochs.clone());
+        Ok(epochs)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,58 @@
+//! Owns which epochs a mirror has. Invariant: writers write into the newest that was opened, readers read none that is fenced.
+
+use std::collections::BTreeSet;
+
+use crate::mirror::bucket::Bucket;
+use crate::mirror::error::MirrorResult;
+use crate::mirror::layout::{EPOCHS, Epoch};
+
+/// The epochs as they were when they were asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Epochs {
+    opened: BTreeSet<Epoch>,
+    fenced: BTreeSet<Epoch>,
+}
+
+impl Epochs {
+    /// Asks for them.
+    ///
+    /// # Errors
+    /// When the bucket does not answer.
+    pub fn of(bucket: &Bucket) -> MirrorResult<Self> {
+        let mut epochs = Self::default();
+        for listed in bucket.list(EPOCHS)? {
+            let name = listed.name.strip_prefix(EPOCHS).unwrap_or_default();
+            let (number, fenced) = name.strip_suffix(".fenced").map_or((name, false), |number| (number, true));
+            let Some(epoch) = number.parse().ok().map(Epoch).filter(|_| number.len() == 8) else { continue };
+            if fenced {
+                epochs.fenced.insert(epoch)
+            } else {
+                epochs.opened.insert(epoch)
+            };
+        }
+        Ok(epochs)
+    }
+
+    /// The epoch to write into; opens the first one in an empty bucket.
+    ///
+    /// # Errors
+    /// When the bucket does not answer.
+    pub fn to_write(bucket: &Bucket) -> MirrorResult<Epoch> {
+        if let Some(newest) = Self::of(bucket)?.opened.last() {
+            return Ok(*newest);
+        }
+        bucket.put_if_absent(&Epoch(1).opened(), Vec::new())?;
+        Ok(Epoch(1))
+    }
+
+    /// Whether an epoch is fenced.
+    #[must_use]
+    pub fn is_fenced(&self, epoch: Epoch) -> bool {
+        self.fenced.contains(&epoch)
+    }
+
+    /// The epochs to read, the newest first.
+    pub fn readable(&self) -> impl Iterator<Item = Epoch> + '_ {
+        self.opened.iter().rev().copied().filter(|epoch| !self.is_fenced(*epoch))
+    }
+}

@@ -1,0 +1,106 @@
+//! Owns what can go wrong with a mirror. Invariant: what is absent or damaged in a bucket is no error of a pull: it is a miss.
+
+use std::path::PathBuf;
+
+use crate::base::diagnostic::ExitCode;
+use crate::base::digest::BlobId;
+use crate::io::fs::FsError;
+use crate::store::error::StoreError;
+
+/// A failure of the mirror.
+#[derive(Debug, thiserror::Error)]
+pub enum MirrorError {
+    /// The address is none that a bucket has.
+    #[error("the mirror's address '{url}' cannot be used: {why}")]
+    Address {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The folder that is the mirror is not there.
+    #[error("the mirror's folder '{}' is not there", path.display())]
+    NoFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A request failed, and so did those that repeated it.
+    #[error("cannot {what} '{name}' in the mirror '{url}'")]
+    Request {
+        /// What was asked, as a verb.
+        what: &'static str,
+        /// The object, or the prefix.
+        name: String,
+        /// The mirror.
+        url: String,
+        /// What was answered.
+        #[source]
+        source: Box<object_store::Error>,
+    },
+    /// An object is longer than any that we write.
+    #[error("'{name}' in the mirror '{url}' has {size} bytes, more than any object of a mirror")]
+    TooLong {
+        /// The object.
+        name: String,
+        /// The mirror.
+        url: String,
+        /// Its bytes.
+        size: u64,
+    },
+    /// The mirror was pruned again and again while something was pushed.
+    #[error("the mirror was pruned {times} times while this was pushed")]
+    Fenced {
+        /// How often it was begun.
+        times: u32,
+    },
+    /// A blob changed, or went away, while it was pushed.
+    #[error("blob {blob} went away while it was pushed")]
+    Gone {
+        /// The blob.
+        blob: BlobId,
+    },
+    /// The machine has no runtime for requests.
+    #[error("requests cannot be made")]
+    Runtime(#[source] std::io::Error),
+    /// A result cannot be written as a record.
+    #[error("cannot record: {why}")]
+    Record {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The local store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A local file failed.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+/// The result of dealing with a mirror.
+pub type MirrorResult<T> = Result<T, MirrorError>;
+
+impl MirrorError {
+    /// How the program ends because of it.
+    #[must_use]
+    pub fn code(&self) -> ExitCode {
+        match self {
+            Self::Address { .. } => ExitCode::Invalid,
+            Self::Store(error) => error.code(),
+            Self::Fs(_) | Self::Record { .. } | Self::Gone { .. } => ExitCode::ActionFailed,
+            _ => ExitCode::Remote,
+        }
+    }
+
+    /// The way out, where one is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Address { .. } => {
+                Some("[mirror] url takes file:///FOLDER, gs://BUCKET/PATH, s3://BUCKET/PATH or az://CONTAINER/PATH".into())
+            }
+            Self::NoFolder { path } => Some(format!("mkdir -p '{}'", path.display())),
+            Self::Store(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

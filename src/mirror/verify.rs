@@ -1,0 +1,134 @@
+//! Owns the check of a mirror. Invariant: it changes nothing, and what it does not complain of is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use crate::base::digest::{ActionKey, BlobId, ManifestId};
+use crate::mirror::bucket::Bucket;
+use crate::mirror::epochs::Epochs;
+use crate::mirror::error::{MirrorError, MirrorResult};
+use crate::mirror::layout::{Epoch, LONGEST_RECORD, PART, part_size, parts};
+use crate::mirror::record::{Record, blobs, read_manifest};
+use crate::mirror::transfer::{each, unpack};
+
+/// What is wrong with a mirror.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Finding {
+    /// An object below `actions/` is not the record that its name says.
+    #[error("'{name}' is not a record of the action that its name says")]
+    Record {
+        /// The object.
+        name: String,
+    },
+    /// A record names a manifest that is not there, or is another.
+    #[error("the record of action {key} names the artifact {manifest}, whose manifest is not there or is another")]
+    Manifest {
+        /// The action.
+        key: ActionKey,
+        /// The manifest.
+        manifest: ManifestId,
+    },
+    /// A record names a blob of which something is not there, or is another.
+    #[error("the record of action {key} names blob {blob}, of which something is not there or is another")]
+    Blob {
+        /// The action.
+        key: ActionKey,
+        /// The blob.
+        blob: BlobId,
+    },
+}
+
+/// What was looked at and found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Records looked at.
+    pub records: u64,
+    /// Blobs that they name, each once.
+    pub blobs: u64,
+    /// Bytes of those blobs.
+    pub bytes: u64,
+    /// What is wrong, sorted.
+    pub findings: Vec<Finding>,
+}
+
+/// Looks whether every record in an epoch that is read has all that it names. With `deep` every blob is fetched and hashed, else it is only looked
+/// whether its parts are there.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub fn verify(bucket: &Bucket, deep: bool) -> MirrorResult<Report> {
+    let mut report = Report::default();
+    for epoch in Epochs::of(bucket)?.readable() {
+        verify_epoch(bucket, epoch, deep, &mut report)?;
+    }
+    report.findings.sort();
+    Ok(report)
+}
+
+/// What the records of one epoch name.
+#[derive(Default)]
+struct Named {
+    /// Each blob with its size and one action that needs it.
+    blobs: BTreeMap<BlobId, (u64, ActionKey)>,
+    findings: Vec<Finding>,
+}
+
+fn verify_epoch(bucket: &Bucket, epoch: Epoch, deep: bool, report: &mut Report) -> MirrorResult<()> {
+    let records = bucket.list(&epoch.records())?;
+    // What a record names was there before it: asked for later, it is in the list.
+    let there: BTreeSet<String> = bucket.list(&epoch.blobs())?.into_iter().map(|listed| listed.name).collect();
+    let named = Mutex::new(Named::default());
+    each(&records, |record| look_at(bucket, epoch, &record.name, &named))?;
+    let mut named = named.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let wanted: Vec<(BlobId, (u64, ActionKey))> = std::mem::take(&mut named.blobs).into_iter().collect();
+    let damaged = Mutex::new(Vec::new());
+    each(&wanted, |(blob, (size, key))| {
+        let listed = (0..parts(*size)).all(|index| there.contains(&epoch.part(blob, index)));
+        if !listed || deep && !is_whole(bucket, epoch, blob, *size)? {
+            damaged.lock().unwrap_or_else(PoisonError::into_inner).push(Finding::Blob { key: *key, blob: *blob });
+        }
+        Ok::<_, MirrorError>(())
+    })?;
+    report.records += records.len() as u64;
+    report.blobs += wanted.len() as u64;
+    report.bytes += wanted.iter().map(|(_, (size, _))| size).sum::<u64>();
+    report.findings.extend(named.findings);
+    report.findings.extend(damaged.into_inner().unwrap_or_else(PoisonError::into_inner));
+    Ok(())
+}
+
+/// Reads one record and its manifests.
+fn look_at(bucket: &Bucket, epoch: Epoch, name: &str, named: &Mutex<Named>) -> MirrorResult<()> {
+    let named = || named.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = name.rsplit('/').next().and_then(|hex| hex.parse().ok()).map(ActionKey).filter(|key| epoch.record(key) == name);
+    let bytes = bucket.get(name, LONGEST_RECORD)?;
+    let record = key.zip(bytes).and_then(|(key, bytes)| Record::read(&bytes, &key));
+    let Some(record) = record else {
+        named().findings.push(Finding::Record { name: name.to_owned() });
+        return Ok(());
+    };
+    let key = record.result.key;
+    let mut manifests = BTreeMap::new();
+    for id in record.artifacts.values() {
+        let bytes = bucket.get(&epoch.manifest(id), LONGEST_RECORD)?;
+        match bytes.and_then(|bytes| read_manifest(&bytes, id)) {
+            Some(manifest) => _ = manifests.insert(*id, manifest),
+            None => named().findings.push(Finding::Manifest { key, manifest: *id }),
+        }
+    }
+    let log_size = record.log_size;
+    if let Some(result) = record.into_result(&manifests) {
+        named().blobs.extend(blobs(&result, log_size).into_iter().map(|(blob, size)| (blob, (size, key))));
+    }
+    Ok(())
+}
+
+fn is_whole(bucket: &Bucket, epoch: Epoch, blob: &BlobId, size: u64) -> MirrorResult<bool> {
+    let mut hasher = blake3::Hasher::new();
+    for index in 0..parts(size) {
+        let packed = bucket.get(&epoch.part(blob, index), PART + 1)?;
+        let Some(bytes) = packed.and_then(|packed| unpack(packed, part_size(size, index))) else { return Ok(false) };
+        hasher.update(&bytes);
+    }
+    Ok(BlobId(hasher.finalize().into()) == *blob)
+}

@@ -1,0 +1,283 @@
+//! One suite for every bucket that a mirror can be in: what the protocol asks of a bucket, and results that go through it.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod s3_kit;
+mod store_kit;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cbi::base::digest::BlobId;
+use cbi::mirror::bucket::{Address, Bucket, Listed};
+use cbi::mirror::epochs::Epochs;
+use cbi::mirror::layout::{Epoch, PART};
+use cbi::mirror::pull::pull;
+use cbi::mirror::push::push;
+use cbi::mirror::verify::{Finding, verify};
+use cbi::model::result::{ActionResult, Cost};
+use cbi::store::action_cache::Session;
+use cbi::store::content::{Batch, ContentStore};
+use cbi::store::materialize::capture;
+
+/// Runs `check` on an empty bucket of every kind.
+fn every_bucket(check: fn(&Bucket)) {
+    check(&Bucket::memory().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    check(&Bucket::open(&Address { url: format!("file://{}", folder.path().display()), ..Address::default() }).unwrap());
+    if let Some(server) = s3_kit::S3::start() {
+        check(&Bucket::open(&server.bucket("bucket")).unwrap());
+    }
+}
+
+#[test]
+fn what_the_protocol_asks_of_a_bucket_is_so() {
+    every_bucket(|bucket| {
+        once_put_an_object_stays_as_it_is(bucket);
+        one_of_many_writers_of_a_name_wins(bucket);
+        a_list_names_all_that_is_below_and_nothing_beside(bucket);
+        what_is_deleted_is_gone_and_may_come_again(bucket);
+    });
+}
+
+fn once_put_an_object_stays_as_it_is(bucket: &Bucket) {
+    assert_eq!(bucket.get("one/a", 100).unwrap(), None);
+    assert_eq!(bucket.size_of("one/a").unwrap(), None);
+    assert_eq!(bucket.get_range("one/a", 0, 1).unwrap(), None);
+    assert!(bucket.put_if_absent("one/a", b"first".to_vec()).unwrap());
+    assert!(!bucket.put_if_absent("one/a", b"second".to_vec()).unwrap());
+    assert_eq!(bucket.get("one/a", 100).unwrap().unwrap(), b"first");
+    assert_eq!(bucket.size_of("one/a").unwrap(), Some(5));
+    assert_eq!(bucket.get_range("one/a", 1, 3).unwrap().unwrap(), b"ir");
+    assert!(bucket.get("one/a", 4).is_err(), "longer than it may be");
+    assert!(bucket.put_if_absent("one/empty", Vec::new()).unwrap());
+    assert_eq!(bucket.get("one/empty", 100).unwrap().unwrap(), b"");
+}
+
+fn one_of_many_writers_of_a_name_wins(bucket: &Bucket) {
+    for round in 0..5 {
+        let name = format!("race/{round}");
+        let (won, winner) = (AtomicUsize::new(0), AtomicUsize::new(99));
+        std::thread::scope(|scope| {
+            for me in 0..6 {
+                let (name, won, winner) = (&name, &won, &winner);
+                scope.spawn(move || {
+                    if bucket.put_if_absent(name, me.to_string().into_bytes()).unwrap() {
+                        won.fetch_add(1, Ordering::Relaxed);
+                        winner.store(me, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(won.into_inner(), 1);
+        assert_eq!(bucket.get(&name, 100).unwrap().unwrap(), winner.into_inner().to_string().into_bytes());
+    }
+}
+
+fn a_list_names_all_that_is_below_and_nothing_beside(bucket: &Bucket) {
+    // More than S3 and GCS tell at once.
+    const MANY: usize = 1010;
+    let names: Vec<String> = (0..MANY).map(|n| format!("many/{:02}/{n:04}", n % 7)).collect();
+    cbi::mirror::transfer::each(&names, |name| bucket.put_if_absent(name, vec![1; 3]).map(|_| ())).unwrap();
+    bucket.put_if_absent("manyfold", b"x".to_vec()).unwrap();
+    let mut expected: Vec<Listed> = names.into_iter().map(|name| Listed { name, size: 3 }).collect();
+    expected.sort();
+    assert_eq!(bucket.list("many/").unwrap(), expected);
+    assert_eq!(bucket.list("many/03/").unwrap().len(), expected.iter().filter(|l| l.name.starts_with("many/03/")).count());
+    assert_eq!(bucket.list("none/").unwrap(), []);
+}
+
+fn what_is_deleted_is_gone_and_may_come_again(bucket: &Bucket) {
+    bucket.delete("gone/a").unwrap();
+    assert!(bucket.put_if_absent("gone/a", b"1".to_vec()).unwrap());
+    bucket.delete("gone/a").unwrap();
+    assert_eq!((bucket.get("gone/a", 9).unwrap(), bucket.list("gone/").unwrap()), (None, Vec::new()));
+    assert!(bucket.put_if_absent("gone/a", b"2".to_vec()).unwrap());
+    assert_eq!(bucket.get("gone/a", 9).unwrap().unwrap(), b"2");
+}
+
+/// A machine: a store of its own.
+struct Machine {
+    session: Session,
+    _folder: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { session: Session::open(&folder.path().join("cache")).unwrap(), _folder: folder }
+    }
+
+    /// Performs and records action `n`, which makes these files.
+    fn makes(&self, n: u64, files: &[(&str, Vec<u8>)]) -> ActionResult {
+        let folder = self.session.root().scratch().unwrap();
+        for (name, bytes) in files {
+            cbi::io::fs::create_folders(folder.join(name).parent().unwrap()).unwrap();
+            cbi::io::fs::write(&folder.join(name), bytes).unwrap();
+        }
+        let mut batch = Batch::new();
+        let manifest = capture(self.session.content(), &folder, &mut batch).unwrap();
+        let log = self.session.content().put_bytes(&store_kit::log(n), &mut batch).unwrap();
+        let action = store_kit::action(n);
+        let result = ActionResult {
+            key: action.key(),
+            action,
+            target: format!("t/{n}"),
+            outputs: BTreeMap::from([("out".into(), manifest)]),
+            metrics: BTreeMap::from([("mae".into(), 0.1)]),
+            notes: vec!["a note".into()],
+            checks: Vec::new(),
+            log: Some(log),
+            cost: Cost { wall_ms: n, cpu_ms: n, peak_bytes: n, input_bytes: n },
+            ended_ms: n,
+        };
+        self.session.record(&result, &batch).unwrap();
+        result
+    }
+
+    fn pushes(&self, bucket: &Bucket, results: &[ActionResult]) -> u64 {
+        let pushed = push(bucket, self.session.content(), results).unwrap();
+        assert_eq!((pushed.results, pushed.broken), (results.len() as u64, 0));
+        pushed.bytes
+    }
+
+    /// What the mirror has of an action, and whether it was recorded.
+    fn pulls(&self, bucket: &Bucket, result: &ActionResult) -> Option<ActionResult> {
+        let pulled = pull(bucket, &Epochs::of(bucket).unwrap(), &self.session, &result.key).unwrap();
+        assert_eq!(self.session.lookup(&result.key).unwrap().is_some(), pulled.is_some(), "recorded if and only if it was pulled");
+        pulled.map(|pulled| pulled.result)
+    }
+
+    fn reads(&self, blob: &BlobId) -> Vec<u8> {
+        self.session.content().read(blob).unwrap().unwrap()
+    }
+}
+
+fn noise(length: u64) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(length);
+    (0..length).map(|_| random.u8(..)).collect()
+}
+
+/// Files of every kind: none, small, of many parts, of exactly one; bytes that shrink and bytes that do not.
+fn files() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("empty", Vec::new()),
+        ("small", b"small".to_vec()),
+        ("deep/down/text", b"the same again, ".repeat(100_000)),
+        ("part", noise(PART)),
+        ("parts", noise(2 * PART + 77)),
+    ]
+}
+
+#[test]
+fn a_result_that_was_pushed_is_pulled_whole_by_another_machine() {
+    every_bucket(|bucket| {
+        let (first, second) = (Machine::new(), Machine::new());
+        let small = first.makes(1, &[("small", b"small".to_vec())]);
+        let large = first.makes(2, &files());
+        assert!(second.pulls(bucket, &large).is_none(), "nothing is there yet");
+        let sent = first.pushes(bucket, &[small.clone(), large.clone()]);
+        assert!((3 * PART..3 * PART + (64 << 10)).contains(&sent), "text shrinks, noise does not: {sent}");
+        assert_eq!(first.pushes(bucket, &[large.clone(), small.clone()]), 0, "what is there is not sent again");
+        for result in [&large, &small] {
+            assert_eq!(second.pulls(bucket, result).as_ref(), Some(result));
+        }
+        for (name, bytes) in files() {
+            assert_eq!(second.reads(&large.outputs["out"].files[name].blob), bytes, "{name}");
+        }
+        assert_eq!(second.reads(&large.log.unwrap()), store_kit::log(2));
+        for deep in [false, true] {
+            let report = verify(bucket, deep).unwrap();
+            assert_eq!((report.records, report.blobs, report.findings), (2, 7, Vec::new()));
+        }
+    });
+}
+
+/// Replaces an object, as only a damage or an enemy does.
+fn replace(bucket: &Bucket, name: &str, bytes: &[u8]) {
+    bucket.delete(name).unwrap();
+    assert!(bucket.put_if_absent(name, bytes.to_vec()).unwrap());
+}
+
+#[test]
+fn what_is_missing_or_wrong_in_the_bucket_is_a_miss_and_verify_names_it() {
+    let bucket = Bucket::memory().unwrap();
+    let first = Machine::new();
+    let result = first.makes(1, &files());
+    first.pushes(&bucket, std::slice::from_ref(&result));
+    let manifest = &result.outputs["out"];
+    let of = |name: &str, index| Epoch(1).part(&manifest.files[name].blob, index);
+    let blob = |name: &str| vec![Finding::Blob { key: result.key, blob: manifest.files[name].blob }];
+    let other_key = Epoch(1).record(&store_kit::action(9).key());
+    let cases: Vec<(String, Option<Vec<u8>>, Vec<Finding>)> = vec![
+        (of("small", 0), None, blob("small")),
+        (of("small", 0), Some(b"\0smalk".to_vec()), blob("small")),
+        (of("small", 0), Some(b"\0small and more".to_vec()), blob("small")),
+        (of("small", 0), Some(b"\x07small".to_vec()), blob("small")),
+        (of("small", 0), Some(Vec::new()), blob("small")),
+        (of("parts", 1), None, blob("parts")),
+        (of("parts", 1), Some([&[0], &noise(PART)[..]].concat()), blob("parts")),
+        (of("parts", 2), Some(vec![0; 20]), blob("parts")),
+        (Epoch(1).manifest(&manifest.id()), None, vec![Finding::Manifest { key: result.key, manifest: manifest.id() }]),
+        (Epoch(1).manifest(&manifest.id()), Some(b"{}".to_vec()), vec![Finding::Manifest { key: result.key, manifest: manifest.id() }]),
+        (Epoch(1).record(&result.key), None, Vec::new()),
+        (Epoch(1).record(&result.key), Some(b"{".to_vec()), vec![Finding::Record { name: Epoch(1).record(&result.key) }]),
+    ];
+    for (name, wrong, findings) in cases {
+        let good = bucket.get(&name, 2 * PART).unwrap().unwrap();
+        match &wrong {
+            None => bucket.delete(&name).unwrap(),
+            Some(wrong) => replace(&bucket, &name, wrong),
+        }
+        assert_eq!(Machine::new().pulls(&bucket, &result), None, "{name}");
+        assert_eq!(verify(&bucket, true).unwrap().findings, findings, "{name}");
+        replace(&bucket, &name, &good);
+    }
+    let record = bucket.get(&Epoch(1).record(&result.key), 2 * PART).unwrap().unwrap();
+    bucket.put_if_absent(&other_key, record).unwrap();
+    let other = ActionResult { key: store_kit::action(9).key(), ..result.clone() };
+    assert_eq!(Machine::new().pulls(&bucket, &other), None, "a record under another action's name is none");
+    assert_eq!(verify(&bucket, true).unwrap().findings, [Finding::Record { name: other_key }]);
+    assert!(Machine::new().pulls(&bucket, &result).is_some(), "put right, all is as before");
+}
+
+#[test]
+fn a_push_goes_into_the_newest_epoch_and_nobody_reads_a_fenced_one() {
+    let bucket = Bucket::memory().unwrap();
+    let first = Machine::new();
+    let result = first.makes(1, &[("small", b"small".to_vec())]);
+    first.pushes(&bucket, std::slice::from_ref(&result));
+    bucket.put_if_absent(&Epoch(2).opened(), Vec::new()).unwrap();
+    assert!(Machine::new().pulls(&bucket, &result).is_some(), "an older epoch is read until it is fenced");
+    bucket.put_if_absent(&Epoch(1).fenced(), Vec::new()).unwrap();
+    assert!(Machine::new().pulls(&bucket, &result).is_none());
+    assert!(first.pushes(&bucket, std::slice::from_ref(&result)) > 0, "it is not in the newest epoch yet");
+    assert!(Machine::new().pulls(&bucket, &result).is_some());
+    assert!(bucket.size_of(&Epoch(2).record(&result.key)).unwrap().is_some());
+}
+
+#[test]
+fn a_result_with_a_hole_here_is_not_pushed_and_the_others_are() {
+    let bucket = Bucket::memory().unwrap();
+    let first = Machine::new();
+    let (broken, whole) = (first.makes(1, &[("a", b"only here".to_vec())]), first.makes(2, &[("b", b"b".to_vec())]));
+    cbi::io::fs::remove_file(&first.session.content().path_of(&broken.outputs["out"].files["a"].blob)).unwrap();
+    let pushed = push(&bucket, first.session.content(), &[broken.clone(), whole.clone()]).unwrap();
+    assert_eq!((pushed.results, pushed.broken), (1, 1));
+    assert!(Machine::new().pulls(&bucket, &whole).is_some());
+    assert!(Machine::new().pulls(&bucket, &broken).is_none());
+    assert_eq!(verify(&bucket, true).unwrap().findings, []);
+}
+
+#[test]
+fn an_address_that_no_bucket_has_is_refused_with_what_is_wrong() {
+    for (url, said) in [
+        ("bucket", "has no '://'"),
+        ("ftp://x/y", "'ftp' is no kind of bucket"),
+        ("s3:///x", "names no bucket"),
+        ("file://relative/x", "must begin with '/'"),
+        ("file:///not/there", "is not there"),
+    ] {
+        let error = Bucket::open(&Address { url: url.into(), ..Address::default() }).unwrap_err().to_string();
+        assert!(error.contains(said), "{url}: {error}");
+    }
+}
