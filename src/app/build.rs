@@ -5,6 +5,7 @@ use std::path::{Path, absolute};
 use std::sync::atomic::AtomicBool;
 
 use crate::app::index::{self, LastBuild, Watch};
+use crate::app::mirroring::Remote;
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{self, CACHE_FOLDER, Limits, Options, Workspace};
@@ -27,6 +28,7 @@ use crate::store::root::Root;
 
 /// What `cbi build` was asked.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one switch of the command line")]
 pub struct Ask {
     /// The workspace.
     pub options: Options,
@@ -38,6 +40,8 @@ pub struct Ask {
     pub limits: Limits,
     /// Whether a table that is too old for its `fresh` check may pass, with a warning.
     pub allow_stale: bool,
+    /// Whether the mirror is left alone.
+    pub no_remote: bool,
     /// Whether the verdicts of checks are wanted, even of a build with nothing to do.
     pub verdicts: bool,
 }
@@ -105,8 +109,10 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let mut planner = Planner::new(&graph, &selection.roots);
     let judge = workspace.judge(ask.allow_stale)?;
     let deliveries = workspace.deliveries();
+    let remote = Remote::open(&workspace, !ask.no_remote)?;
     let executor = Executor {
         session: &session,
+        mirror: remote.mirror(),
         judge: &judge,
         identities: &identities,
         budget: workspace.budget(ask.limits),
@@ -117,7 +123,8 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         reach: observed.as_ref().map(|observed| &observed.reach),
         locate: &|node, failure| locate::place(&workspace.texts, node, failure),
     };
-    let built = executor.run(&mut planner, &|source| sources.pin(source), sink).map_err(problem::stores)?;
+    let run = |sink: &mut dyn EventSink| executor.run(&mut planner, &|source| sources.pin(source), sink);
+    let built = remote.during(&session, sink, run).map_err(problem::stores)?;
     let made = Built::built(&planner);
     let outcome = match (built.interrupted, built.counts.failed) {
         (true, _) => "interrupted",

@@ -16,6 +16,8 @@ pub mod kept;
 pub mod latest;
 pub mod locate;
 pub mod looks;
+pub mod mirror;
+pub mod mirroring;
 pub mod observe;
 pub mod outputs;
 pub mod pins;

@@ -8,7 +8,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::base::units;
-use crate::cli::args_build::{Build, Check, Daily, Format, Plan, Rollback, Select};
+use crate::cli::args_build::{Build, Check, Daily, Format, Mirror, Plan, Rollback, Select};
 use crate::cli::examples;
 use crate::ui::output::Colour;
 use crate::ui::sink::Verbosity;
@@ -128,6 +128,9 @@ pub enum Command {
     /// Put an earlier delivery of a published table back
     #[command(after_help = examples::ROLLBACK)]
     Rollback(Rollback),
+    /// Share results with other machines through a bucket
+    #[command(after_help = examples::MIRROR)]
+    Mirror(Mirror),
     /// Delete artifacts that no kept build needs
     #[command(after_help = examples::GC)]
     Gc(Gc),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::NaiveTime;
-use clap::{Args as Group, ValueHint};
+use clap::{Args as Group, Subcommand, ValueHint};
 
 use crate::base::units;
 
@@ -65,6 +65,9 @@ pub struct Build {
     /// Let tables and forecasts pass that are older than allowed, with a warning
     #[arg(long)]
     pub allow_stale: bool,
+    /// Take nothing from the mirror, and put nothing there
+    #[arg(long)]
+    pub no_remote: bool,
     /// Build nothing, show what would run: the same as `cbi plan`
     #[arg(long)]
     pub dry_run: bool,
@@ -111,6 +114,38 @@ pub struct Daily {
     /// What steps may use side by side.
     #[command(flatten)]
     pub limits: Limits,
+}
+
+/// `cbi mirror`.
+#[derive(Debug, Clone, Group)]
+pub struct Mirror {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: MirrorCommand,
+}
+
+/// What to do with the mirror.
+#[derive(Debug, Clone, Subcommand)]
+pub enum MirrorCommand {
+    /// Put every result that is here into the mirror
+    Push(Format),
+    /// Take the results of targets, and of all they need, from the mirror; run nothing
+    Pull(Select),
+    /// Show how many results are here and are not in the mirror
+    Status(Format),
+    /// Check that every record in the mirror has all that it names
+    Verify(MirrorVerify),
+}
+
+/// `cbi mirror verify`.
+#[derive(Debug, Clone, Copy, Group)]
+pub struct MirrorVerify {
+    /// Read all of it, and hash it
+    #[arg(long)]
+    pub deep: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
 }
 
 /// `cbi rollback`.

@@ -103,6 +103,14 @@ Examples:
   cbi rollback publish/zl/1w            what stood before the last delivery
   cbi rollback publish/zl/1w --to 7     the table as delivery 7 left it";
 
+/// `cbi mirror --help`.
+pub const MIRROR: &str = "\
+Examples:
+  cbi mirror status                     what is here and not there
+  cbi mirror push                       put it there
+  cbi mirror pull forecast/wti/1m       take that forecast and all it needs, run nothing
+  cbi mirror verify --deep              read and hash all that is there";
+
 /// `cbi gc --help`.
 pub const GC: &str = "\
 Examples:

@@ -20,6 +20,7 @@ use crate::cli::args_build;
 use crate::cli::compare;
 use crate::cli::daily;
 use crate::cli::inspect;
+use crate::cli::mirror;
 use crate::cli::report;
 use crate::cli::upkeep;
 use crate::io::machine;
@@ -89,6 +90,7 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
             Ok(say(&rollback::rollback(&options, &ask.target, to)?, ask.format.json, &args.global))
         }
         Command::Gc(ask) => upkeep::gc(ask, &options, &args.global),
+        Command::Mirror(ask) => mirror::mirror(&ask.what, &options, &args.global),
         Command::Fsck(ask) => upkeep::fsck(ask, &args.global),
         Command::Doctor(ask) => Ok(upkeep::doctor(&options, ask.json, &args.global)),
         Command::Schema => Ok(upkeep::schema(&args.global)),
@@ -165,6 +167,7 @@ fn build(ask: &args_build::Build, options: Options, global: &Global) -> Outcome<
         keep_going: ask.keep_going,
         limits: limits(ask.limits),
         allow_stale: ask.allow_stale,
+        no_remote: ask.no_remote,
         verdicts: false,
     };
     let done = build::build(&ask_app, &cancel, &mut *sink)?;

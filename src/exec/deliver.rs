@@ -136,6 +136,12 @@ impl Deliveries {
     }
 }
 
+/// Whether an action delivers: then a result of it says nothing about what the destination holds.
+#[must_use]
+pub fn delivers(action: &Action) -> bool {
+    spec(action).is_some()
+}
+
 /// What a publishing action wants; `None` for any other.
 fn spec(action: &Action) -> Option<Spec> {
     (action.kind == NAME).then(|| serde_json::from_value(action.params.clone()).ok()).flatten()

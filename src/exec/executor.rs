@@ -11,6 +11,7 @@ use crate::exec::failure::Failure;
 use crate::exec::pool::Budget;
 use crate::exec::runner::Job;
 use crate::graph::build::Node;
+use crate::mirror::client::Mirror;
 use crate::model::action::Input;
 use crate::model::build::BuiltTarget;
 use crate::model::recipe::Source;
@@ -36,6 +37,8 @@ pub struct Executor<'a> {
     pub last: &'a BTreeMap<String, BuiltTarget>,
     /// Where steps deliver to.
     pub deliveries: &'a Deliveries,
+    /// Where results of other machines are, in no key.
+    pub mirror: Option<&'a Mirror>,
     /// How verdicts of checks are taken.
     pub judge: &'a Judge,
     /// How steps that read from outside reach it; in no key.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::base::digest::ActionKey;
-use crate::exec::deliver::Deliveries;
+use crate::exec::deliver::{Deliveries, delivers};
 use crate::exec::executor::Executor;
 use crate::exec::failure::Failure;
 use crate::exec::meter::Meter;
@@ -19,6 +19,7 @@ use crate::exec::runner::{Job, Ran, Runner, Workplace};
 use crate::graph::build::NodeId;
 use crate::io::lock::Claim;
 use crate::io::process::Children;
+use crate::mirror::client::Mirror;
 use crate::model::progress::Progress;
 use crate::model::result::ActionResult;
 use crate::store::action_cache::Session;
@@ -76,6 +77,8 @@ pub struct Shop<'a> {
     pub reach: Option<&'a Value>,
     /// What their queries may be charged for.
     pub meter: Meter,
+    /// Where results of other machines are.
+    pub mirror: Option<&'a Mirror>,
 }
 
 /// Threads that run one job after another, each in a workplace that it keeps; as many as jobs ever ran at once.
@@ -138,8 +141,8 @@ impl<'a> Shop<'a> {
     /// What the lanes of a build work with.
     #[must_use]
     pub fn of(executor: &Executor<'a>, children: &'a Children) -> Self {
-        let Executor { session, cancel, deliveries, reach, .. } = *executor;
-        Self { session, children, cancel, deliveries, reach, meter: Meter::of(reach) }
+        let Executor { session, cancel, deliveries, reach, mirror, .. } = *executor;
+        Self { session, children, cancel, deliveries, reach, mirror, meter: Meter::of(reach) }
     }
 }
 
@@ -149,6 +152,11 @@ impl Shop<'_> {
         let claim = self.only_one(id, &job.key, tell)?;
         // Another build may have run it since it was planned.
         if let Some(result) = self.deliveries.lookup(self.session, &job.target, &job.action).map_err(|e| Failure::of_store(&e))? {
+            return Ok(Work::Shared(Box::new(result)));
+        }
+        // So may another machine. What delivers is done only where the destination says so.
+        let mirror = self.mirror.filter(|_| !delivers(&job.action));
+        if let Some(result) = mirror.and_then(|mirror| mirror.fetch(self.session, &job.key)) {
             return Ok(Work::Shared(Box::new(result)));
         }
         let (root, store) = (self.session.root(), self.session.content());

@@ -144,6 +144,22 @@ pub enum Event {
         /// The target.
         target: String,
     },
+    /// What a build took from its mirror and put there; told before its end, where there was something.
+    Mirrored {
+        /// Results taken from it instead of running their steps.
+        pulled: u64,
+        /// Bytes that came with them.
+        pulled_bytes: u64,
+        /// Results that this build made and that are in the mirror now.
+        pushed: u64,
+        /// Bytes that went up for them.
+        pushed_bytes: u64,
+        /// Results that this build made and that are not.
+        unpushed: u64,
+        /// Why the mirror was left alone, where it was.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        failure: Option<String>,
+    },
     /// The build is over.
     Finished {
         /// Steps run, reused, failed.

@@ -66,6 +66,19 @@ pub const BIGQUERY_KEYS: &[Key] = &[
     Key::optional("storage_endpoint", Want::Text, "Another address of the Storage interface: for test servers."),
 ];
 
+const MIRROR: Key = Key::optional("mirror", Want::Text, "The mirror instead of the one in [mirror]; \"\" for none.");
+
+/// The keys of `[mirror]`.
+pub const MIRROR_KEYS: &[Key] = &[
+    Key::required(
+        "url",
+        Want::Text,
+        "Where results are shared: file:///FOLDER, gs://BUCKET/PATH, s3://BUCKET/PATH or az://CONTAINER/PATH.",
+    ),
+    Key::optional("endpoint", Want::Text, "Another server than the vendor's own that speaks its protocol."),
+    Key::optional("anonymous", Want::Bool, "Send requests without an account: for test servers."),
+];
+
 /// The keys of `[notify]`.
 pub const NOTIFY_KEYS: &[Key] = &[
     Key::optional(
@@ -95,13 +108,14 @@ pub const WORKSPACE_KEYS: &[Key] = &[NAME, DEFAULT, WAREHOUSE, AS_OF, PUBLISHED]
 /// The keys of `[limits]`.
 pub const LIMIT_KEYS: &[Key] = &[JOBS, MEMORY];
 /// The keys of `[profile.NAME]`.
-pub const PROFILE_KEYS: &[Key] = &[DEFAULT, WAREHOUSE, AS_OF, PUBLISHED, JOBS, MEMORY, LET];
+pub const PROFILE_KEYS: &[Key] = &[DEFAULT, WAREHOUSE, AS_OF, PUBLISHED, JOBS, MEMORY, MIRROR, LET];
 /// The sections of `cbi.toml`.
 pub const SECTIONS: &[Key] = &[
     Key::required("workspace", Want::Table(WORKSPACE_KEYS), "What this workspace is."),
     LET,
     Key::optional("limits", Want::Table(LIMIT_KEYS), "What the steps of a build may use together. Never part of a key."),
     Key::optional("bigquery", Want::Table(BIGQUERY_KEYS), "The warehouse, where `warehouse = \"bigquery\"`. It holds no secrets."),
+    Key::optional("mirror", Want::Table(MIRROR_KEYS), "The bucket that results are shared through. Never part of a key."),
     Key::optional("notify", Want::Table(NOTIFY_KEYS), "Who is told when `cbi daily` fails. Never part of a key."),
     Key::optional("daily", Want::Table(DAILY_KEYS), "What `cbi daily` does beside building. Never part of a key."),
     Key::optional("profile", Want::Map(&Want::Table(PROFILE_KEYS)), "Other values, chosen with --profile NAME."),
@@ -118,6 +132,8 @@ pub struct Settings {
     pub warehouse: String,
     /// The project that is the warehouse instead of the folder.
     pub bigquery: Option<BigQuery>,
+    /// The bucket that results are shared through.
+    pub mirror: Option<Mirror>,
     /// The date that `@as_of` means.
     pub as_of: Option<String>,
     /// Values for every recipe file.
@@ -170,6 +186,17 @@ pub struct BigQuery {
     pub endpoint: Option<String>,
     /// Another address of the Storage interface.
     pub storage_endpoint: Option<String>,
+}
+
+/// What `[mirror]` says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mirror {
+    /// Where it is.
+    pub url: String,
+    /// Another server than the vendor's own.
+    pub endpoint: Option<String>,
+    /// Whether requests go without an account.
+    pub anonymous: bool,
 }
 
 /// Reads `cbi.toml`.
@@ -261,6 +288,7 @@ fn settings(body: &BTreeMap<String, Value>, profile: &Value, lets: Lets) -> Sett
         default: globs.map_or_else(|| vec!["**".to_owned()], |all| all.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
         warehouse: text("workspace", "warehouse").unwrap_or_else(|| "warehouse".to_owned()),
         bigquery: (text("workspace", "warehouse").as_deref() == Some(BIGQUERY)).then(|| bigquery(body.get("bigquery"))),
+        mirror: mirror(body.get("mirror"), profile.get("mirror")),
         as_of: text("workspace", "as_of"),
         lets,
         jobs: find("limits", "jobs").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()),
@@ -276,6 +304,13 @@ fn notify(section: &Value) -> Notify {
         webhook: text(&section["webhook"]),
         headers: headers.filter_map(|(name, variable)| Some((name.clone(), text(variable)?))).collect(),
     }
+}
+
+fn mirror(section: Option<&Value>, profile: Option<&Value>) -> Option<Mirror> {
+    let find = |key: &str| section.and_then(|section| section.get(key));
+    let url = profile.or_else(|| find("url")).and_then(Value::as_str).filter(|url| !url.is_empty())?;
+    let endpoint = find("endpoint").and_then(Value::as_str).map(str::to_owned);
+    Some(Mirror { url: url.to_owned(), endpoint, anonymous: find("anonymous").and_then(Value::as_bool).unwrap_or_default() })
 }
 
 fn bigquery(section: Option<&Value>) -> BigQuery {
@@ -333,6 +368,17 @@ let = { market = "zl" }
         let zl = parse("cbi.toml", TEXT, Some("zl")).unwrap();
         assert_eq!((zl.name.as_str(), zl.warehouse.as_str(), zl.jobs, zl.memory), ("wti", "../shared/warehouse", Some(4), Some(2 << 30)));
         assert_eq!(zl.lets.values["prices"], json!("zl.daily"));
+    }
+
+    #[test]
+    fn a_profile_may_name_another_mirror_or_none() {
+        let text = "[workspace]\nname = \"x\"\n[mirror]\nurl = \"gs://a/b\"\nanonymous = true\n\
+                    [profile.other]\nmirror = \"s3://c\"\n[profile.alone]\nmirror = \"\"\n";
+        let mirror = |profile| parse("cbi.toml", text, profile).unwrap().mirror;
+        assert_eq!(mirror(None), Some(Mirror { url: "gs://a/b".into(), endpoint: None, anonymous: true }));
+        assert_eq!(mirror(Some("other")).unwrap().url, "s3://c");
+        assert_eq!(mirror(Some("alone")), None);
+        assert_eq!(parse("cbi.toml", "[workspace]\nname = \"x\"\n", None).unwrap().mirror, None);
     }
 
     #[test]

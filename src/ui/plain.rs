@@ -153,6 +153,18 @@ mod tests {
     }
 
     #[test]
+    fn what_went_to_the_mirror_and_what_did_not_is_told_at_the_end() {
+        let mirrored = |pulled, pushed, unpushed, failure: Option<&str>| {
+            let failure = failure.map(str::to_owned);
+            let event = Event::Mirrored { pulled, pulled_bytes: pulled << 20, pushed, pushed_bytes: pushed << 10, unpushed, failure };
+            shown(&[event], Palette::plain(), Verbosity::Normal)
+        };
+        assert_eq!(mirrored(3, 1, 0, None), "mirror: took 3 results (3.0 MiB), put 1 result (1.0 KiB)\n");
+        let left = "warning mirror: no answer\n1 result is not in the mirror; cbi mirror push brings what is missing there\n";
+        assert_eq!(mirrored(0, 0, 1, Some("no answer")), left);
+    }
+
+    #[test]
     fn quiet_shows_failures_only() {
         assert_eq!(shown(&samples::succeeds(), Palette::plain(), Verbosity::Quiet), "");
         let shown = shown(&samples::fails(), Palette::plain(), Verbosity::Quiet);

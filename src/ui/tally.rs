@@ -81,7 +81,7 @@ impl Tally {
                 self.end(target);
             }
             Event::Outgrew { target, .. } => _ = self.running.remove(target),
-            Event::Observed { .. } | Event::Warned { .. } => {}
+            Event::Observed { .. } | Event::Warned { .. } | Event::Mirrored { .. } => {}
             Event::Failed { target, error, .. } => {
                 self.failed.push((target.clone(), error.lines().next().unwrap_or_default().to_owned()));
                 self.end(target);

@@ -102,8 +102,25 @@ pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosi
         }
         Event::Blocked { target, by } if verbose => vec![format!("{at} blocked {}: needs {by}", name(target))],
         Event::Blocked { .. } | Event::Progress { .. } => Vec::new(),
+        Event::Mirrored { pulled, pulled_bytes, pushed, pushed_bytes, unpushed, failure } => {
+            let mut lines = mirrored((*pulled, *pulled_bytes), (*pushed, *pushed_bytes));
+            lines.extend(failure.as_ref().map(|why| format!("{} mirror: {}", paint(palette.warn, "warning"), tame(why))));
+            let results = if *unpushed == 1 { "1 result is".to_owned() } else { format!("{unpushed} results are") };
+            lines.extend((*unpushed > 0).then(|| format!("{results} not in the mirror; cbi mirror push brings what is missing there")));
+            lines
+        }
         Event::Finished { counts, outcome, wall_ms } => summary(*counts, outcome, *wall_ms, tally, palette),
     }
+}
+
+/// What came from the mirror, and what went there: results and bytes of each.
+fn mirrored(pulled: (u64, u64), pushed: (u64, u64)) -> Vec<String> {
+    let said = |verb: &str, (results, bytes): (u64, u64)| {
+        let results = (results > 0).then(|| if results == 1 { "1 result".to_owned() } else { format!("{results} results") });
+        results.map(|results| format!("{verb} {results} ({})", units::bytes(bytes)))
+    };
+    let all: Vec<String> = [said("took", pulled), said("put", pushed)].into_iter().flatten().collect();
+    if all.is_empty() { Vec::new() } else { vec![format!("mirror: {}", all.join(", "))] }
 }
 
 fn spent(cost: &Cost, verbose: bool) -> String {

@@ -1,0 +1,151 @@
+//! Owns what a build has to do with its mirror. Invariant: a build goes on whatever the mirror does, and ends by saying what is not in it.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::app::problem::{Outcome, Problems};
+use crate::app::workspace::Workspace;
+use crate::base::diagnostic::{Diagnostic, ExitCode, in_one_line};
+use crate::base::digest::ActionKey;
+use crate::exec::deliver::delivers;
+use crate::mirror::bucket::Address;
+use crate::mirror::client::Mirror;
+use crate::mirror::error::MirrorError;
+use crate::model::event::{Event, EventSink, TimeLeft};
+use crate::model::result::ActionResult;
+use crate::store::action_cache::Session;
+
+/// Results that go up together: the mirror is asked for its epochs once for all of them.
+const TOGETHER: usize = 32;
+
+/// The mirror of a workspace, for one build.
+#[derive(Debug)]
+pub struct Remote {
+    mirror: Option<Mirror>,
+    /// Why there is none although the settings name one.
+    why_not: Option<String>,
+}
+
+/// Where the workspace's mirror is, where its settings name one.
+#[must_use]
+pub fn address(workspace: &Workspace) -> Option<Address> {
+    let mirror = workspace.settings.mirror.clone()?;
+    Some(Address { url: mirror.url, endpoint: mirror.endpoint, anonymous: mirror.anonymous })
+}
+
+/// A mirror that failed, as the end of a use-case.
+#[must_use]
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+pub fn problems(error: MirrorError) -> Problems {
+    let mut diagnostic = Diagnostic::of(error.code(), &error);
+    diagnostic.hint = error.hint();
+    vec![diagnostic]
+}
+
+impl Remote {
+    /// The mirror that the settings name; one that is not there now is no reason not to build.
+    ///
+    /// # Errors
+    /// When its address is none.
+    pub fn open(workspace: &Workspace, wanted: bool) -> Outcome<Self> {
+        let Some(address) = address(workspace).filter(|_| wanted) else { return Ok(Self { mirror: None, why_not: None }) };
+        match Mirror::open(&address) {
+            Ok(mirror) => Ok(Self { mirror: Some(mirror), why_not: None }),
+            Err(error) if error.code() == ExitCode::Invalid => Err(problems(error)),
+            Err(error) => Ok(Self { mirror: None, why_not: Some(in_one_line(&error)) }),
+        }
+    }
+
+    /// The mirror, where there is one.
+    #[must_use]
+    pub fn mirror(&self) -> Option<&Mirror> {
+        self.mirror.as_ref()
+    }
+
+    /// Runs a build, and puts what it makes into the mirror meanwhile; then waits until all of it is there.
+    pub fn during<T>(&self, session: &Session, sink: &mut dyn EventSink, build: impl FnOnce(&mut dyn EventSink) -> T) -> T {
+        let Some(mirror) = &self.mirror else {
+            let mut told = Told { sink, made: None, count: 0 };
+            let built = build(&mut told);
+            let unpushed = told.count;
+            if let Some(why) = &self.why_not {
+                sink.event(&event(None, Up { unpushed, ..Up::default() }, Some(why.clone())));
+            }
+            return built;
+        };
+        let (send, receive) = channel();
+        let (built, up) = std::thread::scope(|scope| {
+            let pusher = scope.spawn(move || Up::all(mirror, session, &receive));
+            let mut told = Told { sink: &mut *sink, made: Some(send), count: 0 };
+            let built = build(&mut told);
+            let count = told.count;
+            drop(told);
+            (built, pusher.join().unwrap_or(Up { unpushed: count, ..Up::default() }))
+        });
+        let failure = mirror.failure();
+        if mirror.pulled().0 + up.pushed + up.unpushed > 0 || failure.is_some() {
+            sink.event(&event(Some(mirror), up, failure));
+        }
+        built
+    }
+}
+
+fn event(mirror: Option<&Mirror>, up: Up, failure: Option<String>) -> Event {
+    let (pulled, pulled_bytes) = mirror.map(Mirror::pulled).unwrap_or_default();
+    Event::Mirrored { pulled, pulled_bytes, pushed: up.pushed, pushed_bytes: up.bytes, unpushed: up.unpushed, failure }
+}
+
+/// Hears what is made, and passes everything on.
+struct Told<'a> {
+    sink: &'a mut dyn EventSink,
+    made: Option<Sender<ActionKey>>,
+    count: u64,
+}
+
+impl EventSink for Told<'_> {
+    fn event(&mut self, event: &Event) {
+        if let Event::Ran { key, .. } = event {
+            self.count += 1;
+            // Who listens does so until this is dropped.
+            _ = self.made.as_ref().map(|made| made.send(*key));
+        }
+        self.sink.event(event);
+    }
+
+    fn tick(&mut self) {
+        self.sink.tick();
+    }
+
+    fn left(&mut self, left: Option<TimeLeft>) {
+        self.sink.left(left);
+    }
+}
+
+/// What became of the results of a build.
+#[derive(Debug, Clone, Copy, Default)]
+struct Up {
+    pushed: u64,
+    bytes: u64,
+    unpushed: u64,
+}
+
+impl Up {
+    /// Puts results into the mirror as their keys arrive, until no more can come.
+    fn all(mirror: &Mirror, session: &Session, made: &Receiver<ActionKey>) -> Self {
+        let mut up = Self::default();
+        while let Ok(first) = made.recv() {
+            let keys: Vec<ActionKey> = std::iter::once(first).chain(made.try_iter().take(TOGETHER - 1)).collect();
+            let found: Vec<ActionResult> = keys.iter().filter_map(|key| session.lookup(key).ok().flatten()).collect();
+            let lost = (keys.len() - found.len()) as u64;
+            let results: Vec<ActionResult> = found.into_iter().filter(|result| !delivers(&result.action)).collect();
+            match mirror.store(session, &results) {
+                Some(pushed) => {
+                    up.pushed += pushed.results;
+                    up.bytes += pushed.bytes;
+                    up.unpushed += pushed.broken + lost;
+                }
+                None => up.unpushed += results.len() as u64 + lost,
+            }
+        }
+        up
+    }
+}

@@ -1,0 +1,116 @@
+//! Owns how `cbi mirror` is shown. Invariant: with `--json` one object goes out, and nothing else.
+
+use serde_json::{Value, json};
+
+use crate::app::mirror::{self, Pulled, Pushed, Status};
+use crate::app::problem::Outcome;
+use crate::app::workspace::Options;
+use crate::base::diagnostic::ExitCode;
+use crate::base::units;
+use crate::cli::args::Global;
+use crate::cli::args_build::MirrorCommand;
+use crate::mirror::verify::Report;
+use crate::ui::output::{Output, tame};
+
+/// Names and findings listed before the rest is only counted; programs get all.
+const LISTED: usize = 20;
+
+/// `cbi mirror`.
+///
+/// # Errors
+/// As the use-cases.
+pub fn mirror(what: &MirrorCommand, options: &Options, global: &Global) -> Outcome<ExitCode> {
+    let (format, json, lines, code) = match what {
+        MirrorCommand::Push(format) => {
+            let pushed = mirror::push(options)?;
+            (*format, json!(pushed), pushed_lines(&pushed), ExitCode::Ok)
+        }
+        MirrorCommand::Pull(select) => {
+            let pulled = mirror::pull(options, &select.targets)?;
+            (select.format, json!(pulled), pulled_lines(&pulled), ExitCode::Ok)
+        }
+        MirrorCommand::Status(format) => {
+            let status = mirror::status(options)?;
+            (*format, json!(status), status_lines(&status), ExitCode::Ok)
+        }
+        MirrorCommand::Verify(ask) => {
+            let report = mirror::verify(options, ask.deep)?;
+            let code = if report.findings.is_empty() { ExitCode::Ok } else { ExitCode::Damaged };
+            (ask.format, report_json(&report), report_lines(&report), code)
+        }
+    };
+    let (mut out, _) = Output::stdout(global.colour());
+    if format.json {
+        out.line(&json.to_string());
+    } else if !global.quiet || code != ExitCode::Ok {
+        for line in &lines {
+            out.line(line);
+        }
+    }
+    out.flush();
+    Ok(code)
+}
+
+fn pushed_lines(pushed: &Pushed) -> Vec<String> {
+    let put = format!("put {} ({}) into {}", many(pushed.pushed, "result"), units::bytes(pushed.bytes), tame(&pushed.url));
+    let mut lines = vec![format!("{put}; {} there before", many(pushed.there, "result"))];
+    if pushed.broken > 0 {
+        lines.push(format!("left out {}, of which something is missing here; cbi fsck says what", many(pushed.broken, "result")));
+    }
+    lines
+}
+
+fn pulled_lines(pulled: &Pulled) -> Vec<String> {
+    let took = format!("took {} ({}) from {}", many(pulled.pulled, "result"), units::bytes(pulled.bytes), tame(&pulled.url));
+    let mut lines = vec![format!("{took}; {} here before", many(pulled.here, "result"))];
+    if !pulled.missing.is_empty() {
+        lines.push(format!("not in the mirror, and to be built: {}", listed(&pulled.missing)));
+    }
+    if pulled.above > 0 {
+        lines.push(format!("above them, and not looked for: {}", many(pulled.above, "target")));
+    }
+    lines
+}
+
+fn status_lines(status: &Status) -> Vec<String> {
+    let mut lines = vec![
+        format!("{}: {}, {}", tame(&status.url), many(status.results, "result"), units::bytes(status.bytes)),
+        format!("here: {}, {} of them not in the mirror", many(status.here, "result"), status.unpushed),
+    ];
+    if !status.last_unpushed.is_empty() {
+        lines.push(format!("of the last build, not in the mirror: {}", listed(&status.last_unpushed)));
+    }
+    if status.unpushed > 0 {
+        lines.push("hint: cbi mirror push".to_owned());
+    }
+    lines
+}
+
+fn report_lines(report: &Report) -> Vec<String> {
+    let mut lines: Vec<String> =
+        report.findings.iter().take(LISTED).map(|finding| format!("damaged: {}", tame(&finding.to_string()))).collect();
+    if report.findings.len() > LISTED {
+        lines.push(format!("  and {} more; --json lists all", report.findings.len() - LISTED));
+    }
+    let looked =
+        format!("looked at {} and {} ({})", many(report.records, "record"), many(report.blobs, "blob"), units::bytes(report.bytes));
+    let found = if report.findings.is_empty() { "whole".to_owned() } else { many(report.findings.len() as u64, "finding") };
+    lines.push(format!("{found}: {looked}"));
+    lines
+}
+
+fn report_json(report: &Report) -> Value {
+    let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    json!({ "records": report.records, "blobs": report.blobs, "bytes": report.bytes, "findings": findings })
+}
+
+fn listed(names: &[String]) -> String {
+    let first: Vec<String> = names.iter().take(LISTED).map(|name| tame(name)).collect();
+    let more = names.len().saturating_sub(LISTED);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", first.join(", "))
+}
+
+fn many(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
