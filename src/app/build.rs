@@ -109,7 +109,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let mut planner = Planner::new(&graph, &selection.roots);
     let judge = workspace.judge(ask.allow_stale)?;
     let deliveries = workspace.deliveries();
-    let remote = Remote::open(&workspace, !ask.no_remote)?;
+    let remote = Remote::open(&workspace, session.root(), !ask.no_remote)?;
     let executor = Executor {
         session: &session,
         mirror: remote.mirror(),

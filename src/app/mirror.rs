@@ -1,10 +1,11 @@
 //! Owns `cbi mirror`. Invariant: what it says is in the mirror was found there now, not remembered.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::app::mirroring::{address, problems};
+use crate::app::mirroring::{bucket, problems};
 use crate::app::problem::{self, Outcome};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{Options, Workspace};
@@ -14,9 +15,12 @@ use crate::base::digest::ActionKey;
 use crate::exec::deliver::delivers;
 use crate::mirror::bucket::Bucket;
 use crate::mirror::epochs::Epochs;
-use crate::mirror::error::MirrorResult;
+use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::pull;
 use crate::mirror::push;
+use crate::mirror::records;
+use crate::mirror::seen::Seen;
+use crate::mirror::transfer::each;
 use crate::mirror::verify::{self, Report};
 use crate::model::action::Action;
 use crate::model::result::ActionResult;
@@ -56,6 +60,8 @@ pub struct Pulled {
     pub here: u64,
     /// Targets whose result is in neither place.
     pub missing: Vec<String>,
+    /// How many results are in the mirror and not believed, by why.
+    pub refused: BTreeMap<String, u64>,
     /// Targets above those: which results they are is known only when those are made.
     pub above: u64,
 }
@@ -80,13 +86,12 @@ pub struct Status {
 /// The workspace, its store, and its mirror.
 fn open(options: &Options) -> Outcome<(Workspace, Session, Bucket)> {
     let workspace = Workspace::open(options)?;
-    let Some(address) = address(&workspace) else {
+    let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
+    let Some(bucket) = bucket(&workspace, session.root())? else {
         let problem = Diagnostic::new(ExitCode::Usage, "the workspace has no mirror");
         return Err(vec![problem.hint("add to cbi.toml: [mirror] url = \"gs://BUCKET/PATH\"")]);
     };
-    let bucket = Bucket::open(&address).map_err(problems)?;
-    let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
-    Ok((workspace, session, bucket))
+    Ok((workspace, session, bucket.map_err(problems)?))
 }
 
 /// Every result here that another machine could use, the newest of each action.
@@ -112,6 +117,22 @@ fn remote(bucket: &Bucket) -> MirrorResult<BTreeSet<ActionKey>> {
     Ok(keys)
 }
 
+/// Those of these actions whose record is believed here.
+fn believed(bucket: &Bucket, keys: &BTreeSet<ActionKey>) -> MirrorResult<BTreeSet<ActionKey>> {
+    let epochs = Epochs::of(bucket)?;
+    let (keys, believed): (Vec<ActionKey>, _) = (keys.iter().copied().collect(), Mutex::new(BTreeSet::new()));
+    each(&keys, |key| {
+        for epoch in epochs.readable() {
+            if records::get(bucket, epoch, key)?.is_some() {
+                believed.lock().unwrap_or_else(PoisonError::into_inner).insert(*key);
+                break;
+            }
+        }
+        Ok::<_, MirrorError>(())
+    })?;
+    Ok(believed.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
 /// Puts every result that is here into the mirror.
 ///
 /// # Errors
@@ -119,7 +140,10 @@ fn remote(bucket: &Bucket) -> MirrorResult<BTreeSet<ActionKey>> {
 pub fn push(options: &Options) -> Outcome<Pushed> {
     let (_, session, bucket) = open(options)?;
     let _building = session.root().building().map_err(problem::stores)?;
-    let there = remote(&bucket).map_err(problems)?;
+    let mut there = remote(&bucket).map_err(problems)?;
+    if bucket.trust().required() {
+        there = believed(&bucket, &there).map_err(problems)?;
+    }
     let (known, missing): (Vec<_>, Vec<_>) = local(&session)?.into_values().partition(|result| there.contains(&result.key));
     let mut pushed = Pushed { url: bucket.url().to_owned(), there: known.len() as u64, ..Pushed::default() };
     for results in missing.chunks(TOGETHER) {
@@ -159,6 +183,7 @@ pub fn pull(options: &Options, targets: &[String]) -> Outcome<Pulled> {
             pulled.above += planner.failed(id).len() as u64;
         }
     }
+    pulled.refused = bucket.trust().refused();
     Ok(pulled)
 }
 
@@ -214,4 +239,13 @@ pub fn status(options: &Options) -> Outcome<Status> {
 pub fn verify(options: &Options, deep: bool) -> Outcome<Report> {
     let (_, _, bucket) = open(options)?;
     verify::verify(&bucket, deep).map_err(problems)
+}
+
+/// Forgets what was seen of the mirror, so that one that was emptied or put back on purpose is believed again; says whether anything was remembered.
+///
+/// # Errors
+/// When there is no mirror, or it cannot be forgotten.
+pub fn forget(options: &Options) -> Outcome<bool> {
+    let (_, _, bucket) = open(options)?;
+    bucket.seen().map_or(Ok(false), Seen::forget).map_err(problems)
 }

@@ -2,17 +2,20 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::app::keys;
 use crate::app::problem::{Outcome, Problems};
 use crate::app::workspace::Workspace;
 use crate::base::diagnostic::{Diagnostic, ExitCode, in_one_line};
 use crate::base::digest::ActionKey;
 use crate::exec::deliver::delivers;
-use crate::mirror::bucket::Address;
+use crate::mirror::bucket::{Address, Bucket};
 use crate::mirror::client::Mirror;
-use crate::mirror::error::MirrorError;
+use crate::mirror::error::{MirrorError, MirrorResult};
+use crate::mirror::seen::Seen;
 use crate::model::event::{Event, EventSink, TimeLeft};
 use crate::model::result::ActionResult;
 use crate::store::action_cache::Session;
+use crate::store::root::Root;
 
 /// Results that go up together: the mirror is asked for its epochs once for all of them.
 const TOGETHER: usize = 32;
@@ -25,11 +28,15 @@ pub struct Remote {
     why_not: Option<String>,
 }
 
-/// Where the workspace's mirror is, where its settings name one.
-#[must_use]
-pub fn address(workspace: &Workspace) -> Option<Address> {
-    let mirror = workspace.settings.mirror.clone()?;
-    Some(Address { url: mirror.url, endpoint: mirror.endpoint, anonymous: mirror.anonymous })
+/// The bucket of the workspace's mirror, where its settings name one: whose records in it count, and what was seen of it before.
+///
+/// # Errors
+/// When a key cannot be used; the inner result is why the bucket cannot be opened.
+pub fn bucket(workspace: &Workspace, root: &Root) -> Outcome<Option<MirrorResult<Bucket>>> {
+    let Some(mirror) = workspace.settings.mirror.clone() else { return Ok(None) };
+    let trust = keys::trust(workspace, &mirror.name)?;
+    let address = Address { url: mirror.url, endpoint: mirror.endpoint, anonymous: mirror.anonymous };
+    Ok(Some(Bucket::open(&address).map(|bucket| bucket.known(trust, Seen::of(root, &mirror.name)))))
 }
 
 /// A mirror that failed, as the end of a use-case.
@@ -45,11 +52,12 @@ impl Remote {
     /// The mirror that the settings name; one that is not there now is no reason not to build.
     ///
     /// # Errors
-    /// When its address is none.
-    pub fn open(workspace: &Workspace, wanted: bool) -> Outcome<Self> {
-        let Some(address) = address(workspace).filter(|_| wanted) else { return Ok(Self { mirror: None, why_not: None }) };
-        match Mirror::open(&address) {
-            Ok(mirror) => Ok(Self { mirror: Some(mirror), why_not: None }),
+    /// When its address is none, or a key cannot be used.
+    pub fn open(workspace: &Workspace, root: &Root, wanted: bool) -> Outcome<Self> {
+        let bucket = if wanted { bucket(workspace, root)? } else { None };
+        let Some(bucket) = bucket else { return Ok(Self { mirror: None, why_not: None }) };
+        match bucket {
+            Ok(bucket) => Ok(Self { mirror: Some(Mirror::new(bucket)), why_not: None }),
             Err(error) if error.code() == ExitCode::Invalid => Err(problems(error)),
             Err(error) => Ok(Self { mirror: None, why_not: Some(in_one_line(&error)) }),
         }
@@ -82,7 +90,8 @@ impl Remote {
             (built, pusher.join().unwrap_or(Up { unpushed: count, ..Up::default() }))
         });
         let failure = mirror.failure();
-        if mirror.pulled().0 + up.pushed + up.unpushed > 0 || failure.is_some() {
+        let refused = !mirror.bucket().trust().refused().is_empty();
+        if mirror.pulled().0 + up.pushed + up.unpushed > 0 || failure.is_some() || refused {
             sink.event(&event(Some(mirror), up, failure));
         }
         built
@@ -91,7 +100,8 @@ impl Remote {
 
 fn event(mirror: Option<&Mirror>, up: Up, failure: Option<String>) -> Event {
     let (pulled, pulled_bytes) = mirror.map(Mirror::pulled).unwrap_or_default();
-    Event::Mirrored { pulled, pulled_bytes, pushed: up.pushed, pushed_bytes: up.bytes, unpushed: up.unpushed, failure }
+    let refused = mirror.map(|mirror| mirror.bucket().trust().refused()).unwrap_or_default();
+    Event::Mirrored { pulled, pulled_bytes, pushed: up.pushed, pushed_bytes: up.bytes, unpushed: up.unpushed, failure, refused }
 }
 
 /// Hears what is made, and passes everything on.

@@ -13,6 +13,7 @@ pub mod history;
 pub mod index;
 pub mod init;
 pub mod kept;
+pub mod keys;
 pub mod latest;
 pub mod locate;
 pub mod looks;

@@ -8,7 +8,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::base::units;
-use crate::cli::args_build::{Build, Check, Daily, Format, Mirror, Plan, Rollback, Select};
+use crate::cli::args_build::{Build, Check, Daily, Format, Key, Mirror, Plan, Rollback, Select};
 use crate::cli::examples;
 use crate::ui::output::Colour;
 use crate::ui::sink::Verbosity;
@@ -131,6 +131,9 @@ pub enum Command {
     /// Share results with other machines through a bucket
     #[command(after_help = examples::MIRROR)]
     Mirror(Mirror),
+    /// Make keys, and say whose results from the mirror are believed
+    #[command(after_help = examples::KEY)]
+    Key(Key),
     /// Delete artifacts that no kept build needs
     #[command(after_help = examples::GC)]
     Gc(Gc),

@@ -135,6 +135,8 @@ pub enum MirrorCommand {
     Status(Format),
     /// Check that every record in the mirror has all that it names
     Verify(MirrorVerify),
+    /// Forget what was seen of the mirror, after it was emptied or put back on purpose
+    Forget(Format),
 }
 
 /// `cbi mirror verify`.
@@ -143,6 +145,63 @@ pub struct MirrorVerify {
     /// Read all of it, and hash it
     #[arg(long)]
     pub deep: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// `cbi key`.
+#[derive(Debug, Clone, Group)]
+pub struct Key {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: KeyCommand,
+}
+
+/// What to do with keys.
+#[derive(Debug, Clone, Subcommand)]
+pub enum KeyCommand {
+    /// Make a secret key on this machine, and print its public key
+    Generate(KeyGenerate),
+    /// List the keys of this machine and of the workspace
+    List(Format),
+    /// Believe what a key signs: add it to [trust] in cbi.toml
+    Trust(KeyTrust),
+    /// Believe nothing any more that a key signed: add it to those revoked in cbi.toml
+    Revoke(KeyRevoke),
+}
+
+/// `cbi key generate`.
+#[derive(Debug, Clone, Group)]
+pub struct KeyGenerate {
+    /// What to call it on this machine
+    #[arg(value_name = "NAME", default_value = "default")]
+    pub name: String,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// `cbi key trust`.
+#[derive(Debug, Clone, Group)]
+pub struct KeyTrust {
+    /// A public key, or the name of a key of this machine
+    #[arg(value_name = "KEY")]
+    pub key: String,
+    /// What the workspace calls it
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// `cbi key revoke`.
+#[derive(Debug, Clone, Group)]
+pub struct KeyRevoke {
+    /// A public key, or the name of one
+    #[arg(value_name = "KEY")]
+    pub key: String,
     /// How to print.
     #[command(flatten)]
     pub format: Format,

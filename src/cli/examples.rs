@@ -111,6 +111,14 @@ Examples:
   cbi mirror pull forecast/wti/1m       take that forecast and all it needs, run nothing
   cbi mirror verify --deep              read and hash all that is there";
 
+/// `cbi key --help`.
+pub const KEY: &str = "\
+Examples:
+  cbi key generate laptop               a secret key that stays here, and its public key
+  cbi key trust laptop                  into [trust] of cbi.toml; commit it
+  cbi key list                          who is trusted, and who signs here
+  cbi key revoke laptop                 what it signed is refused from now on";
+
 /// `cbi gc --help`.
 pub const GC: &str = "\
 Examples:

@@ -38,6 +38,11 @@ pub fn mirror(what: &MirrorCommand, options: &Options, global: &Global) -> Outco
             let code = if report.findings.is_empty() { ExitCode::Ok } else { ExitCode::Damaged };
             (ask.format, report_json(&report), report_lines(&report), code)
         }
+        MirrorCommand::Forget(format) => {
+            let forgot = mirror::forget(options)?;
+            let said = if forgot { "what was seen of the mirror is forgotten" } else { "nothing was remembered of the mirror" };
+            (*format, json!({ "forgot": forgot }), vec![said.to_owned()], ExitCode::Ok)
+        }
     };
     let (mut out, _) = Output::stdout(global.colour());
     if format.json {
@@ -63,6 +68,7 @@ fn pushed_lines(pushed: &Pushed) -> Vec<String> {
 fn pulled_lines(pulled: &Pulled) -> Vec<String> {
     let took = format!("took {} ({}) from {}", many(pulled.pulled, "result"), units::bytes(pulled.bytes), tame(&pulled.url));
     let mut lines = vec![format!("{took}; {} here before", many(pulled.here, "result"))];
+    lines.extend(pulled.refused.iter().map(|(why, count)| format!("refused {}: {}", many(*count, "result"), tame(why))));
     if !pulled.missing.is_empty() {
         lines.push(format!("not in the mirror, and to be built: {}", listed(&pulled.missing)));
     }

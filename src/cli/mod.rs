@@ -6,6 +6,7 @@ pub mod compare;
 pub mod daily;
 pub mod examples;
 pub mod inspect;
+pub mod key;
 pub mod mirror;
 pub mod report;
 pub mod run;

@@ -20,6 +20,7 @@ use crate::cli::args_build;
 use crate::cli::compare;
 use crate::cli::daily;
 use crate::cli::inspect;
+use crate::cli::key;
 use crate::cli::mirror;
 use crate::cli::report;
 use crate::cli::upkeep;
@@ -90,6 +91,7 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
             Ok(say(&rollback::rollback(&options, &ask.target, to)?, ask.format.json, &args.global))
         }
         Command::Gc(ask) => upkeep::gc(ask, &options, &args.global),
+        Command::Key(ask) => key::key(&ask.what, &options, &args.global),
         Command::Mirror(ask) => mirror::mirror(&ask.what, &options, &args.global),
         Command::Fsck(ask) => upkeep::fsck(ask, &args.global),
         Command::Doctor(ask) => Ok(upkeep::doctor(&options, ask.json, &args.global)),

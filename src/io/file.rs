@@ -2,7 +2,7 @@
 
 use std::fs as std_fs;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -38,6 +38,16 @@ impl File {
     /// When it exists or the system refuses.
     pub fn create_new(path: &Path) -> FsResult<Self> {
         at("create", path, || std_fs::File::create_new(path)).map(|inner| Self { inner, path: path.to_owned() })
+    }
+
+    /// Makes a file that must not exist yet, and that nobody but its owner can read at any moment.
+    ///
+    /// # Errors
+    /// When it exists or the system refuses.
+    pub fn create_private(path: &Path) -> FsResult<Self> {
+        let mut options = std_fs::OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        at("create", path, || options.open(path)).map(|inner| Self { inner, path: path.to_owned() })
     }
 
     /// Opens for reading and writing, makes it where there is none, keeps what is in it.

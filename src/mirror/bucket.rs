@@ -17,6 +17,8 @@ use tokio::runtime::Runtime;
 
 use crate::io::fs;
 use crate::mirror::error::{MirrorError, MirrorResult};
+use crate::mirror::seen::Seen;
+use crate::mirror::trust::Trust;
 
 /// How long one request may take, and how long a connection.
 const TIMEOUTS: [(ClientConfigKey, &str); 2] = [(ClientConfigKey::Timeout, "60 seconds"), (ClientConfigKey::ConnectTimeout, "5 seconds")];
@@ -29,6 +31,8 @@ pub struct Bucket {
     prefix: String,
     runtime: Runtime,
     url: String,
+    trust: Trust,
+    seen: Option<Seen>,
 }
 
 /// Where a bucket is. Accounts are found where the vendors' own programs find them: in `AWS_…`, `GOOGLE_…` and `AZURE_…`, in their files, or at the
@@ -98,7 +102,25 @@ impl Bucket {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(MirrorError::Runtime)?;
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Ok(Self { store, prefix, runtime, url: url.to_owned() })
+        Ok(Self { store, prefix, runtime, url: url.to_owned(), trust: Trust::default(), seen: None })
+    }
+
+    /// The same bucket, for a workspace that trusts these and has seen this of it.
+    #[must_use]
+    pub fn known(self, trust: Trust, seen: Seen) -> Self {
+        Self { trust, seen: Some(seen), ..self }
+    }
+
+    /// Whose records in it are believed; everybody's, where nothing was said.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// What the workspace remembers of it, where there is a workspace.
+    #[must_use]
+    pub fn seen(&self) -> Option<&Seen> {
+        self.seen.as_ref()
     }
 
     /// Its address.

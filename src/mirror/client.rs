@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::diagnostic::in_one_line;
 use crate::base::digest::ActionKey;
-use crate::mirror::bucket::{Address, Bucket};
+use crate::mirror::bucket::Bucket;
 use crate::mirror::epochs::Epochs;
-use crate::mirror::error::MirrorResult;
+use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::pull;
 use crate::mirror::push::{self, Pushed};
 use crate::model::result::ActionResult;
@@ -28,17 +28,11 @@ struct State {
     epochs: Option<Epochs>,
     /// Why it is left alone.
     failure: Option<String>,
+    /// Why nothing is put there.
+    mute: Option<String>,
 }
 
 impl Mirror {
-    /// The mirror at this address. Nothing is asked yet.
-    ///
-    /// # Errors
-    /// When it is no address of a bucket.
-    pub fn open(address: &Address) -> MirrorResult<Self> {
-        Ok(Self::new(Bucket::open(address)?))
-    }
-
     /// The mirror in this bucket.
     #[must_use]
     pub fn new(bucket: Bucket) -> Self {
@@ -63,6 +57,10 @@ impl Mirror {
     /// Puts results into the mirror; `None` where that fails, or something failed before.
     #[must_use]
     pub fn store(&self, session: &Session, results: &[ActionResult]) -> Option<Pushed> {
+        if self.bucket.trust().is_mute() {
+            self.state().mute.get_or_insert_with(|| in_one_line(&MirrorError::Mute));
+            return None;
+        }
         self.unless_failed(|| push::push(&self.bucket, session.content(), results))
     }
 
@@ -72,10 +70,11 @@ impl Mirror {
         (self.pulled.load(Ordering::Relaxed), self.pulled_bytes.load(Ordering::Relaxed))
     }
 
-    /// Why it is left alone, where it is.
+    /// Why it is left alone, or takes nothing, where that is so.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
-        self.state().failure.clone()
+        let state = self.state();
+        state.failure.clone().or_else(|| state.mute.clone())
     }
 
     fn unless_failed<T>(&self, ask: impl FnOnce() -> MirrorResult<T>) -> Option<T> {

@@ -17,7 +17,7 @@ impl Epochs {
     /// Asks for them.
     ///
     /// # Errors
-    /// When the bucket does not answer.
+    /// When the bucket does not answer, or shows less than it did before.
     pub fn of(bucket: &Bucket) -> MirrorResult<Self> {
         let mut epochs = Self::default();
         for listed in bucket.list(EPOCHS)? {
@@ -29,6 +29,10 @@ impl Epochs {
             } else {
                 epochs.opened.insert(epoch)
             };
+        }
+        if let Some(seen) = bucket.seen() {
+            let fenced = epochs.fenced.iter().map(|epoch| epoch.0).collect();
+            seen.epochs(epochs.opened.last().map_or(0, |epoch| epoch.0), &fenced)?;
         }
         Ok(epochs)
     }

@@ -62,6 +62,25 @@ pub enum MirrorError {
     /// The machine has no runtime for requests.
     #[error("requests cannot be made")]
     Runtime(#[source] std::io::Error),
+    /// It shows less than it did before.
+    #[error("the mirror '{mirror}' withholds what was there: {what}")]
+    Withheld {
+        /// What it is called.
+        mirror: String,
+        /// What was there, and is not.
+        what: String,
+    },
+    /// What was remembered of it cannot be read.
+    #[error("what was seen of the mirror '{mirror}' cannot be read: '{}'", path.display())]
+    Memory {
+        /// What it is called.
+        mirror: String,
+        /// Where it is remembered.
+        path: PathBuf,
+    },
+    /// Signatures are required and this machine has no key that is trusted.
+    #[error("no key of this machine is trusted, so nobody would believe what it puts into the mirror")]
+    Mute,
     /// A result cannot be written as a record.
     #[error("cannot record: {why}")]
     Record {
@@ -85,6 +104,8 @@ impl MirrorError {
     pub fn code(&self) -> ExitCode {
         match self {
             Self::Address { .. } => ExitCode::Invalid,
+            Self::Mute => ExitCode::Usage,
+            Self::Memory { .. } => ExitCode::Damaged,
             Self::Store(error) => error.code(),
             Self::Fs(_) | Self::Record { .. } | Self::Gone { .. } => ExitCode::ActionFailed,
             _ => ExitCode::Remote,
@@ -98,6 +119,8 @@ impl MirrorError {
             Self::Address { .. } => {
                 Some("[mirror] url takes file:///FOLDER, gs://BUCKET/PATH, s3://BUCKET/PATH or az://CONTAINER/PATH".into())
             }
+            Self::Withheld { .. } | Self::Memory { .. } => Some("cbi mirror forget, if it was emptied or put back on purpose".to_owned()),
+            Self::Mute => Some("cbi key generate, and have it trusted: cbi key trust KEY".to_owned()),
             Self::NoFolder { path } => Some(format!("mkdir -p '{}'", path.display())),
             Self::Store(error) => error.hint(),
             _ => None,

@@ -49,6 +49,12 @@ impl Epoch {
         format!("{}{}/{hex}", self.records(), &hex[..2])
     }
 
+    /// Where the record of an action is that a key signed, where another lies in its place that is not believed.
+    #[must_use]
+    pub fn record_by(self, key: &ActionKey, signer: &str) -> String {
+        format!("{}.{signer}", self.record(key))
+    }
+
     /// Where all records are.
     #[must_use]
     pub fn records(self) -> String {

@@ -11,8 +11,10 @@ use crate::mirror::bucket::Bucket;
 use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::layout::{Epoch, LONGEST_RECORD, PART, part_size, parts};
-use crate::mirror::record::{Record, blobs, read_manifest};
+use crate::mirror::record::{blobs, read_manifest};
+use crate::mirror::records;
 use crate::mirror::transfer::{each, unpack};
+use crate::mirror::trust::Refusal;
 use crate::model::result::ActionResult;
 use crate::store::action_cache::Session;
 use crate::store::content::{Batch, ContentStore};
@@ -43,12 +45,14 @@ pub fn pull(bucket: &Bucket, epochs: &Epochs, session: &Session, key: &ActionKey
 }
 
 fn pull_from(bucket: &Bucket, epoch: Epoch, session: &Session, key: &ActionKey) -> MirrorResult<Option<Pulled>> {
-    let Some(bytes) = get(bucket, &epoch.record(key), LONGEST_RECORD)? else { return Ok(None) };
-    let Some(record) = Record::read(&bytes, key) else { return Ok(None) };
+    let Some(record) = records::get(bucket, epoch, key)? else { return Ok(None) };
     let mut manifests = BTreeMap::new();
     for id in record.artifacts.values() {
-        let bytes = get(bucket, &epoch.manifest(id), LONGEST_RECORD)?;
-        let Some(manifest) = bytes.and_then(|bytes| read_manifest(&bytes, id)) else { return Ok(None) };
+        let Some(bytes) = get(bucket, &epoch.manifest(id), LONGEST_RECORD)? else { return Ok(None) };
+        let Some(manifest) = read_manifest(&bytes, id) else {
+            bucket.trust().refuse(key, Refusal::Artifact);
+            return Ok(None);
+        };
         manifests.insert(*id, manifest);
     }
     let log_size = record.log_size;

@@ -11,6 +11,7 @@ use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::layout::{Epoch, PART, part_size, parts};
 use crate::mirror::record::{Record, blobs, manifest_bytes};
+use crate::mirror::records;
 use crate::mirror::transfer::{each, pack};
 use crate::model::manifest::Manifest;
 use crate::model::result::ActionResult;
@@ -37,8 +38,11 @@ pub struct Pushed {
 /// Puts results into the mirror, all that is missing of them. When it returns they count as pushed.
 ///
 /// # Errors
-/// When the bucket does not answer, or the store cannot be read. Some of it may be in the mirror then; a repeat goes on from there.
+/// When the bucket does not answer, the store cannot be read, or nobody would believe this machine. Some of it may be in the mirror then; a repeat goes on from there.
 pub fn push(bucket: &Bucket, store: &LocalStore, results: &[ActionResult]) -> MirrorResult<Pushed> {
+    if bucket.trust().is_mute() {
+        return Err(MirrorError::Mute);
+    }
     let mut whole = Vec::new();
     for result in results {
         whole.extend(Whole::of(store, result)?);
@@ -96,7 +100,10 @@ fn put_all(bucket: &Bucket, store: &LocalStore, whole: &[Whole], epoch: Epoch, s
         whole.iter().flat_map(|one| one.result.outputs.values().map(|manifest| (manifest.id(), manifest))).collect();
     let manifests: Vec<_> = manifests.into_iter().collect();
     each(&manifests, |(id, manifest)| put(bucket, &epoch.manifest(id), manifest_bytes(manifest)?, sent))?;
-    each(whole, |one| put(bucket, &epoch.record(&one.result.key), one.record.to_bytes()?, sent))
+    each(whole, |one| {
+        sent.fetch_add(records::put(bucket, epoch, &one.record)?, Ordering::Relaxed);
+        Ok(())
+    })
 }
 
 fn put(bucket: &Bucket, name: &str, bytes: Vec<u8>, sent: &AtomicU64) -> MirrorResult<()> {

@@ -8,8 +8,10 @@ use crate::mirror::bucket::Bucket;
 use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::layout::{Epoch, LONGEST_RECORD, PART, part_size, parts};
-use crate::mirror::record::{Record, blobs, read_manifest};
+use crate::mirror::record::{blobs, read_manifest};
+use crate::mirror::records;
 use crate::mirror::transfer::{each, unpack};
+use crate::mirror::trust::Refusal;
 
 /// What is wrong with a mirror.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -19,6 +21,16 @@ pub enum Finding {
     Record {
         /// The object.
         name: String,
+    },
+    /// Nobody here believes a record.
+    #[error("'{name}' is {why}")]
+    Refused {
+        /// The object.
+        name: String,
+        /// Its action.
+        key: ActionKey,
+        /// Why not.
+        why: Refusal,
     },
     /// A record names a manifest that is not there, or is another.
     #[error("the record of action {key} names the artifact {manifest}, whose manifest is not there or is another")]
@@ -70,6 +82,8 @@ pub fn verify(bucket: &Bucket, deep: bool) -> MirrorResult<Report> {
 struct Named {
     /// Each blob with its size and one action that needs it.
     blobs: BTreeMap<BlobId, (u64, ActionKey)>,
+    /// Actions whose record is believed.
+    believed: BTreeSet<ActionKey>,
     findings: Vec<Finding>,
 }
 
@@ -92,7 +106,12 @@ fn verify_epoch(bucket: &Bucket, epoch: Epoch, deep: bool, report: &mut Report) 
     report.records += records.len() as u64;
     report.blobs += wanted.len() as u64;
     report.bytes += wanted.iter().map(|(_, (size, _))| size).sum::<u64>();
-    report.findings.extend(named.findings);
+    // What is not believed hides nothing where the same action has a record that is.
+    let believed = named.believed;
+    report.findings.extend(named.findings.into_iter().filter(|finding| match finding {
+        Finding::Refused { key, .. } => !believed.contains(key),
+        _ => true,
+    }));
     report.findings.extend(damaged.into_inner().unwrap_or_else(PoisonError::into_inner));
     Ok(())
 }
@@ -100,14 +119,23 @@ fn verify_epoch(bucket: &Bucket, epoch: Epoch, deep: bool, report: &mut Report) 
 /// Reads one record and its manifests.
 fn look_at(bucket: &Bucket, epoch: Epoch, name: &str, named: &Mutex<Named>) -> MirrorResult<()> {
     let named = || named.lock().unwrap_or_else(PoisonError::into_inner);
-    let key = name.rsplit('/').next().and_then(|hex| hex.parse().ok()).map(ActionKey).filter(|key| epoch.record(key) == name);
     let bytes = bucket.get(name, LONGEST_RECORD)?;
-    let record = key.zip(bytes).and_then(|(key, bytes)| Record::read(&bytes, &key));
-    let Some(record) = record else {
+    let Some((key, bytes)) = records::key_of(epoch, name).zip(bytes) else {
         named().findings.push(Finding::Record { name: name.to_owned() });
         return Ok(());
     };
-    let key = record.result.key;
+    let record = match records::open(bucket, epoch, &key, &bytes) {
+        Ok(record) => record,
+        Err(Refusal::Misleading) => {
+            named().findings.push(Finding::Record { name: name.to_owned() });
+            return Ok(());
+        }
+        Err(why) => {
+            named().findings.push(Finding::Refused { name: name.to_owned(), key, why });
+            return Ok(());
+        }
+    };
+    named().believed.insert(key);
     let mut manifests = BTreeMap::new();
     for id in record.artifacts.values() {
         let bytes = bucket.get(&epoch.manifest(id), LONGEST_RECORD)?;

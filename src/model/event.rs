@@ -1,5 +1,7 @@
 //! Owns the events of a build. Invariant: whatever a reporter shows comes from these, so every reporter can show the same build.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::base::digest::ActionKey;
@@ -159,6 +161,9 @@ pub enum Event {
         /// Why the mirror was left alone, where it was.
         #[serde(skip_serializing_if = "Option::is_none")]
         failure: Option<String>,
+        /// How many results were there and not believed, by why.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        refused: BTreeMap<String, u64>,
     },
     /// The build is over.
     Finished {

@@ -19,7 +19,7 @@ pub const FORMAT: u32 = 1;
 /// How long a build and a collection wait for each other.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const FOLDERS: [&str; 9] = ["blobs", "journal", "cache", "tmp", "partial", "quarantine", "locks", "out", "reports"];
+const FOLDERS: [&str; 10] = ["blobs", "journal", "cache", "tmp", "partial", "quarantine", "locks", "out", "reports", "mirrors"];
 const FILES: [&str; 3] = ["format", "index", "cache.seal"];
 
 /// The cache folder `.cbi-cache`, and this process's own work area in its `tmp/`.
@@ -171,6 +171,12 @@ impl Root {
     #[must_use]
     pub fn pins(&self) -> PathBuf {
         self.path().join("pins")
+    }
+
+    /// What was seen of mirrors.
+    #[must_use]
+    pub fn mirrors(&self) -> PathBuf {
+        self.path().join("mirrors")
     }
 
     /// Where the format's number is.

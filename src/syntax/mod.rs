@@ -3,6 +3,7 @@
 pub mod condition;
 pub mod duck;
 pub mod error;
+pub mod insert;
 pub mod interpolate;
 pub mod lets;
 pub mod recipe;

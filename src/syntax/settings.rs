@@ -77,6 +77,22 @@ pub const MIRROR_KEYS: &[Key] = &[
     ),
     Key::optional("endpoint", Want::Text, "Another server than the vendor's own that speaks its protocol."),
     Key::optional("anonymous", Want::Bool, "Send requests without an account: for test servers."),
+    Key::optional(
+        "name",
+        Want::Text,
+        "What it is called in signatures; its url where it is not said. One name for all who reach it by different urls.",
+    ),
+];
+
+/// The keys of `[trust]`.
+pub const TRUST_KEYS: &[Key] = &[
+    Key::required(
+        "keys",
+        Want::List(&Want::Text, false),
+        "The public keys whose records in the mirror are believed, each \"ed25519:…\" and, if wanted, a space and a name.",
+    ),
+    Key::optional("revoked", Want::List(&Want::Text, false), "Public keys that are not believed any more, whatever they signed and when."),
+    Key::optional("required", Want::Bool, "Whether what nobody signed is refused too; true where it is not said."),
 ];
 
 /// The keys of `[notify]`.
@@ -116,6 +132,11 @@ pub const SECTIONS: &[Key] = &[
     Key::optional("limits", Want::Table(LIMIT_KEYS), "What the steps of a build may use together. Never part of a key."),
     Key::optional("bigquery", Want::Table(BIGQUERY_KEYS), "The warehouse, where `warehouse = \"bigquery\"`. It holds no secrets."),
     Key::optional("mirror", Want::Table(MIRROR_KEYS), "The bucket that results are shared through. Never part of a key."),
+    Key::optional(
+        "trust",
+        Want::Table(TRUST_KEYS),
+        "Whose records in the mirror are believed; everybody's where it is not said. Never part of a key.",
+    ),
     Key::optional("notify", Want::Table(NOTIFY_KEYS), "Who is told when `cbi daily` fails. Never part of a key."),
     Key::optional("daily", Want::Table(DAILY_KEYS), "What `cbi daily` does beside building. Never part of a key."),
     Key::optional("profile", Want::Map(&Want::Table(PROFILE_KEYS)), "Other values, chosen with --profile NAME."),
@@ -134,6 +155,8 @@ pub struct Settings {
     pub bigquery: Option<BigQuery>,
     /// The bucket that results are shared through.
     pub mirror: Option<Mirror>,
+    /// Whose records in it are believed.
+    pub trust: Option<Trust>,
     /// The date that `@as_of` means.
     pub as_of: Option<String>,
     /// Values for every recipe file.
@@ -197,6 +220,19 @@ pub struct Mirror {
     pub endpoint: Option<String>,
     /// Whether requests go without an account.
     pub anonymous: bool,
+    /// What it is called in signatures.
+    pub name: String,
+}
+
+/// What `[trust]` says: keys as they are written there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// Keys that are believed.
+    pub keys: Vec<String>,
+    /// Keys that are not, any more.
+    pub revoked: Vec<String>,
+    /// Whether what is not signed is refused.
+    pub required: bool,
 }
 
 /// Reads `cbi.toml`.
@@ -289,6 +325,11 @@ fn settings(body: &BTreeMap<String, Value>, profile: &Value, lets: Lets) -> Sett
         warehouse: text("workspace", "warehouse").unwrap_or_else(|| "warehouse".to_owned()),
         bigquery: (text("workspace", "warehouse").as_deref() == Some(BIGQUERY)).then(|| bigquery(body.get("bigquery"))),
         mirror: mirror(body.get("mirror"), profile.get("mirror")),
+        trust: body.get("trust").map(|section| Trust {
+            keys: texts(section.get("keys")),
+            revoked: texts(section.get("revoked")),
+            required: section.get("required").and_then(Value::as_bool).unwrap_or(true),
+        }),
         as_of: text("workspace", "as_of"),
         lets,
         jobs: find("limits", "jobs").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()),
@@ -310,7 +351,10 @@ fn mirror(section: Option<&Value>, profile: Option<&Value>) -> Option<Mirror> {
     let find = |key: &str| section.and_then(|section| section.get(key));
     let url = profile.or_else(|| find("url")).and_then(Value::as_str).filter(|url| !url.is_empty())?;
     let endpoint = find("endpoint").and_then(Value::as_str).map(str::to_owned);
-    Some(Mirror { url: url.to_owned(), endpoint, anonymous: find("anonymous").and_then(Value::as_bool).unwrap_or_default() })
+    // The name is that of the section's own mirror.
+    let name = find("name").and_then(Value::as_str).filter(|_| profile.is_none()).unwrap_or_else(|| url.trim_end_matches('/'));
+    let anonymous = find("anonymous").and_then(Value::as_bool).unwrap_or_default();
+    Some(Mirror { url: url.to_owned(), endpoint, anonymous, name: name.to_owned() })
 }
 
 fn bigquery(section: Option<&Value>) -> BigQuery {
@@ -375,7 +419,7 @@ let = { market = "zl" }
         let text = "[workspace]\nname = \"x\"\n[mirror]\nurl = \"gs://a/b\"\nanonymous = true\n\
                     [profile.other]\nmirror = \"s3://c\"\n[profile.alone]\nmirror = \"\"\n";
         let mirror = |profile| parse("cbi.toml", text, profile).unwrap().mirror;
-        assert_eq!(mirror(None), Some(Mirror { url: "gs://a/b".into(), endpoint: None, anonymous: true }));
+        assert_eq!(mirror(None), Some(Mirror { url: "gs://a/b".into(), endpoint: None, anonymous: true, name: "gs://a/b".into() }));
         assert_eq!(mirror(Some("other")).unwrap().url, "s3://c");
         assert_eq!(mirror(Some("alone")), None);
         assert_eq!(parse("cbi.toml", "[workspace]\nname = \"x\"\n", None).unwrap().mirror, None);

@@ -156,12 +156,15 @@ mod tests {
     fn what_went_to_the_mirror_and_what_did_not_is_told_at_the_end() {
         let mirrored = |pulled, pushed, unpushed, failure: Option<&str>| {
             let failure = failure.map(str::to_owned);
-            let event = Event::Mirrored { pulled, pulled_bytes: pulled << 20, pushed, pushed_bytes: pushed << 10, unpushed, failure };
+            let refused = (pulled == 2).then(|| ("not signed".to_owned(), 1)).into_iter().collect();
+            let (pulled_bytes, pushed_bytes) = (pulled << 20, pushed << 10);
+            let event = Event::Mirrored { pulled, pulled_bytes, pushed, pushed_bytes, unpushed, failure, refused };
             shown(&[event], Palette::plain(), Verbosity::Normal)
         };
         assert_eq!(mirrored(3, 1, 0, None), "mirror: took 3 results (3.0 MiB), put 1 result (1.0 KiB)\n");
         let left = "warning mirror: no answer\n1 result is not in the mirror; cbi mirror push brings what is missing there\n";
         assert_eq!(mirrored(0, 0, 1, Some("no answer")), left);
+        assert!(mirrored(2, 0, 0, None).ends_with("warning mirror: refused 1 result: not signed\n"));
     }
 
     #[test]

@@ -102,9 +102,13 @@ pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosi
         }
         Event::Blocked { target, by } if verbose => vec![format!("{at} blocked {}: needs {by}", name(target))],
         Event::Blocked { .. } | Event::Progress { .. } => Vec::new(),
-        Event::Mirrored { pulled, pulled_bytes, pushed, pushed_bytes, unpushed, failure } => {
+        Event::Mirrored { pulled, pulled_bytes, pushed, pushed_bytes, unpushed, failure, refused } => {
             let mut lines = mirrored((*pulled, *pulled_bytes), (*pushed, *pushed_bytes));
             lines.extend(failure.as_ref().map(|why| format!("{} mirror: {}", paint(palette.warn, "warning"), tame(why))));
+            lines.extend(refused.iter().map(|(why, count)| {
+                let results = if *count == 1 { "1 result".to_owned() } else { format!("{count} results") };
+                format!("{} mirror: refused {results}: {}", paint(palette.warn, "warning"), tame(why))
+            }));
             let results = if *unpushed == 1 { "1 result is".to_owned() } else { format!("{unpushed} results are") };
             lines.extend((*unpushed > 0).then(|| format!("{results} not in the mirror; cbi mirror push brings what is missing there")));
             lines
