@@ -41,6 +41,10 @@ export CBI_TEST_BIGQUERY=$target/test-bigquery
 scripts/test-s3 "$target/test-s3"
 export CBI_TEST_S3=$target/test-s3
 
+# And one that answers as Google Cloud Storage does.
+scripts/test-gcs "$target/test-gcs"
+export CBI_TEST_GCS=$target/test-gcs
+
 step "data"
 checksums=$(sed -nE 's/^\| `([^`]+)` .* `([0-9a-f]{64})` \|$/\2  warehouse\/\1/p' warehouse/PROVENANCE.md)
 printf '%s\n' "$checksums" | if have sha256sum; then sha256sum -c --quiet; else shasum -a 256 -c --quiet; fi

@@ -1,23 +1,20 @@
 //! One suite for every bucket that a mirror can be in: what the protocol asks of a bucket, and results that go through it.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod gcs_kit;
+mod machine_kit;
 mod s3_kit;
 mod store_kit;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cbi::base::digest::BlobId;
-use cbi::mirror::bucket::{Address, Bucket, Listed};
-use cbi::mirror::epochs::Epochs;
+use cbi::mirror::bucket::{Bucket, Listed};
 use cbi::mirror::layout::{Epoch, PART};
-use cbi::mirror::pull::pull;
 use cbi::mirror::push::push;
+use cbi::mirror::stores::Address;
 use cbi::mirror::verify::{Finding, verify};
-use cbi::model::result::{ActionResult, Cost};
-use cbi::store::action_cache::Session;
-use cbi::store::content::{Batch, ContentStore};
-use cbi::store::materialize::capture;
+use cbi::model::result::ActionResult;
+use machine_kit::{Machine, files, noise};
 
 /// Runs `check` on an empty bucket of every kind.
 fn every_bucket(check: fn(&Bucket)) {
@@ -25,6 +22,9 @@ fn every_bucket(check: fn(&Bucket)) {
     let folder = tempfile::tempdir().unwrap();
     check(&Bucket::open(&Address { url: format!("file://{}", folder.path().display()), ..Address::default() }).unwrap());
     if let Some(server) = s3_kit::S3::start() {
+        check(&Bucket::open(&server.bucket("bucket")).unwrap());
+    }
+    if let Some(server) = gcs_kit::Gcs::start() {
         check(&Bucket::open(&server.bucket("bucket")).unwrap());
     }
 }
@@ -93,79 +93,6 @@ fn what_is_deleted_is_gone_and_may_come_again(bucket: &Bucket) {
     assert_eq!((bucket.get("gone/a", 9).unwrap(), bucket.list("gone/").unwrap()), (None, Vec::new()));
     assert!(bucket.put_if_absent("gone/a", b"2".to_vec()).unwrap());
     assert_eq!(bucket.get("gone/a", 9).unwrap().unwrap(), b"2");
-}
-
-/// A machine: a store of its own.
-struct Machine {
-    session: Session,
-    _folder: tempfile::TempDir,
-}
-
-impl Machine {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self { session: Session::open(&folder.path().join("cache")).unwrap(), _folder: folder }
-    }
-
-    /// Performs and records action `n`, which makes these files.
-    fn makes(&self, n: u64, files: &[(&str, Vec<u8>)]) -> ActionResult {
-        let folder = self.session.root().scratch().unwrap();
-        for (name, bytes) in files {
-            cbi::io::fs::create_folders(folder.join(name).parent().unwrap()).unwrap();
-            cbi::io::fs::write(&folder.join(name), bytes).unwrap();
-        }
-        let mut batch = Batch::new();
-        let manifest = capture(self.session.content(), &folder, &mut batch).unwrap();
-        let log = self.session.content().put_bytes(&store_kit::log(n), &mut batch).unwrap();
-        let action = store_kit::action(n);
-        let result = ActionResult {
-            key: action.key(),
-            action,
-            target: format!("t/{n}"),
-            outputs: BTreeMap::from([("out".into(), manifest)]),
-            metrics: BTreeMap::from([("mae".into(), 0.1)]),
-            notes: vec!["a note".into()],
-            checks: Vec::new(),
-            log: Some(log),
-            cost: Cost { wall_ms: n, cpu_ms: n, peak_bytes: n, input_bytes: n },
-            ended_ms: n,
-        };
-        self.session.record(&result, &batch).unwrap();
-        result
-    }
-
-    fn pushes(&self, bucket: &Bucket, results: &[ActionResult]) -> u64 {
-        let pushed = push(bucket, self.session.content(), results).unwrap();
-        assert_eq!((pushed.results, pushed.broken), (results.len() as u64, 0));
-        pushed.bytes
-    }
-
-    /// What the mirror has of an action, and whether it was recorded.
-    fn pulls(&self, bucket: &Bucket, result: &ActionResult) -> Option<ActionResult> {
-        let pulled = pull(bucket, &Epochs::of(bucket).unwrap(), &self.session, &result.key).unwrap();
-        assert_eq!(self.session.lookup(&result.key).unwrap().is_some(), pulled.is_some(), "recorded if and only if it was pulled");
-        pulled.map(|pulled| pulled.result)
-    }
-
-    fn reads(&self, blob: &BlobId) -> Vec<u8> {
-        self.session.content().read(blob).unwrap().unwrap()
-    }
-}
-
-fn noise(length: u64) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(length);
-    (0..length).map(|_| random.u8(..)).collect()
-}
-
-/// Files of every kind: none, small, of many parts, of exactly one; bytes that shrink and bytes that do not.
-fn files() -> Vec<(&'static str, Vec<u8>)> {
-    vec![
-        ("empty", Vec::new()),
-        ("small", b"small".to_vec()),
-        ("deep/down/text", b"the same again, ".repeat(100_000)),
-        ("part", noise(PART)),
-        ("parts", noise(2 * PART + 77)),
-    ]
 }
 
 #[test]

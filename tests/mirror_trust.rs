@@ -10,7 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use cbi::base::digest::{ActionKey, BlobId, Digest};
-use cbi::mirror::bucket::{Address, Bucket};
+use cbi::mirror::bucket::Bucket;
+use cbi::mirror::stores::Address;
 use cbi::mirror::keys;
 use cbi::mirror::layout::Epoch;
 use cbi::mirror::record::{Record, manifest_bytes};

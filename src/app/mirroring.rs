@@ -8,14 +8,16 @@ use crate::app::workspace::Workspace;
 use crate::base::diagnostic::{Diagnostic, ExitCode, in_one_line};
 use crate::base::digest::ActionKey;
 use crate::exec::deliver::delivers;
-use crate::mirror::bucket::{Address, Bucket};
+use crate::mirror::bucket::Bucket;
 use crate::mirror::client::Mirror;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::seen::Seen;
+use crate::mirror::stores::Address;
 use crate::model::event::{Event, EventSink, TimeLeft};
 use crate::model::result::ActionResult;
 use crate::store::action_cache::Session;
 use crate::store::root::Root;
+use crate::syntax::settings;
 
 /// Results that go up together: the mirror is asked for its epochs once for all of them.
 const TOGETHER: usize = 32;
@@ -35,8 +37,9 @@ pub struct Remote {
 pub fn bucket(workspace: &Workspace, root: &Root) -> Outcome<Option<MirrorResult<Bucket>>> {
     let Some(mirror) = workspace.settings.mirror.clone() else { return Ok(None) };
     let trust = keys::trust(workspace, &mirror.name)?;
-    let address = Address { url: mirror.url, endpoint: mirror.endpoint, anonymous: mirror.anonymous };
-    Ok(Some(Bucket::open(&address).map(|bucket| bucket.known(trust, Seen::of(root, &mirror.name)))))
+    let settings::Mirror { url, endpoint, anonymous, limit, timeout, name } = mirror;
+    let address = Address { url, endpoint, anonymous, limit, timeout };
+    Ok(Some(Bucket::open(&address).map(|bucket| bucket.known(trust, Seen::of(root, &name)))))
 }
 
 /// A mirror that failed, as the end of a use-case.

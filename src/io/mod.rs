@@ -10,4 +10,5 @@ pub mod machine;
 pub mod notice;
 pub mod process;
 pub mod resident;
+pub mod retry;
 pub mod webhook;

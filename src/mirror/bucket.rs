@@ -1,50 +1,55 @@
 //! Owns the requests to one bucket. Invariant: an object that is there is never written over.
 
+use std::error::Error as StdError;
 use std::path::Path as FilePath;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::client::ClientConfigKey;
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use futures_util::future::{Either, select};
+use object_store::client::{HttpError, HttpErrorKind};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{BackoffConfig, Error, ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
-use crate::io::fs;
+use crate::io::{fs, retry};
 use crate::mirror::error::{MirrorError, MirrorResult};
+use crate::mirror::folder::Folder;
+use crate::mirror::gcs::Uploads;
+use crate::mirror::layout::PART;
+use crate::mirror::limit::Limit;
 use crate::mirror::seen::Seen;
+use crate::mirror::stores::{self, Address};
 use crate::mirror::trust::Trust;
 
-/// How long one request may take, and how long a connection.
-const TIMEOUTS: [(ClientConfigKey, &str); 2] = [(ClientConfigKey::Timeout, "60 seconds"), (ClientConfigKey::ConnectTimeout, "5 seconds")];
+/// How often a request is made whose line broke off, beside what the store's own client repeats.
+const OFTEN: u32 = 3;
 
 /// A bucket, or a folder in one. Threads may share it.
 #[derive(Debug)]
 pub struct Bucket {
     store: Arc<dyn ObjectStore>,
+    writes: Writes,
     /// What stands before every name.
     prefix: String,
     runtime: Runtime,
     url: String,
     trust: Trust,
     seen: Option<Seen>,
+    limit: Option<Limit>,
+    stop: watch::Sender<bool>,
 }
 
-/// Where a bucket is. Accounts are found where the vendors' own programs find them: in `AWS_…`, `GOOGLE_…` and `AZURE_…`, in their files, or at the
-/// machine's own service.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Address {
-    /// `file:///FOLDER`, `gs://BUCKET/PATH`, `s3://BUCKET/PATH` or `az://CONTAINER/PATH`.
-    pub url: String,
-    /// Another server than the vendor's own.
-    pub endpoint: Option<String>,
-    /// Whether requests go without an account.
-    pub anonymous: bool,
+/// What puts objects.
+#[derive(Debug)]
+enum Writes {
+    /// The store that is asked for everything else.
+    Store,
+    Google(Uploads),
+    Folder(Folder),
 }
 
 /// An object in a list.
@@ -67,27 +72,28 @@ impl Bucket {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("it has no '://'"))?;
         let (place, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if scheme == "file" {
-            return if place.is_empty() { Self::folder(url, FilePath::new(rest)) } else { Err(bad("its folder must begin with '/'")) };
+            return if place.is_empty() { Self::folder(address, FilePath::new(rest)) } else { Err(bad("its folder must begin with '/'")) };
         }
         if place.is_empty() {
             return Err(bad("it names no bucket"));
         }
-        let store = match scheme {
-            "s3" => s3(address, place),
-            "gs" => gs(address, place),
-            "az" => az(address, place),
+        let opened = match scheme {
+            "s3" => stores::s3(address, place),
+            "gs" => stores::gs(address, place, std::env::var("STORAGE_EMULATOR_HOST").ok().as_deref()),
+            "az" => stores::az(address, place),
             _ => return Err(bad(&format!("'{scheme}' is no kind of bucket"))),
         };
-        Self::new(url, prefix, store.map_err(|error| bad(&error.to_string()))?)
+        let (store, uploads) = opened.map_err(|error| bad(&error.to_string()))?;
+        Self::new(address, prefix, store, uploads.map_or(Writes::Store, Writes::Google))
     }
 
-    fn folder(url: &str, path: &FilePath) -> MirrorResult<Self> {
+    fn folder(address: &Address, path: &FilePath) -> MirrorResult<Self> {
         if fs::stat(path)?.is_none() {
             return Err(MirrorError::NoFolder { path: path.to_owned() });
         }
         let store = LocalFileSystem::new_with_prefix(path);
-        let store = store.map_err(|error| MirrorError::Address { url: url.to_owned(), why: error.to_string() })?;
-        Self::new(url, "", Arc::new(store))
+        let store = Arc::new(store.map_err(|error| MirrorError::Address { url: address.url.clone(), why: error.to_string() })?);
+        Self::new(address, "", store.clone(), Writes::Folder(Folder::new(path, store)))
     }
 
     /// A bucket in this process's memory, for tests.
@@ -95,14 +101,16 @@ impl Bucket {
     /// # Errors
     /// When requests cannot be made at all.
     pub fn memory() -> MirrorResult<Self> {
-        Self::new("memory://", "", Arc::new(InMemory::new()))
+        let address = Address { url: "memory://".into(), ..Address::default() };
+        Self::new(&address, "", Arc::new(InMemory::new()), Writes::Store)
     }
 
-    fn new(url: &str, prefix: &str, store: Arc<dyn ObjectStore>) -> MirrorResult<Self> {
+    fn new(address: &Address, prefix: &str, store: Arc<dyn ObjectStore>, writes: Writes) -> MirrorResult<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(MirrorError::Runtime)?;
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Ok(Self { store, prefix, runtime, url: url.to_owned(), trust: Trust::default(), seen: None })
+        let limit = address.limit.map(Limit::new);
+        Ok(Self { store, writes, prefix, runtime, url: address.url.clone(), limit, stop: watch::Sender::new(false), trust: Trust::default(), seen: None })
     }
 
     /// The same bucket, for a workspace that trusts these and has seen this of it.
@@ -123,6 +131,11 @@ impl Bucket {
         self.seen.as_ref()
     }
 
+    /// From now on no request is made, and those under way are given up: any thread may say so, at any moment.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
     /// Its address.
     #[must_use]
     pub fn url(&self) -> &str {
@@ -136,11 +149,24 @@ impl Bucket {
     /// When the request fails, however often it is repeated.
     pub fn put_if_absent(&self, name: &str, bytes: Vec<u8>) -> MirrorResult<bool> {
         let path = self.path(name);
-        match self.runtime.block_on(self.store.put_opts(&path, bytes.into(), PutMode::Create.into())) {
-            Ok(_) => Ok(true),
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
-            Err(error) => Err(self.failed("put", name, error)),
+        self.pass(bytes.len() as u64)?;
+        if let Writes::Folder(folder) = &self.writes {
+            return folder.put_if_absent(&path, &bytes).map_err(|error| self.failed("put", name, error));
         }
+        let put = match &self.writes {
+            Writes::Google(uploads) => self.ask(async || {
+                let put = uploads.put_if_absent(path.as_ref(), &bytes).await;
+                put.map_err(|error| Error::Generic { store: "GCS", source: Box::new(error) })
+            })?,
+            _ => {
+                let payload = PutPayload::from(bytes);
+                self.ask(async || match self.store.put_opts(&path, payload.clone(), PutMode::Create.into()).await {
+                    Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
+                    put => put.map(|_| true),
+                })?
+            }
+        };
+        put.map_err(|error| self.failed("put", name, error))
     }
 
     /// An object's bytes; `None` where it is not there.
@@ -149,13 +175,19 @@ impl Bucket {
     /// When the request fails, however often it is repeated, or the object has more than `longest` bytes.
     pub fn get(&self, name: &str, longest: u64) -> MirrorResult<Option<Vec<u8>>> {
         let path = self.path(name);
-        let got = self.runtime.block_on(async {
+        // What has no known size is paid for when it is here.
+        let paid = if longest <= PART + 1 { longest } else { 0 };
+        self.pass(paid)?;
+        let got = self.ask(async || {
             let found = self.store.get(&path).await?;
             if found.meta.size > longest {
                 return Ok(Err(found.meta.size));
             }
             found.bytes().await.map(Ok)
-        });
+        })?;
+        if let Some(limit) = &self.limit {
+            limit.settle(paid, got.as_ref().ok().and_then(|got| got.as_ref().ok()).map_or(0, |bytes| bytes.len() as u64));
+        }
         match absent(got).map_err(|error| self.failed("get", name, error))? {
             Some(Err(size)) => Err(MirrorError::TooLong { name: name.to_owned(), url: self.url.clone(), size }),
             found => Ok(found.and_then(Result::ok).map(Vec::from)),
@@ -168,7 +200,8 @@ impl Bucket {
     /// When the request fails, however often it is repeated, or the object ends before.
     pub fn get_range(&self, name: &str, from: u64, to: u64) -> MirrorResult<Option<Vec<u8>>> {
         let path = self.path(name);
-        let got = self.runtime.block_on(self.store.get_range(&path, from..to));
+        self.pass(to.saturating_sub(from))?;
+        let got = self.ask(async || self.store.get_range(&path, from..to).await)?;
         Ok(absent(got).map_err(|error| self.failed("get", name, error))?.map(Vec::from))
     }
 
@@ -178,7 +211,7 @@ impl Bucket {
     /// When the request fails, however often it is repeated.
     pub fn size_of(&self, name: &str) -> MirrorResult<Option<u64>> {
         let path = self.path(name);
-        let found = absent(self.runtime.block_on(self.store.head(&path)));
+        let found = absent(self.ask(async || self.store.head(&path).await)?);
         Ok(found.map_err(|error| self.failed("look for", name, error))?.map(|meta| meta.size))
     }
 
@@ -188,7 +221,7 @@ impl Bucket {
     /// When the request fails, however often it is repeated.
     pub fn list(&self, below: &str) -> MirrorResult<Vec<Listed>> {
         let path = self.path(below);
-        let found: Result<Vec<_>, _> = self.runtime.block_on(self.store.list(Some(&path)).try_collect());
+        let found = self.ask(async || self.store.list(Some(&path)).try_collect::<Vec<_>>().await)?;
         let found = absent(found).map_err(|error| self.failed("list", below, error))?.unwrap_or_default();
         let named = |meta: object_store::ObjectMeta| {
             let name = meta.location.as_ref().strip_prefix(&self.prefix)?.to_owned();
@@ -205,8 +238,41 @@ impl Bucket {
     /// When the request fails, however often it is repeated.
     pub fn delete(&self, name: &str) -> MirrorResult<()> {
         let path = self.path(name);
-        let done = absent(self.runtime.block_on(self.store.delete(&path)));
+        let done = absent(self.ask(async || self.store.delete(&path).await)?);
         done.map(|_| ()).map_err(|error| self.failed("delete", name, error))
+    }
+
+    /// Makes a request, again where its line broke off; whoever stops the bucket ends it.
+    fn ask<T>(&self, request: impl AsyncFn() -> Result<T, Error>) -> MirrorResult<Result<T, Error>> {
+        let asked = async {
+            let mut attempt = 1;
+            loop {
+                let answer = request().await;
+                let again = attempt < OFTEN && answer.as_ref().is_err_and(broke_off);
+                if !(again && retry::again(&mut attempt, None).await) {
+                    return answer;
+                }
+            }
+        };
+        self.unless_stopped(asked)
+    }
+
+    /// Waits until so many bytes may pass.
+    fn pass(&self, bytes: u64) -> MirrorResult<()> {
+        match &self.limit {
+            Some(limit) => self.unless_stopped(limit.pass(bytes)),
+            None => Ok(()),
+        }
+    }
+
+    fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> MirrorResult<T> {
+        let mut stop = self.stop.subscribe();
+        self.runtime.block_on(async {
+            match select(pin!(work), pin!(stop.wait_for(|stop| *stop))).await {
+                Either::Left((done, _)) => Ok(done),
+                Either::Right(_) => Err(MirrorError::Stopped),
+            }
+        })
     }
 
     fn path(&self, name: &str) -> Path {
@@ -218,50 +284,6 @@ impl Bucket {
     }
 }
 
-type Opened = Result<Arc<dyn ObjectStore>, Error>;
-
-fn s3(address: &Address, bucket: &str) -> Opened {
-    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry());
-    if address.anonymous {
-        builder = builder.with_skip_signature(true);
-    }
-    if let Some(endpoint) = &address.endpoint {
-        builder = builder.with_endpoint(endpoint).with_allow_http(true);
-    }
-    let set = |b: AmazonS3Builder, (key, value)| b.with_config(AmazonS3ConfigKey::Client(key), value);
-    TIMEOUTS.into_iter().fold(builder, set).build().map(|store| Arc::new(store) as _)
-}
-
-fn gs(address: &Address, bucket: &str) -> Opened {
-    let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_retry(retry());
-    if address.anonymous {
-        builder = builder.with_skip_signature(true);
-    }
-    if let Some(endpoint) = &address.endpoint {
-        builder = builder.with_base_url(endpoint).with_config(GoogleConfigKey::Client(ClientConfigKey::AllowHttp), "true");
-    }
-    let set = |b: GoogleCloudStorageBuilder, (key, value)| b.with_config(GoogleConfigKey::Client(key), value);
-    TIMEOUTS.into_iter().fold(builder, set).build().map(|store| Arc::new(store) as _)
-}
-
-fn az(address: &Address, container: &str) -> Opened {
-    let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(container).with_retry(retry());
-    if address.anonymous {
-        builder = builder.with_skip_signature(true);
-    }
-    if let Some(endpoint) = &address.endpoint {
-        builder = builder.with_endpoint(endpoint.clone()).with_allow_http(true);
-    }
-    let set = |b: MicrosoftAzureBuilder, (key, value)| b.with_config(AzureConfigKey::Client(key), value);
-    TIMEOUTS.into_iter().fold(builder, set).build().map(|store| Arc::new(store) as _)
-}
-
-/// A request is repeated after 429, 5xx, and a connection that breaks.
-fn retry() -> RetryConfig {
-    let backoff = BackoffConfig { init_backoff: Duration::from_millis(200), max_backoff: Duration::from_secs(5), base: 2. };
-    RetryConfig { backoff, max_retries: 6, retry_timeout: Duration::from_mins(1) }
-}
-
 /// An answer that says "there is none" becomes `None`.
 fn absent<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     match answer {
@@ -269,4 +291,16 @@ fn absent<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
         Err(Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a line broke off under a request that may have been carried out; the store's own client repeats none but those that change nothing.
+fn broke_off(error: &Error) -> bool {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(http) = error.downcast_ref::<HttpError>() {
+            return !matches!(http.kind(), HttpErrorKind::Connect | HttpErrorKind::Timeout);
+        }
+        next = error.source();
+    }
+    false
 }

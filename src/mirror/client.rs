@@ -10,6 +10,7 @@ use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::pull;
 use crate::mirror::push::{self, Pushed};
+use crate::mirror::stores::Address;
 use crate::model::result::ActionResult;
 use crate::store::action_cache::Session;
 

@@ -42,11 +42,16 @@ impl Epochs {
     /// # Errors
     /// When the bucket does not answer.
     pub fn to_write(bucket: &Bucket) -> MirrorResult<Epoch> {
-        if let Some(newest) = Self::of(bucket)?.opened.last() {
-            return Ok(*newest);
+        let listed = Self::of(bucket)?.opened.last().copied();
+        if listed.is_none() && bucket.put_if_absent(&Epoch(1).opened(), Vec::new())? {
+            return Ok(Epoch(1));
         }
-        bucket.put_if_absent(&Epoch(1).opened(), Vec::new())?;
-        Ok(Epoch(1))
+        let mut newest = listed.unwrap_or(Epoch(1));
+        // A list that lags does not show the newest; asked after by name they are found, for each is opened after the one before.
+        while bucket.size_of(&newest.next().opened())?.is_some() {
+            newest = newest.next();
+        }
+        Ok(newest)
     }
 
     /// Whether an epoch is fenced.

@@ -53,6 +53,17 @@ pub enum MirrorError {
         /// How often it was begun.
         times: u32,
     },
+    /// The bucket said that an object is there, and then that it is not.
+    #[error("the mirror '{url}' said that '{name}' is there, and it is not")]
+    Denied {
+        /// The object.
+        name: String,
+        /// The mirror.
+        url: String,
+    },
+    /// Somebody asked to stop.
+    #[error("it was stopped")]
+    Stopped,
     /// A blob changed, or went away, while it was pushed.
     #[error("blob {blob} went away while it was pushed")]
     Gone {
@@ -107,6 +118,7 @@ impl MirrorError {
             Self::Mute => ExitCode::Usage,
             Self::Memory { .. } => ExitCode::Damaged,
             Self::Store(error) => error.code(),
+            Self::Stopped => ExitCode::Interrupted,
             Self::Fs(_) | Self::Record { .. } | Self::Gone { .. } => ExitCode::ActionFailed,
             _ => ExitCode::Remote,
         }

@@ -28,6 +28,12 @@ impl Epoch {
         format!("{EPOCHS}{:08}.fenced", self.0)
     }
 
+    /// The epoch after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
     /// Where a part of a blob is.
     #[must_use]
     pub fn part(self, blob: &BlobId, index: u64) -> String {

@@ -52,7 +52,8 @@ pub fn push(bucket: &Bucket, store: &LocalStore, results: &[ActionResult]) -> Mi
     for _ in 0..AGAIN {
         let epoch = Epochs::to_write(bucket)?;
         put_all(bucket, store, &whole, epoch, &bytes)?;
-        if !Epochs::of(bucket)?.is_fenced(epoch) {
+        // One object is asked after, not a list: no list that lags can hide the fence.
+        if bucket.size_of(&epoch.fenced())?.is_none() {
             return Ok(Pushed { results: whole.len() as u64, broken, bytes: bytes.into_inner() });
         }
     }
@@ -110,8 +111,11 @@ fn put(bucket: &Bucket, name: &str, bytes: Vec<u8>, sent: &AtomicU64) -> MirrorR
     let length = bytes.len() as u64;
     if bucket.put_if_absent(name, bytes)? {
         sent.fetch_add(length, Ordering::Relaxed);
+        return Ok(());
     }
-    Ok(())
+    // A server that refuses says so with the same answer as one that has it: what a record names is not taken on such a word.
+    let there = bucket.size_of(name)?.is_some();
+    if there { Ok(()) } else { Err(MirrorError::Denied { name: name.to_owned(), url: bucket.url().to_owned() }) }
 }
 
 fn read_part(store: &LocalStore, blob: &BlobId, size: u64, index: u64) -> MirrorResult<Vec<u8>> {

@@ -1,6 +1,7 @@
 //! Owns the workspace settings, `cbi.toml`. Invariant: a profile changes only what it names.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Number, Value};
 use toml::de::{DeTable, DeValue};
@@ -82,6 +83,8 @@ pub const MIRROR_KEYS: &[Key] = &[
         Want::Text,
         "What it is called in signatures; its url where it is not said. One name for all who reach it by different urls.",
     ),
+    Key::optional("limit", Want::Bytes, "The most that goes up and comes down in a second, for example \"2MiB\"."),
+    Key::optional("timeout", Want::Duration, "How long one request, of up to 4 MiB, may take; 1m where it is not said."),
 ];
 
 /// The keys of `[trust]`.
@@ -220,6 +223,10 @@ pub struct Mirror {
     pub endpoint: Option<String>,
     /// Whether requests go without an account.
     pub anonymous: bool,
+    /// The most bytes that travel in a second.
+    pub limit: Option<u64>,
+    /// How long one request may take.
+    pub timeout: Option<Duration>,
     /// What it is called in signatures.
     pub name: String,
 }
@@ -350,11 +357,17 @@ fn notify(section: &Value) -> Notify {
 fn mirror(section: Option<&Value>, profile: Option<&Value>) -> Option<Mirror> {
     let find = |key: &str| section.and_then(|section| section.get(key));
     let url = profile.or_else(|| find("url")).and_then(Value::as_str).filter(|url| !url.is_empty())?;
-    let endpoint = find("endpoint").and_then(Value::as_str).map(str::to_owned);
+    let text = |key: &str| find(key).and_then(Value::as_str);
     // The name is that of the section's own mirror.
-    let name = find("name").and_then(Value::as_str).filter(|_| profile.is_none()).unwrap_or_else(|| url.trim_end_matches('/'));
-    let anonymous = find("anonymous").and_then(Value::as_bool).unwrap_or_default();
-    Some(Mirror { url: url.to_owned(), endpoint, anonymous, name: name.to_owned() })
+    let name = text("name").filter(|_| profile.is_none()).unwrap_or_else(|| url.trim_end_matches('/'));
+    Some(Mirror {
+        url: url.to_owned(),
+        endpoint: text("endpoint").map(str::to_owned),
+        anonymous: find("anonymous").and_then(Value::as_bool).unwrap_or_default(),
+        limit: text("limit").and_then(units::parse_bytes),
+        timeout: text("timeout").and_then(units::parse_duration),
+        name: name.to_owned(),
+    })
 }
 
 fn bigquery(section: Option<&Value>) -> BigQuery {
@@ -416,10 +429,11 @@ let = { market = "zl" }
 
     #[test]
     fn a_profile_may_name_another_mirror_or_none() {
-        let text = "[workspace]\nname = \"x\"\n[mirror]\nurl = \"gs://a/b\"\nanonymous = true\n\
+        let text = "[workspace]\nname = \"x\"\n[mirror]\nurl = \"gs://a/b\"\nanonymous = true\nlimit = \"2MiB\"\n\
                     [profile.other]\nmirror = \"s3://c\"\n[profile.alone]\nmirror = \"\"\n";
         let mirror = |profile| parse("cbi.toml", text, profile).unwrap().mirror;
-        assert_eq!(mirror(None), Some(Mirror { url: "gs://a/b".into(), endpoint: None, anonymous: true, name: "gs://a/b".into() }));
+        let first = Mirror { url: "gs://a/b".into(), anonymous: true, limit: Some(2 << 20), name: "gs://a/b".into(), ..Mirror::default() };
+        assert_eq!(mirror(None), Some(first));
         assert_eq!(mirror(Some("other")).unwrap().url, "s3://c");
         assert_eq!(mirror(Some("alone")), None);
         assert_eq!(parse("cbi.toml", "[workspace]\nname = \"x\"\n", None).unwrap().mirror, None);

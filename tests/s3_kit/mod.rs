@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cbi::mirror::bucket::Address;
+use cbi::mirror::stores::Address;
 use serde_json::json;
 
 /// A running server.
@@ -68,6 +68,6 @@ impl S3 {
         let policy = json!({"Version": "2012-10-17", "Statement": [all]}).to_string();
         let put = ureq::put(format!("{}/{name}?policy", self.endpoint)).header("content-type", "application/json");
         put.send(policy.as_bytes()).unwrap();
-        Address { url: format!("s3://{name}/a/mirror"), endpoint: Some(self.endpoint.clone()), anonymous: true }
+        Address { url: format!("s3://{name}/a/mirror"), endpoint: Some(self.endpoint.clone()), anonymous: true, ..Address::default() }
     }
 }

@@ -12,7 +12,6 @@ pub mod ledger;
 pub mod place;
 pub mod read;
 pub mod rest;
-pub mod retry;
 pub mod script;
 pub mod tokens;
 pub mod version;

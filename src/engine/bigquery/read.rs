@@ -17,8 +17,8 @@ use tonic::{Code, Request, Status, Streaming};
 
 use crate::engine::bigquery::account::Account;
 use crate::engine::bigquery::fault::BigQueryError;
-use crate::engine::bigquery::retry;
 use crate::engine::bigquery::tokens::Tokens;
+use crate::io::retry;
 
 type Client = api::big_query_read_client::BigQueryReadClient<Channel>;
 

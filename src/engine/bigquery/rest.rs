@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::engine::bigquery::account::Account;
 use crate::engine::bigquery::fault::{BigQueryError, refused};
-use crate::engine::bigquery::retry;
 use crate::engine::bigquery::tokens::Tokens;
+use crate::io::retry;
 
 /// How long one answer may take to begin.
 const PATIENCE: Duration = Duration::from_mins(2);

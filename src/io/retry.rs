@@ -1,4 +1,4 @@
-//! Owns when a request is tried again. Invariant: the same answer, attempt and draw give the same wait; only `again` sleeps.
+//! Owns when a request to a server is tried again. Invariant: the same answer, attempt and draw give the same wait; only `again` sleeps.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub const LONGEST: Duration = Duration::from_mins(1);
 
 const FIRST: Duration = Duration::from_millis(500);
 
-/// Reasons of a 403 that mean "not now" rather than "never".
+/// Reasons of a 403 from Google that mean "not now" rather than "never".
 const BUSY: [&str; 3] = ["rateLimitExceeded", "userRateLimitExceeded", "backendError"];
 
 /// Whether an answer with this status and reason may be another one soon.
