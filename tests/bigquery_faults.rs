@@ -6,6 +6,7 @@
 mod bigquery_kit;
 #[path = "build_kit/mod.rs"]
 mod build_kit;
+mod proxy_kit;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -14,7 +15,6 @@ use std::time::{Duration, Instant};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use bigquery_kit::line::Line;
-use bigquery_kit::proxy::{Fault, Proxy, Seen};
 use bigquery_kit::{BigQuery, PROJECT};
 use build_kit::{Said, Workspace};
 use cbi::engine::bigquery::account::{Account, Credentials};
@@ -24,6 +24,7 @@ use cbi::engine::bigquery::rest::Rest;
 use cbi::engine::bigquery::tokens::Tokens;
 use cbi::engine::bigquery::version;
 use cbi::engine::table_file;
+use proxy_kit::{Fault, Proxy, Seen};
 use serde_json::{Value, json};
 
 /// What the scripted server answers: status, headers, body.

@@ -4,6 +4,7 @@
 
 #[path = "bigquery_kit/mod.rs"]
 mod bigquery_kit;
+mod proxy_kit;
 #[path = "common/space.rs"]
 mod space;
 
@@ -12,8 +13,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use bigquery_kit::proxy::{Fault, Proxy, Seen};
 use bigquery_kit::{BigQuery, PROJECT, settings};
+use proxy_kit::{Fault, Proxy, Seen};
 use serde_json::Value;
 use space::TestSpace;
 

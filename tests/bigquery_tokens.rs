@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may stop where it stands")]
 
 mod bigquery_kit;
+mod proxy_kit;
 #[path = "common/space.rs"]
 mod space;
 
@@ -10,8 +11,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use bigquery_kit::proxy::{Fault, Proxy};
 use bigquery_kit::{BigQuery, PROJECT};
+use proxy_kit::{Fault, Proxy};
 use serde_json::json;
 use space::{Built, TestSpace};
 

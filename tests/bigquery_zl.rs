@@ -4,13 +4,14 @@
 
 mod bigquery_kit;
 mod common;
+mod proxy_kit;
 #[path = "common/space.rs"]
 mod space;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bigquery_kit::BigQuery;
-use bigquery_kit::proxy::Proxy;
+use proxy_kit::Proxy;
 use serde_json::Value;
 use space::{Built, TestSpace};
 

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use cbi::base::digest::{ActionKey, BlobId, Digest};
 use cbi::mirror::bucket::Bucket;
-use cbi::mirror::stores::Address;
 use cbi::mirror::keys;
 use cbi::mirror::layout::Epoch;
 use cbi::mirror::record::{Record, manifest_bytes};
 use cbi::mirror::sign::{PublicKey, SecretKey};
+use cbi::mirror::stores::Address;
 use cbi::mirror::transfer::pack;
 use cbi::mirror::trust::{Policy, Trust};
 use cbi::model::manifest::{FileEntry, Manifest};

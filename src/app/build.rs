@@ -124,7 +124,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         locate: &|node, failure| locate::place(&workspace.texts, node, failure),
     };
     let run = |sink: &mut dyn EventSink| executor.run(&mut planner, &|source| sources.pin(source), sink);
-    let built = remote.during(&session, sink, run).map_err(problem::stores)?;
+    let built = remote.during(&session, cancel, sink, run).map_err(problem::stores)?;
     let made = Built::built(&planner);
     let outcome = match (built.interrupted, built.counts.failed) {
         (true, _) => "interrupted",
@@ -166,7 +166,11 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         _ = save_index(&session, (invocation, total, summary.clone(), until), (&workspace.root, &watch), blobs, began_ns);
     }
     finish(sink, built.counts, outcome);
-    let code = if built.interrupted { ExitCode::Interrupted } else { ExitCode::of_all(built.failures.iter().map(|(_, f)| f.code)) };
+    let code = if built.interrupted || remote.stopped() {
+        ExitCode::Interrupted
+    } else {
+        ExitCode::of_all(built.failures.iter().map(|(_, f)| f.code))
+    };
     Ok(Done { counts: built.counts, summary, forecasts, checked: built.checked, failures: built.failures, code })
 }
 

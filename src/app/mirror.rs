@@ -83,11 +83,11 @@ pub struct Status {
     pub last_unpushed: Vec<String>,
 }
 
-/// The workspace, its store, and its mirror.
-fn open(options: &Options) -> Outcome<(Workspace, Session, Bucket)> {
+/// The workspace, its store, and its mirror; with `limit` no more than so many bytes pass in a second.
+fn open(options: &Options, limit: Option<u64>) -> Outcome<(Workspace, Session, Bucket)> {
     let workspace = Workspace::open(options)?;
     let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
-    let Some(bucket) = bucket(&workspace, session.root())? else {
+    let Some(bucket) = bucket(&workspace, session.root(), limit)? else {
         let problem = Diagnostic::new(ExitCode::Usage, "the workspace has no mirror");
         return Err(vec![problem.hint("add to cbi.toml: [mirror] url = \"gs://BUCKET/PATH\"")]);
     };
@@ -137,8 +137,8 @@ fn believed(bucket: &Bucket, keys: &BTreeSet<ActionKey>) -> MirrorResult<BTreeSe
 ///
 /// # Errors
 /// When there is no mirror, or it does not answer; what went up before stays.
-pub fn push(options: &Options) -> Outcome<Pushed> {
-    let (_, session, bucket) = open(options)?;
+pub fn push(options: &Options, limit: Option<u64>) -> Outcome<Pushed> {
+    let (_, session, bucket) = open(options, limit)?;
     let _building = session.root().building().map_err(problem::stores)?;
     let mut there = remote(&bucket).map_err(problems)?;
     if bucket.trust().required() {
@@ -159,8 +159,8 @@ pub fn push(options: &Options) -> Outcome<Pushed> {
 ///
 /// # Errors
 /// When there is no mirror, it does not answer, or the recipes are wrong.
-pub fn pull(options: &Options, targets: &[String]) -> Outcome<Pulled> {
-    let (workspace, session, bucket) = open(options)?;
+pub fn pull(options: &Options, targets: &[String], limit: Option<u64>) -> Outcome<Pulled> {
+    let (workspace, session, bucket) = open(options, limit)?;
     let mut graph = workspace.graph()?;
     let selection = workspace.select(&graph, targets)?;
     let _building = session.root().building().map_err(problem::stores)?;
@@ -212,7 +212,7 @@ fn find(session: &Session, (bucket, epochs): (&Bucket, &Epochs), action: &Action
 /// # Errors
 /// When there is no mirror, or it does not answer.
 pub fn status(options: &Options) -> Outcome<Status> {
-    let (_, session, bucket) = open(options)?;
+    let (_, session, bucket) = open(options, None)?;
     let there = remote(&bucket).map_err(problems)?;
     let here = local(&session)?;
     let mut bytes = 0;
@@ -237,7 +237,7 @@ pub fn status(options: &Options) -> Outcome<Status> {
 /// # Errors
 /// When there is no mirror, or it does not answer.
 pub fn verify(options: &Options, deep: bool) -> Outcome<Report> {
-    let (_, _, bucket) = open(options)?;
+    let (_, _, bucket) = open(options, None)?;
     verify::verify(&bucket, deep).map_err(problems)
 }
 
@@ -246,6 +246,6 @@ pub fn verify(options: &Options, deep: bool) -> Outcome<Report> {
 /// # Errors
 /// When there is no mirror, or it cannot be forgotten.
 pub fn forget(options: &Options) -> Outcome<bool> {
-    let (_, _, bucket) = open(options)?;
+    let (_, _, bucket) = open(options, None)?;
     bucket.seen().map_or(Ok(false), Seen::forget).map_err(problems)
 }

@@ -1,6 +1,8 @@
 //! Owns what a build has to do with its mirror. Invariant: a build goes on whatever the mirror does, and ends by saying what is not in it.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use crate::app::keys;
 use crate::app::problem::{Outcome, Problems};
@@ -22,6 +24,12 @@ use crate::syntax::settings;
 /// Results that go up together: the mirror is asked for its epochs once for all of them.
 const TOGETHER: usize = 32;
 
+/// How often the end of a build looks whether all of it is in the mirror.
+const TICK: Duration = Duration::from_millis(50);
+/// Looks between two words about it, and before the first.
+const TOLD_EVERY: u32 = 20;
+const TOLD_FIRST: u32 = 4;
+
 /// The mirror of a workspace, for one build.
 #[derive(Debug)]
 pub struct Remote {
@@ -30,15 +38,16 @@ pub struct Remote {
     why_not: Option<String>,
 }
 
-/// The bucket of the workspace's mirror, where its settings name one: whose records in it count, and what was seen of it before.
+/// The bucket of the workspace's mirror, where its settings name one: whose records in it count, and what was seen of it before. `most` bytes a second
+/// take the place of what the settings say.
 ///
 /// # Errors
 /// When a key cannot be used; the inner result is why the bucket cannot be opened.
-pub fn bucket(workspace: &Workspace, root: &Root) -> Outcome<Option<MirrorResult<Bucket>>> {
+pub fn bucket(workspace: &Workspace, root: &Root, most: Option<u64>) -> Outcome<Option<MirrorResult<Bucket>>> {
     let Some(mirror) = workspace.settings.mirror.clone() else { return Ok(None) };
     let trust = keys::trust(workspace, &mirror.name)?;
     let settings::Mirror { url, endpoint, anonymous, limit, timeout, name } = mirror;
-    let address = Address { url, endpoint, anonymous, limit, timeout };
+    let address = Address { url, endpoint, anonymous, limit: most.or(limit), timeout };
     Ok(Some(Bucket::open(&address).map(|bucket| bucket.known(trust, Seen::of(root, &name)))))
 }
 
@@ -57,7 +66,7 @@ impl Remote {
     /// # Errors
     /// When its address is none, or a key cannot be used.
     pub fn open(workspace: &Workspace, root: &Root, wanted: bool) -> Outcome<Self> {
-        let bucket = if wanted { bucket(workspace, root)? } else { None };
+        let bucket = if wanted { bucket(workspace, root, None)? } else { None };
         let Some(bucket) = bucket else { return Ok(Self { mirror: None, why_not: None }) };
         match bucket {
             Ok(bucket) => Ok(Self { mirror: Some(Mirror::new(bucket)), why_not: None }),
@@ -72,10 +81,16 @@ impl Remote {
         self.mirror.as_ref()
     }
 
-    /// Runs a build, and puts what it makes into the mirror meanwhile; then waits until all of it is there.
-    pub fn during<T>(&self, session: &Session, sink: &mut dyn EventSink, build: impl FnOnce(&mut dyn EventSink) -> T) -> T {
+    /// Runs a build, and puts what it makes into the mirror meanwhile; then waits until all of it is there, or `cancel` says that nobody does.
+    pub fn during<T>(
+        &self,
+        session: &Session,
+        cancel: &AtomicBool,
+        sink: &mut dyn EventSink,
+        build: impl FnOnce(&mut dyn EventSink) -> T,
+    ) -> T {
         let Some(mirror) = &self.mirror else {
-            let mut told = Told { sink, made: None, count: 0 };
+            let mut told = Told { sink, made: None, count: 0, stop: &|| {} };
             let built = build(&mut told);
             let unpushed = told.count;
             if let Some(why) = &self.why_not {
@@ -83,13 +98,30 @@ impl Remote {
             }
             return built;
         };
+        let stop = || {
+            if cancel.load(Ordering::Relaxed) {
+                mirror.stop();
+            }
+        };
         let (send, receive) = channel();
+        let pushed = AtomicU64::new(0);
         let (built, up) = std::thread::scope(|scope| {
-            let pusher = scope.spawn(move || Up::all(mirror, session, &receive));
-            let mut told = Told { sink: &mut *sink, made: Some(send), count: 0 };
+            let pusher = scope.spawn(|| Up::all(mirror, session, receive, &pushed));
+            let mut told = Told { sink: &mut *sink, made: Some(send), count: 0, stop: &stop };
             let built = build(&mut told);
             let count = told.count;
             drop(told);
+            let mut ticks = 0;
+            while !pusher.is_finished() {
+                stop();
+                if ticks % TOLD_EVERY == TOLD_FIRST {
+                    let (pushed, bytes) = (pushed.load(Ordering::Relaxed), mirror.bucket().sent());
+                    sink.event(&Event::Pushing { pushed, of: count, bytes });
+                }
+                sink.tick();
+                ticks += 1;
+                std::thread::sleep(TICK);
+            }
             (built, pusher.join().unwrap_or(Up { unpushed: count, ..Up::default() }))
         });
         let failure = mirror.failure();
@@ -98,6 +130,12 @@ impl Remote {
             sink.event(&event(Some(mirror), up, failure));
         }
         built
+    }
+
+    /// Whether results were left out of the mirror because somebody asked to stop.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.mirror.as_ref().is_some_and(|mirror| mirror.stopped() && mirror.failure().is_some())
     }
 }
 
@@ -112,6 +150,8 @@ struct Told<'a> {
     sink: &'a mut dyn EventSink,
     made: Option<Sender<ActionKey>>,
     count: u64,
+    /// Looks whether to stop.
+    stop: &'a dyn Fn(),
 }
 
 impl EventSink for Told<'_> {
@@ -125,6 +165,7 @@ impl EventSink for Told<'_> {
     }
 
     fn tick(&mut self) {
+        (self.stop)();
         self.sink.tick();
     }
 
@@ -142,8 +183,9 @@ struct Up {
 }
 
 impl Up {
-    /// Puts results into the mirror as their keys arrive, until no more can come.
-    fn all(mirror: &Mirror, session: &Session, made: &Receiver<ActionKey>) -> Self {
+    /// Puts results into the mirror as their keys arrive, until no more can come; says in `there` how many are.
+    #[expect(clippy::needless_pass_by_value, reason = "it goes with the thread that listens")]
+    fn all(mirror: &Mirror, session: &Session, made: Receiver<ActionKey>, there: &AtomicU64) -> Self {
         let mut up = Self::default();
         while let Ok(first) = made.recv() {
             let keys: Vec<ActionKey> = std::iter::once(first).chain(made.try_iter().take(TOGETHER - 1)).collect();
@@ -153,6 +195,7 @@ impl Up {
             match mirror.store(session, &results) {
                 Some(pushed) => {
                     up.pushed += pushed.results;
+                    there.store(up.pushed, Ordering::Relaxed);
                     up.bytes += pushed.bytes;
                     up.unpushed += pushed.broken + lost;
                 }

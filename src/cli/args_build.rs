@@ -128,15 +128,37 @@ pub struct Mirror {
 #[derive(Debug, Clone, Subcommand)]
 pub enum MirrorCommand {
     /// Put every result that is here into the mirror
-    Push(Format),
+    Push(MirrorPush),
     /// Take the results of targets, and of all they need, from the mirror; run nothing
-    Pull(Select),
+    Pull(MirrorPull),
     /// Show how many results are here and are not in the mirror
     Status(Format),
     /// Check that every record in the mirror has all that it names
     Verify(MirrorVerify),
     /// Forget what was seen of the mirror, after it was emptied or put back on purpose
     Forget(Format),
+}
+
+/// `cbi mirror push`.
+#[derive(Debug, Clone, Copy, Group)]
+pub struct MirrorPush {
+    /// Let no more than this pass in a second, such as 2MiB [default: `limit` in cbi.toml]
+    #[arg(long, value_name = "RATE", value_parser = size)]
+    pub limit: Option<u64>,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// `cbi mirror pull`.
+#[derive(Debug, Clone, Group)]
+pub struct MirrorPull {
+    /// Let no more than this pass in a second, such as 2MiB [default: `limit` in cbi.toml]
+    #[arg(long, value_name = "RATE", value_parser = size)]
+    pub limit: Option<u64>,
+    /// Which targets, and how to print.
+    #[command(flatten)]
+    pub select: Select,
 }
 
 /// `cbi mirror verify`.

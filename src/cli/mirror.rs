@@ -21,13 +21,13 @@ const LISTED: usize = 20;
 /// As the use-cases.
 pub fn mirror(what: &MirrorCommand, options: &Options, global: &Global) -> Outcome<ExitCode> {
     let (format, json, lines, code) = match what {
-        MirrorCommand::Push(format) => {
-            let pushed = mirror::push(options)?;
-            (*format, json!(pushed), pushed_lines(&pushed), ExitCode::Ok)
+        MirrorCommand::Push(ask) => {
+            let pushed = mirror::push(options, ask.limit)?;
+            (ask.format, json!(pushed), pushed_lines(&pushed), ExitCode::Ok)
         }
-        MirrorCommand::Pull(select) => {
-            let pulled = mirror::pull(options, &select.targets)?;
-            (select.format, json!(pulled), pulled_lines(&pulled), ExitCode::Ok)
+        MirrorCommand::Pull(ask) => {
+            let pulled = mirror::pull(options, &ask.select.targets, ask.limit)?;
+            (ask.select.format, json!(pulled), pulled_lines(&pulled), ExitCode::Ok)
         }
         MirrorCommand::Status(format) => {
             let status = mirror::status(options)?;

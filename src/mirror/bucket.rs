@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::path::Path as FilePath;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::TryStreamExt;
 use futures_util::future::{Either, select};
@@ -40,6 +41,7 @@ pub struct Bucket {
     trust: Trust,
     seen: Option<Seen>,
     limit: Option<Limit>,
+    sent: AtomicU64,
     stop: watch::Sender<bool>,
 }
 
@@ -110,7 +112,18 @@ impl Bucket {
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let limit = address.limit.map(Limit::new);
-        Ok(Self { store, writes, prefix, runtime, url: address.url.clone(), limit, stop: watch::Sender::new(false), trust: Trust::default(), seen: None })
+        Ok(Self {
+            store,
+            writes,
+            prefix,
+            runtime,
+            url: address.url.clone(),
+            limit,
+            sent: AtomicU64::new(0),
+            stop: watch::Sender::new(false),
+            trust: Trust::default(),
+            seen: None,
+        })
     }
 
     /// The same bucket, for a workspace that trusts these and has seen this of it.
@@ -136,6 +149,18 @@ impl Bucket {
         self.stop.send_replace(true);
     }
 
+    /// Whether somebody said so.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Bytes of the objects that were put so far.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     /// Its address.
     #[must_use]
     pub fn url(&self) -> &str {
@@ -148,24 +173,38 @@ impl Bucket {
     /// # Errors
     /// When the request fails, however often it is repeated.
     pub fn put_if_absent(&self, name: &str, bytes: Vec<u8>) -> MirrorResult<bool> {
-        let path = self.path(name);
-        self.pass(bytes.len() as u64)?;
-        if let Writes::Folder(folder) = &self.writes {
-            return folder.put_if_absent(&path, &bytes).map_err(|error| self.failed("put", name, error));
+        let payload = PutPayload::from(bytes);
+        for _ in 0..OFTEN {
+            if self.put_once(name, &payload)? {
+                return Ok(true);
+            }
+            // A line or a server that refuses may say so with the answer of one that has it; what is named by a record is not taken on such a word.
+            if self.size_of(name)?.is_some() {
+                return Ok(false);
+            }
         }
+        Err(MirrorError::Denied { name: name.to_owned(), url: self.url.clone() })
+    }
+
+    fn put_once(&self, name: &str, payload: &PutPayload) -> MirrorResult<bool> {
+        let path = self.path(name);
+        let bytes = payload.iter().next().map_or(&[][..], |bytes| bytes);
+        self.pass(bytes.len() as u64)?;
         let put = match &self.writes {
+            Writes::Folder(_) if self.stopped() => return Err(MirrorError::Stopped),
+            Writes::Folder(folder) => folder.put_if_absent(&path, bytes),
             Writes::Google(uploads) => self.ask(async || {
-                let put = uploads.put_if_absent(path.as_ref(), &bytes).await;
+                let put = uploads.put_if_absent(path.as_ref(), bytes).await;
                 put.map_err(|error| Error::Generic { store: "GCS", source: Box::new(error) })
             })?,
-            _ => {
-                let payload = PutPayload::from(bytes);
-                self.ask(async || match self.store.put_opts(&path, payload.clone(), PutMode::Create.into()).await {
-                    Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
-                    put => put.map(|_| true),
-                })?
-            }
+            Writes::Store => self.ask(async || match self.store.put_opts(&path, payload.clone(), PutMode::Create.into()).await {
+                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
+                put => put.map(|_| true),
+            })?,
         };
+        if let Ok(true) = put {
+            self.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
         put.map_err(|error| self.failed("put", name, error))
     }
 

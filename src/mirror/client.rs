@@ -10,7 +10,6 @@ use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::pull;
 use crate::mirror::push::{self, Pushed};
-use crate::mirror::stores::Address;
 use crate::model::result::ActionResult;
 use crate::store::action_cache::Session;
 
@@ -69,6 +68,17 @@ impl Mirror {
     #[must_use]
     pub fn pulled(&self) -> (u64, u64) {
         (self.pulled.load(Ordering::Relaxed), self.pulled_bytes.load(Ordering::Relaxed))
+    }
+
+    /// From now on it is left alone, and what is under way is given up; what is in it stays whole.
+    pub fn stop(&self) {
+        self.bucket.stop();
+    }
+
+    /// Whether it was left alone because somebody asked to stop.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.bucket.stopped()
     }
 
     /// Why it is left alone, or takes nothing, where that is so.

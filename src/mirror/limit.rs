@@ -1,4 +1,5 @@
-//! Owns how many bytes may travel in a second. Invariant: over any time, no more was let through than the rate and one request.
+//! Owns how many bytes may travel in a second. Invariant: over any time, no more of what has a known size was let
+//! through than the rate and one request.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ impl Limit {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = (*free).max(now);
         *free = begin + self.time(bytes);
-        begin - now
+        begin.saturating_sub(now)
     }
 
     fn time(&self, bytes: u64) -> Duration {

@@ -146,6 +146,15 @@ pub enum Event {
         /// The target.
         target: String,
     },
+    /// The steps are done, and what they made still goes into the mirror: told about once a second.
+    Pushing {
+        /// Results that are there.
+        pushed: u64,
+        /// Results that are to go there, those included.
+        of: u64,
+        /// Bytes that went up so far.
+        bytes: u64,
+    },
     /// What a build took from its mirror and put there; told before its end, where there was something.
     Mirrored {
         /// Results taken from it instead of running their steps.

@@ -53,7 +53,8 @@ impl Fancy {
     fn take(&mut self, event: &Event, now: u64) {
         self.tally.take(event, now);
         let busy = matches!(event, Event::Started { .. } | Event::Progress { .. } | Event::Waiting { .. } | Event::Reused { .. });
-        if !busy || self.verbosity == Verbosity::Verbose {
+        let drawn = matches!(event, Event::Pushing { .. });
+        if !drawn && (!busy || self.verbosity == Verbosity::Verbose) {
             for line in words::lines(event, &self.tally, &self.palette, self.verbosity) {
                 self.above.push_str(&line);
                 self.above.push('\n');

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::ui::output::{Palette, cut, paint, tame};
 use crate::ui::tally::{Running, Tally};
-use crate::ui::words::{elapsed, far, left};
+use crate::ui::words::{elapsed, far, left, pushing};
 
 /// A line with colour codes and its length without them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub fn frame(tally: &Tally, now_ms: u64, columns: usize, rows: usize, palette: &
         running.iter().take(shown).map(|(target, step)| step_line(target, step, now_ms, name_width, columns, palette)).collect();
     if running.len() > shown && room > 0 {
         lines.push(Drawn::new(&format!("  and {} more", running.len() - shown), columns, palette.dim));
+    }
+    if let Some(push) = tally.pushing.filter(|_| lines.len() < room) {
+        lines.push(Drawn::new(&format!("  {}", pushing(push.pushed, push.of, push.bytes)), columns, palette.dim));
     }
     lines.push(bar(tally, &running, now_ms, columns, palette));
     lines
@@ -99,6 +102,8 @@ fn filled(tally: &Tally, running: &[(&str, &Running)], now_ms: u64, room: usize)
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -134,6 +139,28 @@ mod tests {
           model/wti/lightgbm/3m  lightgbm   12.2s in another build
         [=====================>                  ]  12/23  1 ran  11 reused  3 running  12.7s
         "#);
+    }
+
+    #[test]
+    fn what_still_goes_into_the_mirror_stands_above_the_bar_until_it_is_there() {
+        let mut tally = Tally::default();
+        tally.take(&Event::Planned { total: 1, reused: 0, expected_ms: None }, 0);
+        tally.take(&ran("wti.features", 340, false, &[]), 350);
+        tally.take(&Event::Pushing { pushed: 2, of: 7, bytes: 3 << 20 }, 1400);
+        let drawn = text(&frame(&tally, 1500, 100, 24, &Palette::plain()));
+        assert!(drawn.starts_with("  mirror: 2 of 7 results are there, 3.0 MiB went up\n["), "{drawn}");
+        assert_eq!(frame(&tally, 1500, 100, 1, &Palette::plain()).len(), 1, "the bar comes first where there is no room");
+        let done = Event::Mirrored {
+            pulled: 0,
+            pulled_bytes: 0,
+            pushed: 7,
+            pushed_bytes: 9,
+            unpushed: 0,
+            failure: None,
+            refused: BTreeMap::new(),
+        };
+        tally.take(&done, 1600);
+        assert!(!text(&frame(&tally, 1700, 100, 24, &Palette::plain())).contains("mirror"));
     }
 
     #[test]

@@ -14,13 +14,18 @@ pub struct Plain {
     verbosity: Verbosity,
     tally: Tally,
     made: std::time::Instant,
+    /// When it was last told how far results are on their way into the mirror.
+    pushing_ms: Option<u64>,
 }
+
+/// Milliseconds between two lines about results on their way into the mirror.
+const PUSHING_EVERY_MS: u64 = 10_000;
 
 impl Plain {
     /// Reports to `output`.
     #[must_use]
     pub fn new(output: Output, palette: Palette, verbosity: Verbosity) -> Self {
-        Self { output, palette, verbosity, tally: Tally::default(), made: clock::start() }
+        Self { output, palette, verbosity, tally: Tally::default(), made: clock::start(), pushing_ms: None }
     }
 }
 
@@ -28,6 +33,12 @@ impl EventSink for Plain {
     fn event(&mut self, event: &Event) {
         let now = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.tally.take(event, now);
+        if let Event::Pushing { .. } = event {
+            if self.pushing_ms.is_some_and(|last| now.saturating_sub(last) < PUSHING_EVERY_MS) {
+                return;
+            }
+            self.pushing_ms = Some(now);
+        }
         for line in words::lines(event, &self.tally, &self.palette, self.verbosity) {
             self.output.line(&line);
         }
@@ -161,6 +172,9 @@ mod tests {
             let event = Event::Mirrored { pulled, pulled_bytes, pushed, pushed_bytes, unpushed, failure, refused };
             shown(&[event], Palette::plain(), Verbosity::Normal)
         };
+        let pushing = Event::Pushing { pushed: 2, of: 7, bytes: 3 << 20 };
+        let line = "mirror: 2 of 7 results are there, 3.0 MiB went up\n";
+        assert_eq!(shown(&[pushing.clone(), pushing], Palette::plain(), Verbosity::Normal), line, "not a line a second");
         assert_eq!(mirrored(3, 1, 0, None), "mirror: took 3 results (3.0 MiB), put 1 result (1.0 KiB)\n");
         let left = "warning mirror: no answer\n1 result is not in the mirror; cbi mirror push brings what is missing there\n";
         assert_eq!(mirrored(0, 0, 1, Some("no answer")), left);

@@ -20,12 +20,25 @@ pub struct Tally {
     pub failed: Vec<(String, String)>,
     /// Names of the targets not tried, with the failed one they need.
     pub blocked: Vec<(String, String)>,
+    /// What still goes into the mirror, once the steps are done.
+    pub pushing: Option<Pushing>,
     /// Steps begun and not ended, by target.
     pub running: BTreeMap<String, Running>,
     /// How long it would still take, and when that was said.
     left: Option<(TimeLeft, u64)>,
     /// How many steps have started, to keep `running` in the order they began.
     started: u64,
+}
+
+/// How far results are on their way into the mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pushing {
+    /// Results that are there.
+    pub pushed: u64,
+    /// All that are to go there.
+    pub of: u64,
+    /// Bytes that went up so far.
+    pub bytes: u64,
 }
 
 /// A step that runs.
@@ -81,7 +94,9 @@ impl Tally {
                 self.end(target);
             }
             Event::Outgrew { target, .. } => _ = self.running.remove(target),
-            Event::Observed { .. } | Event::Warned { .. } | Event::Mirrored { .. } => {}
+            Event::Observed { .. } | Event::Warned { .. } => {}
+            Event::Pushing { pushed, of, bytes } => self.pushing = Some(Pushing { pushed: *pushed, of: *of, bytes: *bytes }),
+            Event::Mirrored { .. } => self.pushing = None,
             Event::Failed { target, error, .. } => {
                 self.failed.push((target.clone(), error.lines().next().unwrap_or_default().to_owned()));
                 self.end(target);

@@ -102,6 +102,7 @@ pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosi
         }
         Event::Blocked { target, by } if verbose => vec![format!("{at} blocked {}: needs {by}", name(target))],
         Event::Blocked { .. } | Event::Progress { .. } => Vec::new(),
+        Event::Pushing { pushed, of, bytes } => vec![pushing(*pushed, *of, *bytes)],
         Event::Mirrored { pulled, pulled_bytes, pushed, pushed_bytes, unpushed, failure, refused } => {
             let mut lines = mirrored((*pulled, *pulled_bytes), (*pushed, *pushed_bytes));
             lines.extend(failure.as_ref().map(|why| format!("{} mirror: {}", paint(palette.warn, "warning"), tame(why))));
@@ -115,6 +116,12 @@ pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosi
         }
         Event::Finished { counts, outcome, wall_ms } => summary(*counts, outcome, *wall_ms, tally, palette),
     }
+}
+
+/// How far the results of a build are on their way into the mirror.
+#[must_use]
+pub fn pushing(pushed: u64, of: u64, bytes: u64) -> String {
+    format!("mirror: {pushed} of {of} results are there, {} went up", units::bytes(bytes))
 }
 
 /// What came from the mirror, and what went there: results and bytes of each.

@@ -3,7 +3,6 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part")]
 
 pub mod line;
-pub mod proxy;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

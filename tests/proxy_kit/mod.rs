@@ -1,9 +1,11 @@
 //! A proxy in front of a REST server: it writes down every request and may break one. Invariant: what it does to a request is done once and written
 //! down; every other request passes as it is.
+#![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A request that passed, or was broken.
 #[derive(Debug, Clone)]
@@ -29,6 +31,10 @@ pub enum Fault {
     LoseReply,
     /// The answer is cut short after so many bytes of its body.
     CutReply(usize),
+    /// The answer comes slowly: its body in so many pieces, with such a pause before each.
+    Drip(usize, Duration),
+    /// The last byte of the answer's body is another.
+    Spoil,
     /// Another answer: status, headers, body; the server does not hear of it.
     Answer(u16, Vec<(String, String)>, String),
 }
@@ -112,22 +118,36 @@ fn serve(client: &TcpStream, server: &str, state: &Mutex<State>) -> std::io::Res
                 return Ok(false);
             }
             upstream.write_all(&whole)?;
-            let Some((head, body)) = message(&upstream)? else { return Ok(false) };
-            let head: Vec<&str> = head
-                .lines()
-                .filter(|line| {
-                    let line = line.to_ascii_lowercase();
-                    !["connection:", "transfer-encoding:", "content-length:"].iter().any(|name| line.starts_with(name))
-                })
-                .collect();
-            [format!("{}\r\ncontent-length: {}\r\n\r\n", head.join("\r\n"), body.len()).as_bytes(), &body].concat()
+            let Some((head, body)) = (if seen.method == "HEAD" { head_only(&upstream)? } else { message(&upstream)? }) else {
+                return Ok(false);
+            };
+            // An answer to HEAD tells the length of what it does not bring.
+            let dropped: &[&str] =
+                if seen.method == "HEAD" { &["connection:"] } else { &["connection:", "transfer-encoding:", "content-length:"] };
+            let kept = |line: &&str| !dropped.iter().any(|name| line.to_ascii_lowercase().starts_with(name));
+            let head: Vec<&str> = head.lines().filter(kept).collect();
+            let length = if seen.method == "HEAD" { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+            [format!("{}\r\n{length}\r\n", head.join("\r\n")).as_bytes(), &body].concat()
         }
     };
     let mut client = client;
+    let body = reply.windows(4).position(|four| four == b"\r\n\r\n").map_or(reply.len(), |end| end + 4);
     match fault {
         Some(Fault::LoseReply) => Ok(false),
+        Some(Fault::Spoil) if body < reply.len() => {
+            let mut reply = reply;
+            *reply.last_mut().unwrap() ^= 1;
+            client.write_all(&reply).map(|()| true)
+        }
+        Some(Fault::Drip(pieces, pause)) => {
+            client.write_all(&reply[..body])?;
+            for piece in reply[body..].chunks((reply.len() - body).div_ceil(pieces).max(1)) {
+                std::thread::sleep(pause);
+                client.write_all(piece)?;
+            }
+            Ok(true)
+        }
         Some(Fault::CutReply(bytes)) => {
-            let body = reply.windows(4).position(|four| four == b"\r\n\r\n").map_or(reply.len(), |end| end + 4);
             client.write_all(&reply[..(body + bytes).min(reply.len().saturating_sub(1))])?;
             Ok(false)
         }
@@ -135,9 +155,13 @@ fn serve(client: &TcpStream, server: &str, state: &Mutex<State>) -> std::io::Res
     }
 }
 
-/// A message's head, without the empty line at its end, and its body; `None` where the line has ended.
-fn message(line: &TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
-    let mut reader = BufReader::new(line);
+/// The head of an answer that has no body.
+fn head_only(line: &TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
+    Ok(head_of(&mut BufReader::new(line))?.map(|head| (head, Vec::new())))
+}
+
+/// A message's head, without the empty line at its end; `None` where the line has ended.
+fn head_of(reader: &mut impl BufRead) -> std::io::Result<Option<String>> {
     let mut head = String::new();
     loop {
         let mut next = String::new();
@@ -149,6 +173,13 @@ fn message(line: &TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
         }
         head.push_str(&next);
     }
+    Ok(Some(head))
+}
+
+/// A message's head, without the empty line at its end, and its body; `None` where the line has ended.
+fn message(line: &TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
+    let mut reader = BufReader::new(line);
+    let Some(head) = head_of(&mut reader)? else { return Ok(None) };
     let field = |name: &str| {
         let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(name))?;
         line.split_once(':').map(|(_, value)| value.trim().to_owned())
@@ -170,7 +201,7 @@ fn message(line: &TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
     } else if let Some(length) = field("content-length:") {
         body.resize(length.parse().map_err(std::io::Error::other)?, 0);
         reader.read_exact(&mut body)?;
-    } else if head.starts_with("HTTP/") {
+    } else if head.starts_with("HTTP/") && !head.starts_with("HTTP/1.1 204") {
         reader.read_to_end(&mut body)?;
     }
     Ok(Some((head, body)))
