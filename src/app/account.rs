@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::app::problem::Outcome;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::engine::bigquery::account::{Account, Credentials, ENDPOINT, STORAGE_ENDPOINT};
-use crate::engine::bigquery::dataset;
+use crate::engine::bigquery::{dataset, objects};
 use crate::graph::build::TargetGraph;
 use crate::kinds::export::Reach;
 use crate::kinds::reach::Work;
@@ -25,6 +25,8 @@ pub fn work(settings: &Settings, graph: &TargetGraph) -> Work {
         price_per_tib: said.price_per_tib.and_then(|price| price.as_f64()).unwrap_or(PRICE_PER_TIB),
         budget: said.budget,
         limits: graph.ids().filter_map(limit).collect(),
+        bucket: said.bucket,
+        storage_json_endpoint: said.storage_json_endpoint.unwrap_or_else(|| objects::ENDPOINT.to_owned()),
     }
 }
 

@@ -102,6 +102,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         observed.keep(session.root()).map_err(problem::stores)?;
         sink.event(&observed.event());
     }
+    let reach = observe::reach(&workspace, &graph, &selection.closure, observed.as_ref())?;
     let mut journal = Journal::open(session.root()).map_err(problem::journal)?;
     let last = latest::from(&mut journal, session.content()).map_err(problem::journal)?;
     let (identities, engine_files) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;
@@ -120,7 +121,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         cancel,
         last: &last,
         deliveries: &deliveries,
-        reach: observed.as_ref().map(|observed| &observed.reach),
+        reach: reach.as_ref(),
         locate: &|node, failure| locate::place(&workspace.texts, node, failure),
     };
     let run = |sink: &mut dyn EventSink| executor.run(&mut planner, &|source| sources.pin(source), sink);

@@ -19,6 +19,7 @@ use crate::graph::build::{NodeId, TargetGraph};
 use crate::graph::implicit::EXPORT_KIND;
 use crate::kinds::export::{ANSWER, Found, Probe, Reach};
 use crate::kinds::pinned::{ENGINE, READS, WAREHOUSE};
+use crate::kinds::registry;
 use crate::kinds::sweep::{SWEPT, Sweep};
 use crate::model::event::Event;
 use crate::store::error::StoreError;
@@ -122,6 +123,25 @@ fn told(pin: &Pin) -> impl Iterator<Item = (&'static str, Value)> {
     // Where nothing tells a table's states apart, each build reads it again.
     let volatile = pin.version.is_volatile().then(|| ("instant_ms", json!(pin.instant_ms)));
     std::iter::once(("version", json!(pin.version))).chain(volatile)
+}
+
+/// How the steps of a build reach BigQuery: as they read its tables, or, where they read none, as the settings say. Nothing where no step does.
+///
+/// # Errors
+/// When a step does and the settings name no project.
+pub fn reach(workspace: &Workspace, graph: &TargetGraph, targets: &[NodeId], observed: Option<&Observed>) -> Outcome<Option<Value>> {
+    if let Some(observed) = observed {
+        return Ok(Some(observed.reach.clone()));
+    }
+    let speaks = |id: &&NodeId| registry::observes(&graph[**id].stanza.kind, &graph[**id].declared.params);
+    let Some(first) = targets.iter().find(speaks) else { return Ok(None) };
+    let Some(settings) = &workspace.settings.bigquery else {
+        let problem = Diagnostic::new(ExitCode::Invalid, format!("'{}' needs to know which project of BigQuery", graph[*first].name()));
+        return Err(vec![problem.hint("add to cbi.toml: [bigquery] project = \"…\"")]);
+    };
+    let account = account::of(settings, &workspace.root)?;
+    let work = account::work(&workspace.settings, graph);
+    Ok(Some(json!(Reach { work, ..account::reach(&account, None, workspace.reading.offline) })))
 }
 
 /// The names of all tables in the account's project, `dataset.table`.

@@ -15,8 +15,6 @@ use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{ActionKey, BlobId, ManifestId};
 use crate::exec::alone;
 use crate::exec::runner::{Job, Ran};
-use crate::graph::implicit::EXPORT_KIND;
-use crate::kinds::pinned::is_pushed;
 use crate::kinds::publish;
 use crate::kinds::registry;
 use crate::model::action::{Action, Input};
@@ -176,7 +174,7 @@ impl Attempt<'_> {
             Some(kind) if kind.name == publish::NAME => {
                 return Err(Stop::Because("a delivery is an effect, and not made again: reproduce what it delivers".into()));
             }
-            Some(kind) if kind.name == EXPORT_KIND || is_pushed(action) => {
+            Some(kind) if registry::observes(kind.name, &action.params) => {
                 return Err(Stop::Because(
                     "it is an observation of BigQuery, recorded once; what it read may be gone, and float sums differ there".into(),
                 ));

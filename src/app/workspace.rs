@@ -118,7 +118,7 @@ impl Workspace {
             None => root.join(&settings.warehouse),
         };
         let remote = match (&options.warehouse, &settings.bigquery) {
-            (None, Some(bigquery)) => Some(account::of(bigquery, &root)?),
+            (None, Some(bigquery)) if settings.is_remote() => Some(account::of(bigquery, &root)?),
             _ => None,
         };
         if remote.is_none() && (options.reading.instant_ms.is_some() || options.reading.offline) {

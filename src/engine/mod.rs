@@ -1,5 +1,6 @@
 //! Floor 3: outside engines (`DuckDB`, `LightGBM`, `XGBoost`) and the arithmetic of frames and metrics. Knows nothing of builds.
 
+pub mod answers;
 pub mod backtest_file;
 pub mod bigquery;
 pub mod calendar;

@@ -15,13 +15,12 @@ use crate::exec::environment::{PROGRAM_PATH, SYSTEM, action_program, base_env};
 use crate::exec::failure::{self, Failure, RunError};
 use crate::exec::meter::{Allowance, Meter};
 use crate::exec::sandbox::{REQUEST, RESPONSE, Sandbox, blobs};
-use crate::graph::implicit::EXPORT_KIND;
 use crate::io::fs;
 use crate::io::jail::{Cell, Jail};
 use crate::io::process::{Children, Spawn, find_program};
-use crate::kinds::pinned::is_pushed;
 use crate::kinds::publish_bigquery::DELIVERY;
 use crate::kinds::reach::BILLED;
+use crate::kinds::registry;
 use crate::model::action::{Action, Input};
 use crate::model::check::Verdict;
 use crate::model::manifest::Manifest;
@@ -135,7 +134,7 @@ impl Runner<'_> {
         batch: &mut Batch,
     ) -> Result<ActionResult, RunError> {
         let command = job.action.kind == "command";
-        let mut allowance = if is_pushed(&job.action) { self.meter.take() } else { None };
+        let mut allowance = if registry::charges(&job.action.kind, &job.action.params) { self.meter.take() } else { None };
         let left = allowance.as_ref().map(Allowance::bytes);
         let (spawn, placed) = if command { self.command(job, sandbox)? } else { self.engine(job, sandbox, left)? };
         let (ended, usage) = self.children.run(&spawn, cell)?;
@@ -247,7 +246,7 @@ impl Runner<'_> {
             "inputs": inputs, "digests": job.action.digests(), "out": sandbox.outputs(), "response": sandbox.file(RESPONSE),
             "scratch": self.root.partial(&job.key),
         });
-        let outside = |reach: &&Value| job.action.kind == EXPORT_KIND || is_pushed(&job.action) || reach.get(DELIVERY).is_some();
+        let outside = |reach: &&Value| registry::observes(&job.action.kind, &job.action.params) || reach.get(DELIVERY).is_some();
         if let Some(reach) = self.reach.filter(outside) {
             request["reach"] = reach.clone();
             request["reach"]["step"] = json!({ "target": job.target, "key": job.key, "left": left });

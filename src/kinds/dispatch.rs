@@ -2,9 +2,9 @@
 
 use crate::kinds::request::{Request, RequestError, Response, RunError};
 use crate::kinds::{
-    ar, backtest, drift, elastic_net, ensemble, evaluate, exponential_smoothing, export, forecast, frame, garch, lightgbm, naive, neural,
-    probe, publish, publish_bigquery, quantiles, refit, regime_classifier, ridge, scan, score, seasonal_naive, signal, sql, sweep, table,
-    tune_rank, view, xgboost,
+    ar, backtest, bqml, drift, elastic_net, ensemble, evaluate, exponential_smoothing, export, forecast, frame, garch, lightgbm, naive,
+    neural, probe, publish, publish_bigquery, quantiles, refit, regime_classifier, ridge, scan, score, seasonal_naive, signal, sql, sweep,
+    table, tune_rank, view, xgboost,
 };
 
 /// Runs the action that the request asks for; what it made is in its output folder.
@@ -15,6 +15,8 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
     match request.kind.as_str() {
         "ar" => ar::run(request),
         "backtest" => backtest::run(request),
+        "bqml" => bqml::run(request),
+        "bqml_train" => bqml::train(request),
         "drift" => drift::run(request),
         "elastic_net" => elastic_net::run(request),
         "ensemble" => ensemble::run(request),

@@ -387,8 +387,8 @@ fn record(spec: &Spec, models: &[TrainedModel], shares: &[f64], proofs: &[Predic
     }
 }
 
-/// Copies a member's files, those of its own members included.
-fn copy_tree(from: &Path, to: &Path) -> Result<(), LearnError> {
+/// Copies a model's files, those of its own members included.
+pub(super) fn copy_tree(from: &Path, to: &Path) -> Result<(), LearnError> {
     fs::create_folders(to)?;
     for entry in fs::list(from)? {
         let (source, target) = (from.join(&entry.name), to.join(&entry.name));

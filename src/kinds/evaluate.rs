@@ -260,6 +260,9 @@ impl EvaluateError {
             }
             Self::OtherDays { .. } => RunError::refused(self).hint("measure backtests of one frame together"),
             Self::Block(short) => RunError::invalid(self).hint(short.hint()),
+            Self::Model { source: TrainedError::NotAsked { .. }, .. } => {
+                RunError::invalid(self).hint("name the frame that the model was trained on")
+            }
             Self::Model { source: TrainedError::OtherQuestion { .. } | TrainedError::Frame(FrameFileError::Feature { .. }), .. } => {
                 RunError::invalid(self)
             }

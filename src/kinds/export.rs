@@ -74,6 +74,18 @@ impl Reach {
         let tokens = Arc::new(Tokens::open(&self.account.credentials, &self.env).await?);
         Ok((Rest::open(&self.account, tokens.clone())?, tokens))
     }
+
+    /// The most that the step may be charged for, in bytes: its own limit, and what is left of the build's budget. `None` where there is neither.
+    ///
+    /// # Errors
+    /// When nothing is left.
+    pub fn limit(&self) -> Result<Option<u64>, BigQueryError> {
+        let Some(step) = &self.step else { return Ok(None) };
+        match self.work.limits.get(&step.target).into_iter().chain(&step.left).min() {
+            Some(0) => Err(BigQueryError::Spent),
+            limit => Ok(limit.copied()),
+        }
+    }
 }
 
 /// What a probe is asked.
@@ -160,11 +172,17 @@ async fn export(reach: &Reach, spec: &Spec, file: &Path) -> Result<(usize, Optio
     Ok((growing.finish().map_err(held)?, billed))
 }
 
+/// Whether something of this kind, as BigQuery calls it, holds rows itself, so that nothing is computed to read it.
+#[must_use]
+pub fn is_stored(kind: &str) -> bool {
+    matches!(kind, "TABLE" | "SNAPSHOT" | "CLONE")
+}
+
 /// The table that holds the rows, and what its making was charged for: a view's result is computed first.
 async fn source(reach: &Reach, spec: &Spec, rest: &Rest) -> Result<(String, Option<u64>), BigQueryError> {
     let version = &spec.version;
     match version.kind.as_str() {
-        "TABLE" | "SNAPSHOT" | "CLONE" => Ok((version.table.clone(), None)),
+        kind if is_stored(kind) => Ok((version.table.clone(), None)),
         "VIEW" | "MATERIALIZED_VIEW" | "EXTERNAL" => {
             let done = view::query(rest, &reach.account, version, &spec.columns).await?;
             let result = done.destination.ok_or_else(|| BigQueryError::Answer {
@@ -213,11 +231,14 @@ pub fn wait<T>(conversation: impl Future<Output = T>) -> Result<T, RunError> {
 #[must_use]
 pub fn failure(error: &BigQueryError) -> RunError {
     let failed = match error {
+        BigQueryError::Refused { reason, .. } | BigQueryError::Job { reason, .. } if reason == "bytesBilledLimitExceeded" => {
+            RunError::refused(error)
+        }
         BigQueryError::Moved { .. } | BigQueryError::Window { .. } | BigQueryError::Offline { .. } | BigQueryError::Kind { .. } => {
             RunError::invalid(error)
         }
         BigQueryError::Missing { .. } | BigQueryError::NoColumn { .. } => RunError::invalid(error),
-        BigQueryError::Column { .. } => RunError::refused(error),
+        BigQueryError::Column { .. } | BigQueryError::Spent => RunError::refused(error),
         _ => RunError::remote(error),
     };
     match error.hint() {

@@ -100,6 +100,7 @@ impl ForecastError {
             Self::Model(TrainedError::Combine(CombineError::Regimes(_))) => {
                 RunError::refused(self).hint("extend the calendar of regimes, and make the ensemble anew")
             }
+            Self::Model(TrainedError::NotAsked { .. }) => RunError::invalid(self).hint("name the frame that the model was trained on"),
             Self::NoQuantiles => RunError::invalid(self).hint("name a target of the kind 'quantiles', or a refit of one"),
             Self::Residuals(PastError::Question(_)) => RunError::invalid(self).hint("name a backtest of the same frame"),
             Self::Column(_)

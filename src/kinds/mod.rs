@@ -4,6 +4,8 @@ pub mod ar;
 pub mod availability;
 pub mod backtest;
 pub mod body;
+pub mod bqml;
+pub mod bqml_options;
 pub mod checks;
 pub mod command;
 pub mod context;

@@ -24,19 +24,11 @@ use crate::io::fs;
 use crate::kinds::export::{Reach, failure, wait};
 use crate::kinds::pinned::{PinError, Spec, statement};
 use crate::kinds::query::{self, ARTIFACT};
-use crate::kinds::reach::{BILLED, COST, Step};
+use crate::kinds::reach::Step;
 use crate::kinds::request::{Request, Response, RunError};
 use crate::model::manifest::{FileEntry, Manifest};
 use crate::model::recipe::TABLE_SLOT;
 use crate::syntax::sql::replace::Replaced;
-
-/// How often a job of another name is begun where one of that name failed before, or what it made is gone.
-const NAMES: u32 = 20;
-
-/// Nothing is left for a query.
-#[derive(Debug, thiserror::Error)]
-#[error("the queries before it used up this build's budget")]
-struct Spent;
 
 /// A conversation about one step.
 struct Pushed<'a> {
@@ -77,23 +69,19 @@ async fn perform(request: &Request, spec: &Spec, reach: &Reach, step: &Step) -> 
     }
     let statement = statement(spec, &tables, reach.instant_ms).map_err(|error| unpinned(&error))?;
     let made = dataset::table_of(&step.target, &step.key);
-    let done = match entries.iter().any(|entry| entry.table == made) {
-        // An earlier run got so far and no further: it is not paid for twice.
-        true => Done::default(),
-        false if step.left == Some(0) => {
-            return Err(RunError::refused(&Spent)
-                .hint("raise budget in [bigquery] of cbi.toml, or build again: each build has a budget of its own"));
-        }
-        false => pushed.query(&statement, &made).await.map_err(|error| refused(&error, &statement, spec, step))?,
-    };
+    // What an earlier run left, which got so far and no further, is not paid for twice.
+    let mut done = Done::default();
+    if !entries.iter().any(|entry| entry.table == made) {
+        let limit = reach.limit().map_err(told)?;
+        done = pushed.query(&statement, &made, limit).await.map_err(|error| refused(&error, &statement, spec))?;
+    }
     let rows = pushed.rows(&made).await?;
     let mut response = query::keep(request, &rows, "the query's result")?;
     let digest = manifest(&request.output(ARTIFACT)?)?;
     pushed.mark(&made, &step.target, Some(&step.key), &digest).await.map_err(told)?;
-    #[expect(clippy::cast_precision_loss, reason = "counts, for people")]
-    let counts = [(BILLED, done.bytes_billed as f64), ("bytes_processed", done.bytes_processed as f64)];
-    response.metrics.extend(counts.map(|(name, count)| (name.to_owned(), count)));
-    response.metrics.insert(COST.into(), reach.work.cost(done.bytes_billed));
+    response.metrics.extend(reach.work.charged(done.bytes_billed));
+    #[expect(clippy::cast_precision_loss, reason = "a count, for people")]
+    response.metrics.insert("bytes_processed".into(), done.bytes_processed as f64);
     Ok(response)
 }
 
@@ -137,49 +125,33 @@ impl Pushed<'_> {
         let table = dataset::table_of_rows(target, rows);
         let what = format!("bring the rows of {target} into {}", self.own.whole(&table));
         let bytes = fs::read(file).map_err(|error| BigQueryError::Answer { what: what.clone(), why: error.to_string() })?;
-        let load = json!({
-            "destinationTable": self.own.reference(&table), "sourceFormat": "PARQUET", "writeDisposition": "WRITE_TRUNCATE",
-            "parquetOptions": { "enableListInference": true },
-        });
-        self.job(&format!("cbi_rows_{rows}"), &json!({ "load": load }), Some(&bytes), &table, &what).await?;
+        self.job(&format!("cbi_rows_{rows}"), &self.own.load(&table), Some(&bytes), &table, &what).await?;
         self.mark(&table, target, None, rows).await?;
         Ok(self.own.whole(&table))
     }
 
     /// Runs the query into a table.
-    async fn query(&self, statement: &Replaced, table: &str) -> Result<Done, BigQueryError> {
-        let own = self.reach.work.limits.get(&self.step.target);
-        let limit = own.into_iter().chain(&self.step.left).min();
+    async fn query(&self, statement: &Replaced, table: &str, limit: Option<u64>) -> Result<Done, BigQueryError> {
         let query = json!({
             "query": statement.text, "useLegacySql": false, "destinationTable": self.own.reference(table),
-            "writeDisposition": "WRITE_TRUNCATE", "maximumBytesBilled": limit.map(u64::to_string),
+            "writeDisposition": "WRITE_TRUNCATE", "maximumBytesBilled": limit.map(|bytes| bytes.to_string()),
         });
         let configuration = json!({ "query": query, "labels": { KEY: dataset::mark(&self.step.key.to_string()) } });
         let what = format!("run the query of {}", self.step.target);
         self.job(&format!("cbi_{}", self.step.key), &configuration, None, table, &what).await
     }
 
-    /// Runs a job that leaves a table. One that was begun before under the same name is waited for; where it failed, or its table is gone since,
-    /// another is begun.
+    /// Runs a job that leaves a table.
     async fn job(&self, id: &str, configuration: &Value, bytes: Option<&[u8]>, table: &str, what: &str) -> Result<Done, BigQueryError> {
-        let mut last = None;
-        for number in 0..NAMES {
-            let job = Job {
-                project: self.reach.account.billing_project.clone(),
-                id: format!("{id}_{number}"),
-                location: self.location.clone(),
-                configuration: configuration.clone(),
-                what: what.to_owned(),
-                patience: PATIENCE,
-            };
-            let ended = jobs::run_or_find(self.rest, &job, bytes).await?;
-            match ended.became {
-                Ok(done) if !ended.found || self.own.look(self.rest, table).await?.is_some() => return Ok(done),
-                Err(error) if !ended.found => return Err(error),
-                became => last = became.err(),
-            }
-        }
-        Err(last.unwrap_or_else(|| BigQueryError::Answer { what: what.to_owned(), why: "the table it leaves is gone each time".into() }))
+        let job = Job {
+            project: self.reach.account.billing_project.clone(),
+            id: id.to_owned(),
+            location: self.location.clone(),
+            configuration: configuration.clone(),
+            what: what.to_owned(),
+            patience: PATIENCE,
+        };
+        jobs::leave(self.rest, &job, bytes, async || Ok(self.own.look(self.rest, table).await?.is_some())).await
     }
 
     /// The rows of a table of the dataset.
@@ -211,15 +183,11 @@ pub fn unpinned(error: &PinError) -> RunError {
 }
 
 /// What a person is told of a query that BigQuery refuses.
-fn refused(error: &BigQueryError, statement: &Replaced, spec: &Spec, step: &Step) -> RunError {
+fn refused(error: &BigQueryError, statement: &Replaced, spec: &Spec) -> RunError {
     let (BigQueryError::Refused { reason, message, .. } | BigQueryError::Job { reason, message, .. }) = error else {
         return failure(error);
     };
     match reason.as_str() {
-        "bytesBilledLimitExceeded" => RunError::refused(error).hint(match step.left {
-            Some(_) => "raise max_bytes_billed in the recipe, or the budget in [bigquery] of cbi.toml; cbi plan shows what it would scan",
-            None => "raise max_bytes_billed in the recipe; cbi plan shows what it would scan",
-        }),
         "invalidQuery" | "invalid" | "notFound" => {
             let mut refusal = RunError::invalid(error);
             if let Some(word) = statement.word_at(message, &spec.query) {

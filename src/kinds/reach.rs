@@ -27,6 +27,10 @@ pub struct Work {
     pub budget: Option<u64>,
     /// The most that single targets may be charged for, in bytes.
     pub limits: BTreeMap<String, u64>,
+    /// Where models are exported to, `gs://…`.
+    pub bucket: Option<String>,
+    /// The address of Cloud Storage's JSON interface.
+    pub storage_json_endpoint: String,
 }
 
 impl Work {
@@ -36,6 +40,14 @@ impl Work {
         #[expect(clippy::cast_precision_loss, reason = "a price, for people")]
         let bytes = bytes as f64;
         bytes / TIB * self.price_per_tib
+    }
+
+    /// The metrics of a step that was charged for so many bytes.
+    #[must_use]
+    pub fn charged(&self, bytes: u64) -> [(String, f64); 2] {
+        #[expect(clippy::cast_precision_loss, reason = "a count, for people")]
+        let billed = bytes as f64;
+        [(BILLED.to_owned(), billed), (COST.to_owned(), self.cost(bytes))]
     }
 }
 

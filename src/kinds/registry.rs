@@ -1,9 +1,12 @@
 //! Owns the list of kinds. Invariant: a stanza is declared only after its keys were checked against its kind's table.
 
+use serde_json::Value;
+
 use crate::base::name::nearest;
 use crate::kinds::ar;
 use crate::kinds::backtest;
 use crate::kinds::body;
+use crate::kinds::bqml;
 use crate::kinds::command;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::drift;
@@ -19,6 +22,7 @@ use crate::kinds::kind::Kind;
 use crate::kinds::lightgbm;
 use crate::kinds::naive;
 use crate::kinds::neural;
+use crate::kinds::pinned::{ENGINE, WAREHOUSE};
 use crate::kinds::publish;
 use crate::kinds::quantiles;
 use crate::kinds::refit;
@@ -49,6 +53,7 @@ pub static KINDS: &[&Kind] = &[
     &lightgbm::KIND,
     &xgboost::KIND,
     &neural::KIND,
+    &bqml::KIND,
     &quantiles::KIND,
     &tune::KIND,
     &refit::KIND,
@@ -64,7 +69,23 @@ pub static KINDS: &[&Kind] = &[
 ];
 
 /// Kinds that no stanza is written for.
-static UNWRITTEN: &[&Kind] = &[&export::KIND];
+static UNWRITTEN: &[&Kind] = &[&export::KIND, &bqml::TRAIN];
+
+/// Kinds whose actions all speak with BigQuery. What they made is what was seen there, and nothing that is made again bit for bit.
+const OBSERVING: [&str; 3] = [export::KIND.name, bqml::KIND.name, bqml::TRAIN.name];
+
+/// Whether actions of this kind with these params speak with BigQuery.
+#[must_use]
+pub fn observes(kind: &str, params: &Value) -> bool {
+    OBSERVING.contains(&kind) || params[ENGINE] == WAREHOUSE
+}
+
+/// Whether they run queries there, which are charged for: reading the rows of a table is none.
+#[must_use]
+pub fn charges(kind: &str, params: &Value) -> bool {
+    let reads = kind == export::KIND.name && params["version"]["kind"].as_str().is_some_and(export::is_stored);
+    observes(kind, params) && !reads
+}
 
 /// The kind with this name.
 #[must_use]
@@ -76,7 +97,7 @@ pub fn find(name: &str) -> Option<&'static Kind> {
 #[must_use]
 pub fn with_parts(stanzas: Vec<Stanza>) -> Vec<Stanza> {
     let with_own = |stanza: Stanza| {
-        let parts = tune::parts(&stanza);
+        let parts: Vec<Stanza> = tune::parts(&stanza).into_iter().chain(bqml::part(&stanza)).collect();
         std::iter::once(stanza).chain(parts)
     };
     stanzas.into_iter().flat_map(with_own).collect()

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::engine::answers::{Answers, AnswersError};
 use crate::engine::combining::{Combination, CombineError};
-use crate::engine::frame_file::{FrameData, FrameFileError};
+use crate::engine::frame_file::{FrameData, FrameFileError, iso_date};
 use crate::engine::gbdt::error::GbdtError;
 use crate::engine::gbdt::{lightgbm, xgboost};
 use crate::engine::judging::importance::Explanation;
@@ -101,6 +102,15 @@ pub enum TrainedError {
     /// The frame's rows cannot be used.
     #[error(transparent)]
     Frame(#[from] FrameFileError),
+    /// What a model that runs elsewhere answered cannot be read.
+    #[error(transparent)]
+    Answers(#[from] AnswersError),
+    /// A model that runs elsewhere was not asked.
+    #[error("the model was trained in BigQuery, and was not asked about the row of {date}: it knows the rows of its own frame")]
+    NotAsked {
+        /// The row's date.
+        date: String,
+    },
     /// Members' forecasts cannot be made one.
     #[error(transparent)]
     Combine(#[from] CombineError),
@@ -128,6 +138,8 @@ enum Form {
     XgBoost(xgboost::Model),
     Linear(LinearModel),
     Series(SeriesModel),
+    /// A model that runs elsewhere: what it answered.
+    Told(Answers),
     #[cfg(feature = "neural")]
     Neural(Box<NeuralModel>),
     /// The models of a quantile set, by level, and what the naive quantiles are made from.
@@ -150,6 +162,7 @@ pub fn read(folder: &Path) -> Result<TrainedModel, TrainedError> {
         "seasonal_naive" | "drift" | "ar" | "exponential_smoothing" | "garch" => Form::Series(read_json(&folder.join(SERIES_FILE))?),
         #[cfg(feature = "neural")]
         "neural" => Form::Neural(Box::new(read_neural(folder, &record)?)),
+        "bqml" => Form::Told(Answers::read(folder)?),
         "quantiles" => read_quantiles(folder, &record)?,
         "ensemble" => Form::Ensemble(read_members(folder, &record)?, read_combination(folder, &record)?),
         other => return Err(TrainedError::Kind { path: folder.join(RECORD_FILE), kind: other.to_owned() }),
@@ -258,11 +271,21 @@ impl TrainedModel {
             Form::Quantiles(..) => return Ok(self.quantiles(frame, rows)?.unwrap_or_default().median().to_vec()),
             #[cfg(feature = "neural")]
             Form::Neural(model) => model.predict(frame, rows)?,
+            Form::Told(answers) => self.told(answers, frame, rows)?,
             Form::Linear(model) => model.predict(&frame.matrix(features, rows)?),
             Form::LightGbm(model) => model.predict(&frame.matrix(features, rows)?, features.len())?,
             Form::XgBoost(model) => model.predict(&frame.matrix(features, rows)?, features.len())?,
         };
         Ok(self.levels(&answers, frame, rows))
+    }
+
+    /// What a model that runs elsewhere answered to these rows.
+    fn told(&self, answers: &Answers, frame: &FrameData, rows: &[usize]) -> Result<Vec<f64>, TrainedError> {
+        let one = |row: &usize| {
+            let found = answers.find(&frame.matrix(&self.record.features, &[*row])?);
+            found.ok_or_else(|| TrainedError::NotAsked { date: iso_date(frame.dates[*row]) })
+        };
+        rows.iter().map(one).collect()
     }
 
     /// The quantiles forecast for each of the given rows, none crossing another; none where the model is no quantile set.
@@ -314,7 +337,7 @@ impl TrainedModel {
         self.check(frame)?;
         let features = &self.record.features;
         let (gains, contributions) = match &self.form {
-            Form::Naive | Form::Linear(_) | Form::Series(_) | Form::Quantiles(..) | Form::Ensemble(..) => return Ok(None),
+            Form::Naive | Form::Linear(_) | Form::Series(_) | Form::Told(_) | Form::Quantiles(..) | Form::Ensemble(..) => return Ok(None),
             #[cfg(feature = "neural")]
             Form::Neural(_) => return Ok(None),
             Form::LightGbm(model) => (model.gains()?, model.contributions(&frame.matrix(features, rows)?, features.len())?),

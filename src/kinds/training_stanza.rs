@@ -23,7 +23,7 @@ const SERIES: &str = "series";
 pub const MODEL_SLOT: &str = "model:0";
 
 /// The kinds that make models.
-pub const MODEL_KINDS: [&str; 14] = [
+pub const MODEL_KINDS: [&str; 15] = [
     "naive",
     "seasonal_naive",
     "drift",
@@ -35,6 +35,7 @@ pub const MODEL_KINDS: [&str; 14] = [
     "lightgbm",
     "xgboost",
     "neural",
+    "bqml",
     "quantiles",
     "ensemble",
     "refit",
@@ -70,6 +71,12 @@ pub fn boosted(stanza: &Stanza, context: &DeclareContext, learner: &dyn Learner)
 pub fn again(stanza: &Stanza, context: &DeclareContext, (part, use_): (&str, &str), output: &str) -> Result<Declared, KindError> {
     let body = Body(stanza);
     let model = body.target("model", ARTIFACT)?;
+    if let Source::Target { name, .. } = &model
+        && (context.kind_of)(name.as_str()).is_some_and(|kind| kind == "bqml")
+    {
+        let error = body.error("model", format!("'{name}' was trained in BigQuery, and is not trained again here"));
+        return Err(error.hint("write a bqml stanza for the frame that it is to learn from"));
+    }
     let frame = frame_part(body, context, part, use_)?;
     Ok(Declared {
         params: json!({}),

@@ -53,7 +53,7 @@ pub const BIGQUERY_KEYS: &[Key] = &[
     Key::optional(
         "dataset",
         Want::Text,
-        "The workspace's own dataset, for tables that its queries leave; `cbi_` and the workspace's name where it is not said.",
+        "The workspace's own dataset, for tables and models that its steps leave; `cbi_` and the workspace's name where it is not said.",
     ),
     Key::optional(
         "location",
@@ -65,6 +65,8 @@ pub const BIGQUERY_KEYS: &[Key] = &[
     Key::optional("anonymous", Want::Bool, "Send no token at all: for test servers."),
     Key::optional("endpoint", Want::Text, "Another address of the REST interface: for test servers."),
     Key::optional("storage_endpoint", Want::Text, "Another address of the Storage interface: for test servers."),
+    Key::optional("bucket", Want::Text, "gs://BUCKET, or a folder in one, that models are exported to; none are where it is not said."),
+    Key::optional("storage_json_endpoint", Want::Text, "Another address of Cloud Storage's JSON interface: for test servers."),
 ];
 
 const MIRROR: Key = Key::optional("mirror", Want::Text, "The mirror instead of the one in [mirror]; \"\" for none.");
@@ -133,7 +135,11 @@ pub const SECTIONS: &[Key] = &[
     Key::required("workspace", Want::Table(WORKSPACE_KEYS), "What this workspace is."),
     LET,
     Key::optional("limits", Want::Table(LIMIT_KEYS), "What the steps of a build may use together. Never part of a key."),
-    Key::optional("bigquery", Want::Table(BIGQUERY_KEYS), "The warehouse, where `warehouse = \"bigquery\"`. It holds no secrets."),
+    Key::optional(
+        "bigquery",
+        Want::Table(BIGQUERY_KEYS),
+        "The warehouse, where `warehouse = \"bigquery\"`, and where `bqml` trains. It holds no secrets.",
+    ),
     Key::optional("mirror", Want::Table(MIRROR_KEYS), "The bucket that results are shared through. Never part of a key."),
     Key::optional(
         "trust",
@@ -154,7 +160,7 @@ pub struct Settings {
     pub default: Vec<String>,
     /// The warehouse folder.
     pub warehouse: String,
-    /// The project that is the warehouse instead of the folder.
+    /// What is said of BigQuery; there where the warehouse is in it.
     pub bigquery: Option<BigQuery>,
     /// The bucket that results are shared through.
     pub mirror: Option<Mirror>,
@@ -187,6 +193,14 @@ pub struct Notify {
     pub headers: BTreeMap<String, String>,
 }
 
+impl Settings {
+    /// Whether the warehouse is a project of BigQuery, instead of a folder.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.warehouse == BIGQUERY
+    }
+}
+
 /// What `[bigquery]` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BigQuery {
@@ -212,6 +226,10 @@ pub struct BigQuery {
     pub endpoint: Option<String>,
     /// Another address of the Storage interface.
     pub storage_endpoint: Option<String>,
+    /// Where models are exported to, `gs://…`.
+    pub bucket: Option<String>,
+    /// Another address of Cloud Storage's JSON interface.
+    pub storage_json_endpoint: Option<String>,
 }
 
 /// What `[mirror]` says.
@@ -330,7 +348,8 @@ fn settings(body: &BTreeMap<String, Value>, profile: &Value, lets: Lets) -> Sett
         name: text("workspace", "name").unwrap_or_default(),
         default: globs.map_or_else(|| vec!["**".to_owned()], |all| all.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
         warehouse: text("workspace", "warehouse").unwrap_or_else(|| "warehouse".to_owned()),
-        bigquery: (text("workspace", "warehouse").as_deref() == Some(BIGQUERY)).then(|| bigquery(body.get("bigquery"))),
+        bigquery: (text("workspace", "warehouse").as_deref() == Some(BIGQUERY) || body.contains_key("bigquery"))
+            .then(|| bigquery(body.get("bigquery"))),
         mirror: mirror(body.get("mirror"), profile.get("mirror")),
         trust: body.get("trust").map(|section| Trust {
             keys: texts(section.get("keys")),
@@ -386,6 +405,8 @@ fn bigquery(section: Option<&Value>) -> BigQuery {
         anonymous: find("anonymous").and_then(Value::as_bool).unwrap_or_default(),
         endpoint: text("endpoint"),
         storage_endpoint: text("storage_endpoint"),
+        bucket: text("bucket"),
+        storage_json_endpoint: text("storage_json_endpoint"),
     }
 }
 

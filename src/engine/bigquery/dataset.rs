@@ -136,6 +136,29 @@ impl Dataset {
         }
     }
 
+    /// Where it is, and its jobs run; made, where it is not there.
+    ///
+    /// # Errors
+    /// When BigQuery refuses.
+    pub async fn location(&self, rest: &Rest, wanted: Option<&str>) -> Result<Option<String>, BigQueryError> {
+        let look = async || rest.get(&self.path(), &[], &format!("describe the dataset {}.{}", self.project, self.name)).await;
+        let mut found = if_any(look().await)?;
+        if found.is_none() {
+            self.create(rest, wanted).await?;
+            found = Some(look().await?);
+        }
+        Ok(found.and_then(|found| found["location"].as_str().map(str::to_owned)))
+    }
+
+    /// `configuration` of a job that puts the rows of a Parquet file in place of what a table in it holds.
+    #[must_use]
+    pub fn load(&self, table: &str) -> Value {
+        json!({ "load": {
+            "destinationTable": self.reference(table), "sourceFormat": "PARQUET", "writeDisposition": "WRITE_TRUNCATE",
+            "parquetOptions": { "enableListInference": true },
+        } })
+    }
+
     /// What BigQuery says of a table; `None` where there is none.
     ///
     /// # Errors

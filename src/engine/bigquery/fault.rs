@@ -59,6 +59,9 @@ pub enum BigQueryError {
         /// The job's id, for the console; empty where there was none.
         job: String,
     },
+    /// Nothing is left for a query.
+    #[error("the queries before it used up this build's budget, or this target's")]
+    Spent,
     /// A job that does not end.
     #[error("BigQuery was asked to {what} and did not end within {} s; the job {job} was cancelled", patience.as_secs())]
     Stuck {
@@ -178,6 +181,10 @@ impl BigQueryError {
             Self::Refused { status: 403, reason, .. } if reason == "quotaExceeded" => {
                 Some("a quota is used up; see IAM & Admin, Quotas, in the Google Cloud console, or wait until it is renewed".into())
             }
+            Self::Refused { reason, .. } | Self::Job { reason, .. } if reason == "bytesBilledLimitExceeded" => Some(
+                "raise max_bytes_billed in the recipe, or the budget in [bigquery] of cbi.toml; cbi plan shows what it would scan".into(),
+            ),
+            Self::Spent => Some("raise budget in [bigquery] of cbi.toml, or build again: each build has a budget of its own".into()),
             Self::Refused { status: 403, message, .. } => Some(grant(message)),
             Self::Stream { code, message, .. } if code == "PermissionDenied" => Some(grant(message)),
             Self::Refused { status: 409 | 412, .. } => Some("somebody else changed it at the same time; run this again".into()),
@@ -230,7 +237,8 @@ fn permission(message: &str) -> Option<(&str, &'static str)> {
         word if word.starts_with("bigquery.readsessions.") => "roles/bigquery.readSessionUser",
         "bigquery.tables.get" | "bigquery.tables.list" | "bigquery.datasets.get" => "roles/bigquery.metadataViewer",
         "bigquery.tables.getData" => "roles/bigquery.dataViewer",
-        word if word.starts_with("bigquery.tables.") => "roles/bigquery.dataEditor",
+        "bigquery.datasets.create" => "roles/bigquery.user",
+        word if word.starts_with("bigquery.tables.") || word.starts_with("bigquery.models.") => "roles/bigquery.dataEditor",
         _ => return None,
     };
     Some((word, role))

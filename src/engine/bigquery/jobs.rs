@@ -108,6 +108,33 @@ pub async fn run_or_find(rest: &Rest, job: &Job, bytes: Option<&[u8]>) -> Result
     Ok(Ended { became: done(&state, job), found })
 }
 
+/// How often a job of another name is begun where one of that name failed before, or what it left is gone.
+const NAMES: u32 = 20;
+
+/// Runs a job that leaves something, under the first of its names that is not used up. One that was begun before is waited for; where it failed, or what
+/// it left is not `there` any more, the next name is taken.
+///
+/// # Errors
+/// When BigQuery cannot be reached or refuses the job, it fails now, or all names are used up.
+pub async fn leave(
+    rest: &Rest,
+    job: &Job,
+    bytes: Option<&[u8]>,
+    there: impl AsyncFn() -> Result<bool, BigQueryError>,
+) -> Result<Done, BigQueryError> {
+    let mut last = None;
+    for number in 0..NAMES {
+        let job = Job { id: format!("{}_{number}", job.id), ..job.clone() };
+        let ended = run_or_find(rest, &job, bytes).await?;
+        match ended.became {
+            Ok(done) if !ended.found || there().await? => return Ok(done),
+            Err(error) if !ended.found => return Err(error),
+            became => last = became.err(),
+        }
+    }
+    Err(last.unwrap_or_else(|| BigQueryError::Answer { what: job.what.clone(), why: "what it leaves is gone each time".into() }))
+}
+
 /// The job as it stands.
 async fn look(rest: &Rest, job: &Job) -> Result<Value, BigQueryError> {
     let location = job.location.as_ref().map(|location| ("location", location.as_str()));

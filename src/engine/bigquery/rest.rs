@@ -40,7 +40,15 @@ impl Rest {
     /// # Errors
     /// When BigQuery refuses or cannot be reached; `what` says in the error what was asked.
     pub async fn get(&self, path: &str, query: &[(&str, &str)], what: &str) -> Result<Value, BigQueryError> {
-        self.call(Method::GET, path, query, &Content::None, what).await
+        self.call(Method::GET, &self.url(path), query, &Content::None, what).await.and_then(|bytes| json_of(&bytes, what))
+    }
+
+    /// Asks another of Google's interfaces, at its whole address, for bytes.
+    ///
+    /// # Errors
+    /// When it refuses or cannot be reached; `what` says in the error what was asked.
+    pub async fn fetch(&self, url: &str, query: &[(&str, &str)], what: &str) -> Result<Vec<u8>, BigQueryError> {
+        self.call(Method::GET, url, query, &Content::None, what).await
     }
 
     /// Sends a resource.
@@ -48,7 +56,7 @@ impl Rest {
     /// # Errors
     /// When BigQuery refuses or cannot be reached; `what` says in the error what was asked.
     pub async fn post(&self, path: &str, body: &Value, what: &str) -> Result<Value, BigQueryError> {
-        self.call(Method::POST, path, &[], &Content::Resource(body), what).await
+        self.call(Method::POST, &self.url(path), &[], &Content::Resource(body), what).await.and_then(|bytes| json_of(&bytes, what))
     }
 
     /// Changes a part of a resource.
@@ -56,7 +64,7 @@ impl Rest {
     /// # Errors
     /// When BigQuery refuses or cannot be reached; `what` says in the error what was asked.
     pub async fn patch(&self, path: &str, body: &Value, what: &str) -> Result<Value, BigQueryError> {
-        self.call(Method::PATCH, path, &[], &Content::Resource(body), what).await
+        self.call(Method::PATCH, &self.url(path), &[], &Content::Resource(body), what).await.and_then(|bytes| json_of(&bytes, what))
     }
 
     /// Removes a resource.
@@ -64,7 +72,7 @@ impl Rest {
     /// # Errors
     /// When BigQuery refuses or cannot be reached, or there is none (404): also when it was removed, and the answer was lost.
     pub async fn delete(&self, path: &str, what: &str) -> Result<(), BigQueryError> {
-        self.call(Method::DELETE, path, &[], &Content::None, what).await.map(|_| ())
+        self.call(Method::DELETE, &self.url(path), &[], &Content::None, what).await.map(|_| ())
     }
 
     /// Sends a resource together with the bytes that it is about: a load job and its file.
@@ -72,7 +80,9 @@ impl Rest {
     /// # Errors
     /// When BigQuery refuses or cannot be reached; `what` says in the error what was asked.
     pub async fn upload(&self, path: &str, body: &Value, bytes: &[u8], what: &str) -> Result<Value, BigQueryError> {
-        self.call(Method::POST, path, &[], &Content::Upload(body, bytes), what).await
+        let url = format!("{}/upload/bigquery/v2/{path}", self.base);
+        let query = [("uploadType", "multipart")];
+        self.call(Method::POST, &url, &query, &Content::Upload(body, bytes), what).await.and_then(|bytes| json_of(&bytes, what))
     }
 
     /// The server's clock, in milliseconds since 1970, cut to whole seconds: never ahead of the server, whatever this machine's clock says.
@@ -100,17 +110,21 @@ impl Rest {
         }
     }
 
+    fn url(&self, path: &str) -> String {
+        format!("{}/bigquery/v2/{path}", self.base)
+    }
+
     async fn call(
         &self,
         method: Method,
-        path: &str,
+        url: &str,
         query: &[(&str, &str)],
         content: &Content<'_>,
         what: &str,
-    ) -> Result<Value, BigQueryError> {
+    ) -> Result<Vec<u8>, BigQueryError> {
         let mut attempt = 1;
         loop {
-            let error = match self.once(method.clone(), path, query, content, what).await {
+            let error = match self.once(method.clone(), url, query, content, what).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -128,14 +142,13 @@ impl Rest {
     async fn once(
         &self,
         method: Method,
-        path: &str,
+        url: &str,
         query: &[(&str, &str)],
         content: &Content<'_>,
         what: &str,
-    ) -> Result<Value, BigQueryError> {
-        let lost = |error: &reqwest::Error| unreachable(&self.base, error);
-        let door = if let Content::Upload(..) = content { "/upload" } else { "" };
-        let mut request = self.http.request(method, format!("{}{door}/bigquery/v2/{path}", self.base)).query(query);
+    ) -> Result<Vec<u8>, BigQueryError> {
+        let lost = |error: &reqwest::Error| unreachable(origin(url), error);
+        let mut request = self.http.request(method, url).query(query);
         if let Some(token) = self.tokens.get().await? {
             request = request.bearer_auth(token);
         }
@@ -145,22 +158,33 @@ impl Rest {
             Content::Upload(body, bytes) => {
                 let boundary = format!("{:032x}", fastrand::u128(..));
                 let kind = format!("multipart/related; boundary={boundary}");
-                request.query(&[("uploadType", "multipart")]).header("content-type", kind).body(parts(&boundary, body, bytes))
+                request.header("content-type", kind).body(parts(&boundary, body, bytes))
             }
         };
         let answer = request.send().await.map_err(|error| lost(&error))?;
         let status = answer.status();
         let header = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let after = header.and_then(retry::asked);
-        let text = answer.text().await.map_err(|error| lost(&error))?;
+        let bytes = answer.bytes().await.map_err(|error| lost(&error))?;
         if !status.is_success() {
-            return Err(refused(what, status.as_u16(), &text, after));
+            return Err(refused(what, status.as_u16(), &String::from_utf8_lossy(&bytes), after));
         }
-        if text.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_str(&text).map_err(|error| BigQueryError::Answer { what: what.to_owned(), why: error.to_string() })
+        Ok(bytes.into())
     }
+}
+
+/// What an answer says; nothing where it is empty.
+fn json_of(bytes: &[u8], what: &str) -> Result<Value, BigQueryError> {
+    if bytes.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(bytes).map_err(|error| BigQueryError::Answer { what: what.to_owned(), why: error.to_string() })
+}
+
+/// The server of an address, as the settings name it.
+fn origin(url: &str) -> &str {
+    let server = url.find("://").map_or(0, |at| at + 3);
+    url[server..].find('/').map_or(url, |path| &url[..server + path])
 }
 
 /// What a request carries.

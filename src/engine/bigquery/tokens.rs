@@ -13,8 +13,8 @@ use crate::engine::bigquery::account::Credentials;
 use crate::engine::bigquery::fault::BigQueryError;
 use crate::io::{fs, process};
 
-/// What tokens may be used for: queries and tables.
-const SCOPES: [&str; 1] = ["https://www.googleapis.com/auth/bigquery"];
+/// What tokens may be used for: queries and tables, and the bucket that models are exported to.
+const SCOPES: [&str; 2] = ["https://www.googleapis.com/auth/bigquery", "https://www.googleapis.com/auth/devstorage.read_write"];
 
 /// A source of tokens.
 pub enum Tokens {
