@@ -199,11 +199,12 @@ fn a_query_costs_what_it_may_and_what_it_cost_is_told() {
         let body: Value = serde_json::from_str(&seen.body).ok()?;
         let configuration = &body["configuration"];
         let told = |answer: &Value| Some(Fault::Answer(200, vec![("content-type".into(), "application/json".into())], answer.to_string()));
-        if configuration["dryRun"] == true && seen.body.contains("FOR SYSTEM_TIME") {
+        let of_view = seen.body.contains("SELECT * FROM `p1.m.v`");
+        if configuration["dryRun"] == true && (of_view || seen.body.contains("FOR SYSTEM_TIME")) {
             let query = json!({"totalBytesProcessed": (1_u64 << 41).to_string(), "referencedTables": []});
             return told(&json!({"status": {"state": "DONE"}, "statistics": {"query": query}}));
         }
-        let query = configuration["query"].as_object().filter(|query| query.contains_key("destinationTable"))?;
+        let query = configuration["query"].as_object().filter(|query| of_view || query.contains_key("destinationTable"))?;
         let billed = 20_u64 << 20;
         if query["maximumBytesBilled"].as_str().is_some_and(|most| most.parse::<u64>().unwrap() < billed) {
             let message = format!(
@@ -281,4 +282,21 @@ fn a_query_costs_what_it_may_and_what_it_cost_is_told() {
     assert_eq!((collect(&[]), tables()), (would, 3));
     assert_eq!(collect(&[]), json!([]));
     space.build(&["a.top"]).ok().ran(&[]);
+
+    // A view that is computed to be read is a query like any other.
+    space.write("recipes/view.toml", "[table.\"b.seen\"]\nfrom = \"m.v\"\nmax_bytes_billed = \"10MiB\"\n");
+    assert_eq!(step(&plan(&["b.seen"]), "export/m.v")["scan_cost"], json!(2048.0));
+    for (limit, size) in [("10MiB", "30MiB"), ("20MiB", "10MiB")] {
+        space.write("recipes/view.toml", format!("[table.\"b.seen\"]\nfrom = \"m.v\"\nmax_bytes_billed = \"{limit}\"\n"));
+        budget(size);
+        let refused = space.build(&["b.seen"]);
+        assert_eq!(refused.code, 8, "{refused:?}");
+        assert!(refused.failure("export/m.v")["hint"].as_str().unwrap().contains("max_bytes_billed"), "{refused:?}");
+        assert!(jobs(&proxy).last().unwrap().body.contains("\"maximumBytesBilled\":\"10485760\""));
+    }
+    budget("20MiB");
+    space.build(&["b.seen"]).ok().ran(&["b.seen", "export/m.v"]);
+    let output = space.command(&["log", "--cost", "--json", "export/m.v"]).output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["totals"], json!({"runs": 1, "bytes_billed": 20 << 20, "cost": 0.019_531_25}));
 }

@@ -6,7 +6,8 @@ use crate::app::problem::Outcome;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::engine::bigquery::account::{Account, Credentials, ENDPOINT, STORAGE_ENDPOINT};
 use crate::engine::bigquery::{dataset, objects};
-use crate::graph::build::TargetGraph;
+use crate::graph::build::{NodeId, TargetGraph};
+use crate::graph::implicit::EXPORT_KIND;
 use crate::kinds::export::Reach;
 use crate::kinds::reach::Work;
 use crate::syntax::settings::{BigQuery, Settings};
@@ -18,7 +19,7 @@ const PRICE_PER_TIB: f64 = 6.25;
 #[must_use]
 pub fn work(settings: &Settings, graph: &TargetGraph) -> Work {
     let said = settings.bigquery.clone().unwrap_or_default();
-    let limit = |id| Some((graph[id].name().to_string(), graph[id].declared.max_bytes_billed?));
+    let limit = |id| Some((graph[id].name().to_string(), limit(graph, id)?));
     Work {
         dataset: said.dataset.unwrap_or_else(|| format!("cbi_{}", dataset::stem(&settings.name))),
         location: said.location,
@@ -28,6 +29,12 @@ pub fn work(settings: &Settings, graph: &TargetGraph) -> Work {
         bucket: said.bucket,
         storage_json_endpoint: said.storage_json_endpoint.unwrap_or_else(|| objects::ENDPOINT.to_owned()),
     }
+}
+
+/// The most that a target may be charged for; of a table that is read there, the least that one of its readers says.
+fn limit(graph: &TargetGraph, id: NodeId) -> Option<u64> {
+    let readers = graph[id].dependants.iter().filter(|_| graph[id].stanza.kind == EXPORT_KIND);
+    graph[id].declared.max_bytes_billed.into_iter().chain(readers.filter_map(|reader| graph[*reader].declared.max_bytes_billed)).min()
 }
 
 /// The account that the settings describe.

@@ -8,8 +8,8 @@ use crate::app::observe;
 use crate::app::problem::Outcome;
 use crate::app::status::Survey;
 use crate::graph::build::NodeId;
-use crate::kinds::pinned::is_pushed;
 use crate::kinds::reach::{SCANS, Scan};
+use crate::kinds::scan::is_tried;
 use crate::plan::freshness::Freshness;
 
 /// What each query in the warehouse that is to run would read, and cost at most; nothing of those whose inputs are not made yet.
@@ -18,7 +18,7 @@ use crate::plan::freshness::Freshness;
 /// When the warehouse cannot be asked.
 pub fn scans(survey: &Survey) -> Outcome<BTreeMap<NodeId, Scan>> {
     let pushed = |(id, step): (&NodeId, &Freshness)| match step {
-        Freshness::Stale(action) if is_pushed(action) => Some((*id, (**action).clone())),
+        Freshness::Stale(action) if is_tried(action) => Some((*id, (**action).clone())),
         _ => None,
     };
     let todo: BTreeMap<NodeId, _> = survey.steps.iter().filter_map(pushed).collect();

@@ -23,7 +23,7 @@ use crate::engine::table_file::{Growing, TableFileError};
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::kind::Kind;
-use crate::kinds::reach::{BILLED, Step, Work};
+use crate::kinds::reach::{Step, Work};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::model::recipe::{Declared, Stanza};
 use crate::syntax::shape::{Key, Want};
@@ -109,12 +109,14 @@ pub struct Found {
     pub instant_ms: i64,
 }
 
+/// What the action is told.
 #[derive(Debug, Deserialize)]
-struct Spec {
-    version: TableVersion,
+pub struct Spec {
+    /// What is read, in its version.
+    pub version: TableVersion,
     /// What the table's readers keep; all where empty.
     #[serde(default)]
-    columns: Vec<String>,
+    pub columns: Vec<String>,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the form that every kind has")]
@@ -142,9 +144,9 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
     let from = spec.version.table.split_once('.').map_or(spec.version.table.as_str(), |(_, name)| name);
     let file = request.output(ARTIFACT)?.join(format!("{from}.parquet"));
     let (rows, billed) = wait(export(&reach, &spec, &file))??;
-    #[expect(clippy::cast_precision_loss, reason = "counts, for people")]
-    let metrics = [("rows", Some(rows as f64)), (BILLED, billed.map(|bytes| bytes as f64))];
-    let metrics = metrics.into_iter().filter_map(|(name, count)| Some((name.to_owned(), count?))).collect();
+    #[expect(clippy::cast_precision_loss, reason = "a count, for people")]
+    let rows = ("rows".to_owned(), rows as f64);
+    let metrics = billed.into_iter().flat_map(|bytes| reach.work.charged(bytes)).chain([rows]).collect();
     Ok(Response { metrics, ..Response::default() })
 }
 
@@ -184,7 +186,7 @@ async fn source(reach: &Reach, spec: &Spec, rest: &Rest) -> Result<(String, Opti
     match version.kind.as_str() {
         kind if is_stored(kind) => Ok((version.table.clone(), None)),
         "VIEW" | "MATERIALIZED_VIEW" | "EXTERNAL" => {
-            let done = view::query(rest, &reach.account, version, &spec.columns).await?;
+            let done = view::query(rest, &reach.account, version, &spec.columns, reach.limit()?).await?;
             let result = done.destination.ok_or_else(|| BigQueryError::Answer {
                 what: format!("compute the view {}", version.table),
                 why: "it names no table with the rows".into(),

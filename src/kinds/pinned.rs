@@ -114,7 +114,7 @@ pub fn push<'s>(declared: &mut Declared, stanza_of: &dyn Fn(&str) -> Option<&'s 
 
 /// What to read there in place of a `table` target; nothing where more is done with its rows than leaving columns out.
 fn as_it_is(stanza: &Stanza) -> Option<Value> {
-    let plain = ["from", "columns", "key", "available_after", "dates"];
+    let plain = ["from", "columns", "key", "available_after", "dates", "max_bytes_billed"];
     if stanza.kind != "table" || !stanza.body.keys().all(|key| plain.contains(&key.as_str())) {
         return None;
     }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::base::name::{is_table_name, nearest};
+use crate::base::units;
 use crate::engine::table_import::{self, ImportError, TYPES, Wanted};
 use crate::engine::warehouse::{self, Format};
 use crate::kinds::availability;
@@ -37,6 +38,11 @@ pub const KIND: Kind = Kind {
         ),
         Key::optional("columns", Want::List(&Want::Text, true), "Keep only these columns; all where it is not said."),
         Key::optional("types", Want::Map(&Want::Text), "Types of columns; a CSV column that is not listed is `STRING`."),
+        Key::optional(
+            "max_bytes_billed",
+            Want::Bytes,
+            "Of a view of BigQuery: the most that computing its rows may be charged for; the server refuses more.",
+        ),
         availability::KEY,
         availability::DATES,
         checks::KEY,
@@ -61,6 +67,10 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
         if let Some(key) = ["from", "columns", "types", "available_after", "dates"].into_iter().find(|key| body.value(key).is_some()) {
             return Err(body.key_error(key, format!("'{key}' and 'query' do not go together; let the query say it")));
         }
+        if body.value("max_bytes_billed").is_some() {
+            let error = body.key_error("max_bytes_billed", "a query that runs here is charged for nothing");
+            return Err(error.hint("say it in the stanza of the view that it reads"));
+        }
         let mut declared = query::declare(body, text, &|_| body.place("query"), context)?;
         checks::declare(body, "warn", &[], &mut declared)?;
         return Ok(declared);
@@ -81,6 +91,7 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
         outputs: BTreeSet::from([ARTIFACT.to_owned()]),
         engines: engines.iter().map(|&engine| engine.to_owned()).collect(),
         available: availability::declare(body, &columns)?,
+        max_bytes_billed: body.text("max_bytes_billed").and_then(units::parse_bytes),
         ..Declared::default()
     };
     checks::declare(body, "warn", &columns, &mut declared)?;
