@@ -9,6 +9,7 @@ use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum, ValueHi
 
 use crate::base::units;
 use crate::cli::args_build::{Build, Check, Daily, Format, Key, Mirror, Plan, Rollback, Select};
+use crate::cli::args_sql::Sql;
 use crate::cli::examples;
 use crate::ui::output::Colour;
 use crate::ui::sink::Verbosity;
@@ -134,6 +135,9 @@ pub enum Command {
     /// Make keys, and say whose results from the mirror are believed
     #[command(after_help = examples::KEY)]
     Key(Key),
+    /// Try the recipes' queries without running them
+    #[command(after_help = examples::SQL)]
+    Sql(Sql),
     /// Delete artifacts that no kept build needs
     #[command(after_help = examples::GC)]
     Gc(Gc),

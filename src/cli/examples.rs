@@ -119,6 +119,12 @@ Examples:
   cbi key list                          who is trusted, and who signs here
   cbi key revoke laptop                 what it signed is refused from now on";
 
+/// `cbi sql --help`.
+pub const SQL: &str = "\
+Examples:
+  cbi sql check                         the queries below the default targets
+  cbi sql check '**' --json             every query, for a program";
+
 /// `cbi gc --help`.
 pub const GC: &str = "\
 Examples:

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod args_build;
+pub mod args_sql;
 pub mod compare;
 pub mod daily;
 pub mod examples;
@@ -10,4 +11,5 @@ pub mod key;
 pub mod mirror;
 pub mod report;
 pub mod run;
+pub mod sql;
 pub mod upkeep;

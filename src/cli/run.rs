@@ -23,6 +23,7 @@ use crate::cli::inspect;
 use crate::cli::key;
 use crate::cli::mirror;
 use crate::cli::report;
+use crate::cli::sql;
 use crate::cli::upkeep;
 use crate::io::machine;
 use crate::model::event::EventSink;
@@ -89,6 +90,11 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
         Command::Rollback(ask) => {
             let to = if ask.list { To::List } else { ask.to.map_or(To::Before, To::Sequence) };
             Ok(say(&rollback::rollback(&options, &ask.target, to)?, ask.format.json, &args.global))
+        }
+        Command::Sql(ask) => {
+            let told = sql::sql(&ask.what, &options)?;
+            let code = say(&told.said, told.json, &args.global);
+            if told.problems.is_empty() { Ok(code) } else { Err(told.problems) }
         }
         Command::Gc(ask) => upkeep::gc(ask, &options, &args.global),
         Command::Key(ask) => key::key(&ask.what, &options, &args.global),

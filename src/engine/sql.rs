@@ -157,6 +157,14 @@ impl<'a> Reader<'a> {
         Ok(rows.column(0).as_primitive_opt::<Date32Type>().into_iter().flatten().flatten().collect())
     }
 
+    /// None of the rows of a query in DuckDB's dialect, but their columns: it is understood, and not run.
+    ///
+    /// # Errors
+    /// When the query is at fault.
+    pub fn columns(&self, translated: &str) -> Result<RecordBatch, SqlRunError> {
+        self.rows(&format!("SELECT * FROM ({translated}) LIMIT 0"))
+    }
+
     /// The rows of a query in DuckDB's dialect.
     ///
     /// # Errors

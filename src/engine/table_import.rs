@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
 use serde_json::Value;
 
@@ -13,6 +15,7 @@ use crate::engine::csv::{self, Csv, CsvError};
 use crate::engine::duck::{Duck, DuckError, quoted, text};
 use crate::engine::table_cells::cell;
 use crate::engine::table_file::{self, TableFileError};
+use crate::engine::table_types::{self, canonical};
 use crate::engine::warehouse::Format;
 use crate::io::fs::{self, FsError};
 
@@ -161,6 +164,26 @@ pub fn import(path: &Path, format: Format, wanted: &Wanted) -> Result<RecordBatc
     project(rows, path, &wanted.columns)
 }
 
+/// None of the rows that [`import`] gives, but their columns; of a Parquet file nothing else is read.
+///
+/// # Errors
+/// When the file cannot be read, or has not a column that is wanted.
+pub fn columns(path: &Path, format: Format, wanted: &Wanted) -> Result<RecordBatch, ImportError> {
+    let schema = match format {
+        Format::Csv => read_csv(path)?.rows.schema(),
+        Format::Parquet => table_file::schema(path)?,
+    };
+    let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+    let kept = project(RecordBatch::new_empty(schema), path, &wanted.columns)?;
+    let mut fields: Vec<Field> = canonical(&kept).map_err(TableFileError::from)?.schema().fields().iter().map(|f| (**f).clone()).collect();
+    for (column, to) in &wanted.types {
+        position(column, &names, path)?;
+        let of = table_types::simple(to).ok_or_else(|| ImportError::Type { name: to.clone() })?;
+        fields.iter_mut().filter(|field| field.name() == column).for_each(|field| field.set_data_type(of.clone()));
+    }
+    Ok(RecordBatch::new_empty(Arc::new(Schema::new(fields))))
+}
+
 /// The places of these columns in a Parquet file, in their order.
 ///
 /// # Errors
@@ -216,7 +239,7 @@ fn converted(path: &Path, csv: Option<&Csv>, wanted: &Wanted) -> Result<RecordBa
     }
     let rows = duck.rows(&format!("SELECT {} FROM source", items.join(", ")));
     match rows {
-        Ok(rows) => Ok(crate::engine::table_types::canonical(&rows).map_err(TableFileError::from)?),
+        Ok(rows) => Ok(canonical(&rows).map_err(TableFileError::from)?),
         Err(error @ DuckError::Value { .. }) => Err(first_wrong(&duck, path, csv, wanted)?.unwrap_or_else(|| failed(error))),
         Err(error) => Err(failed(error)),
     }

@@ -57,6 +57,24 @@ pub fn name(data_type: &DataType) -> String {
     }
 }
 
+/// The canonical Arrow type that a BigQuery name without parts stands for, for example `INT64`.
+#[must_use]
+pub fn simple(name: &str) -> Option<DataType> {
+    Some(match name {
+        "BOOL" => DataType::Boolean,
+        "INT64" => DataType::Int64,
+        "FLOAT64" => DataType::Float64,
+        "NUMERIC" => DataType::Decimal128(NUMERIC.0, NUMERIC.1),
+        "STRING" => DataType::Utf8,
+        "BYTES" => DataType::Binary,
+        "DATE" => DataType::Date32,
+        "TIME" => DataType::Time64(TimeUnit::Microsecond),
+        "DATETIME" => DataType::Timestamp(TimeUnit::Microsecond, None),
+        "TIMESTAMP" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        _ => return None,
+    })
+}
+
 /// The same rows with every column in its canonical type: nullable, whole numbers as INT64, floats as FLOAT64 with one NaN, moments in
 /// microseconds, zoned ones in UTC.
 ///

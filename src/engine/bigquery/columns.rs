@@ -49,6 +49,36 @@ pub fn check(table: &str, schema: &Value, wanted: &[String]) -> Result<(), BigQu
     Err(BigQueryError::Column { table: table.to_owned(), column, found, others: others.map(|column| name(column).to_owned()).collect() })
 }
 
+/// A query in brackets that gives no rows, of these columns as BigQuery describes them.
+#[must_use]
+pub fn nulls(columns: &[Value]) -> String {
+    nulls_of(columns.iter().map(|column| (name(column).to_owned(), written(column))))
+}
+
+/// The same of columns by their names and types.
+#[must_use]
+pub fn nulls_of(columns: impl Iterator<Item = (String, String)>) -> String {
+    let columns: Vec<String> = columns.map(|(name, of)| format!("CAST(NULL AS {of}) AS `{name}`")).collect();
+    format!("(SELECT {} LIMIT 0)", columns.join(", "))
+}
+
+/// A column's type as SQL has it.
+fn written(column: &Value) -> String {
+    let of = column["type"].as_str().unwrap_or_default();
+    let of = match of {
+        "INTEGER" => "INT64".to_owned(),
+        "FLOAT" => "FLOAT64".to_owned(),
+        "BOOLEAN" => "BOOL".to_owned(),
+        "RECORD" | "STRUCT" => {
+            let parts = column["fields"].as_array().into_iter().flatten();
+            format!("STRUCT<{}>", parts.map(|part| format!("`{}` {}", name(part), written(part))).collect::<Vec<_>>().join(", "))
+        }
+        "RANGE" => format!("RANGE<{}>", column["rangeElementType"]["type"].as_str().unwrap_or_default()),
+        other => other.to_owned(),
+    };
+    if column["mode"] == "REPEATED" { format!("ARRAY<{of}>") } else { of }
+}
+
 fn name(column: &Value) -> &str {
     column["name"].as_str().unwrap_or_default()
 }

@@ -1,6 +1,8 @@
 //! Owns the tokens of BigQuery SQL. Invariant: two texts with the same canonical form have the same tokens, so comments, layout and the case
 //! of keywords never count.
 
+use std::ops::Range;
+
 use crate::syntax::sql::error::{Fault, SqlError};
 use crate::syntax::sql::literal;
 use crate::syntax::sql::token::{Kind, Token};
@@ -146,6 +148,13 @@ pub fn canonical(text: &str, tokens: &[Token]) -> String {
         parts.push(if keyword { written.to_ascii_uppercase() } else { written.to_owned() });
     }
     parts.join(" ")
+}
+
+/// Where a name first stands in a query, in any case, with backticks or without.
+#[must_use]
+pub fn find(text: &str, name: &str) -> Option<usize> {
+    let same = |span: &Range<usize>| text[span.clone()].trim_matches('`').eq_ignore_ascii_case(name);
+    tokens(text).ok()?.into_iter().map(|token| token.span).find(same).map(|span| span.start)
 }
 
 /// Where the next token starts; `None` at the end.

@@ -8,6 +8,9 @@ use crate::syntax::sql::lex;
 use crate::syntax::sql::parts::Span;
 use crate::syntax::sql::read::{Mentioned, read};
 
+/// Columns that a tab reaches to a multiple of.
+const TAB: usize = 8;
+
 /// A text with other words in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replaced {
@@ -25,30 +28,53 @@ impl Replaced {
         if at < now.end { before.start } else { before.end + (at - now.end) }
     }
 
-    /// Where the character at a line and a column, both from 1 on, of the new text stood in the old one.
+    /// Where the character at a line and a column, both from 1 on, of the new text stood in the old one. A tab reaches to the next multiple of eight
+    /// columns, as it does in BigQuery's messages.
     #[must_use]
     pub fn was_at(&self, line: usize, column: usize) -> Option<usize> {
         let lines = self.text.split_inclusive('\n');
         let start = lines.clone().take(line.checked_sub(1)?).map(str::len).sum::<usize>();
         let text = lines.clone().nth(line - 1)?;
-        let within = text.char_indices().nth(column.checked_sub(1)?).map_or(text.len(), |(at, _)| at);
-        Some(self.was(start + within))
+        let wanted = column.checked_sub(1)?;
+        let mut reached = 0;
+        let within = text.char_indices().find(|(_, c)| {
+            let here = reached;
+            reached += if *c == '\t' { TAB - reached % TAB } else { 1 };
+            here >= wanted
+        });
+        Some(self.was(start + within.map_or(text.len(), |(at, _)| at)))
     }
-}
 
-impl Replaced {
-    /// The word of the old text, `before`, that a message of BigQuery's about the new one is about: it names a line and a column, `at [2:14]`.
+    /// What a message of BigQuery's about the new text is about: the byte of the old one, where it names a line and a column, `at [2:14]`.
     #[must_use]
-    pub fn word_at<'t>(&self, message: &str, before: &'t str) -> Option<&'t str> {
+    pub fn place(&self, message: &str) -> Option<usize> {
         let (line, column) = message.split('[').skip(1).find_map(|rest| {
             let (line, column) = rest.split_once(']')?.0.split_once(':')?;
             Some((line.parse().ok()?, column.parse().ok()?))
         })?;
-        let at = self.was_at(line, column)?;
+        self.was_at(line, column)
+    }
+
+    /// The word of the old text, `before`, that a message of BigQuery's about the new one is about.
+    #[must_use]
+    pub fn word_at<'t>(&self, message: &str, before: &'t str) -> Option<&'t str> {
+        let at = self.place(message)?;
         let tokens = lex::tokens(before).ok()?;
         let token = tokens.into_iter().map(|token| token.span).find(|span| span.end > at)?;
         Some(before[token].trim_matches('`'))
     }
+}
+
+/// A message of BigQuery's without the line and column that it names, which are those of a text that nobody wrote.
+#[must_use]
+pub fn without_place(message: &str) -> String {
+    let is_place = |rest: &str| {
+        let numbers = rest.split_once(']').and_then(|(place, _)| place.split_once(':'));
+        numbers.is_some_and(|(line, column)| line.parse::<usize>().is_ok() && column.parse::<usize>().is_ok())
+    };
+    let Some((at, _)) = message.match_indices(" at [").find(|(at, _)| is_place(&message[at + 5..])) else { return message.to_owned() };
+    let after = message[at..].split_once(']').map_or("", |(_, after)| after);
+    format!("{}{after}", &message[..at])
 }
 
 /// The query with what `table` gives in the place of each table, under the table's own name where it is given no other, and with values in the place of
@@ -142,6 +168,20 @@ mod tests {
         assert_eq!(new.was_at(9, 1), None);
         assert_eq!(new.word_at(&format!("Unrecognized name: nope at [2:{column}]"), text), Some("nope"));
         assert_eq!(new.word_at("no place", text), None);
+    }
+
+    #[test]
+    fn a_tab_counts_as_bigquery_counts_it_and_no_place_of_the_new_text_is_told() {
+        let text = "SELECT\n\tx,\ty\tAS nope FROM d.kept";
+        let new = replaced(text);
+        assert_eq!((new.was_at(2, 9), new.was_at(2, 17), new.was_at(2, 25)), (text.find('x'), text.find('y'), text.find("AS")));
+        let message = "Unrecognized name: nope; Did you mean [x]? at [2:28]";
+        assert_eq!(
+            (new.place(message), without_place(message).as_str()),
+            (text.find("nope"), "Unrecognized name: nope; Did you mean [x]?")
+        );
+        assert_eq!(without_place("Syntax error at [1:2]: no"), "Syntax error: no");
+        assert_eq!(without_place("look at [x:y]"), "look at [x:y]");
     }
 
     proptest! {
