@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may stop where it stands")]
 
 mod bigquery_kit;
+mod proxy_kit;
 #[path = "common/space.rs"]
 mod space;
 
 use bigquery_kit::BigQuery;
-use bigquery_kit::proxy::{Fault, Proxy, Seen};
+use proxy_kit::{Fault, Proxy, Seen};
 use serde_json::{Value, json};
 use space::{Built, TestSpace};
 

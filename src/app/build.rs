@@ -9,7 +9,7 @@ use crate::app::mirroring::Remote;
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{self, CACHE_FOLDER, Limits, Options, Workspace};
-use crate::app::{latest, locate, observe, outputs, publishing};
+use crate::app::{latest, locate, observe, outputs, publishing, releasing};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{BlobId, Digest};
@@ -103,6 +103,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         sink.event(&observed.event());
     }
     let reach = observe::reach(&workspace, &graph, &selection.closure, observed.as_ref())?;
+    let releases = releasing::resolve(&workspace, &session, &mut graph, &selection.closure, !ask.no_remote)?;
     let mut journal = Journal::open(session.root()).map_err(problem::journal)?;
     let last = latest::from(&mut journal, session.content()).map_err(problem::journal)?;
     let (identities, engine_files) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;
@@ -154,11 +155,12 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let forecasts = summary(&session, &graph, &selection.roots, &made).map_err(problem::stores)?;
     let summary: Vec<String> = forecasts.iter().cloned().chain(warned(&built.checked)).collect();
     // What lies outside is looked at in every build.
-    if outcome == "ok" && workspace.remote.is_none() {
+    if outcome == "ok" && workspace.remote.is_none() && !(releases && workspace.settings.mirror.is_some()) {
         let mut watch: Watch = engine_files.into_iter().map(|path| (path, None)).collect();
         watch.extend(workspace.texts.watched());
         watch.extend(sources.watched());
         watch.extend(publishing::files(deliveries.folder(), &graph, &selection.closure).into_iter().map(|path| (path, None)));
+        watch.extend(releases.then(|| (session.root().releases_log(), None)));
         watch.insert(workspace.warehouse.clone(), workspace.warehouse_names);
         let blobs = built.manifests.values().flat_map(|m| m.files.values().map(|f| (f.blob, f.size))).collect();
         let total = built.counts.ran + built.counts.reused;

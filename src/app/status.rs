@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::app::problem::{self, Outcome};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{Options, Workspace};
-use crate::app::{changes, latest, observe};
+use crate::app::{changes, latest, observe, releasing};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::graph::build::{NodeId, TargetGraph};
@@ -51,6 +51,7 @@ impl Survey {
         let selection = workspace.select(&graph, targets)?;
         let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
         let observed = observe::observe(&workspace, session.root(), &mut graph, &selection.closure)?;
+        releasing::resolve(&workspace, &session, &mut graph, &selection.closure, false)?;
         let last = latest::targets(&session).map_err(problem::journal)?;
         let (identities, _) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;
         let sources = Sources::new(&session, &workspace);

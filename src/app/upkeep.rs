@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::app::observe;
 use crate::app::problem::{self, Outcome};
+use crate::app::release_log;
 use crate::app::workspace::{self, Options, Workspace};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
@@ -15,6 +16,7 @@ use crate::kinds::sweep::Sweep;
 use crate::model::action::Input;
 use crate::model::manifest::Manifest;
 use crate::registry::journal::{Journal, JournalError};
+use crate::registry::releases::Releases;
 use crate::store::action_cache::Session;
 use crate::store::error::StoreError;
 use crate::store::fsck::{self, Finding, Report, Seen};
@@ -73,7 +75,8 @@ fn sweep(options: &Options, keep: &Keep, span: Span, drop: bool) -> Outcome<Vec<
     observe::sweep(&workspace, &Sweep { kept, since_ms, drop })
 }
 
-/// What must stay: the results that the kept builds' targets came from, young results of builds that were killed, and what all of them read.
+/// What must stay: the results that the kept builds' targets came from, all versions of releases with all they stand on, young results of builds that were
+/// killed, and what all of them read.
 fn keep(session: &Session, span: Span) -> Outcome<(Keep, u64)> {
     let since = clock::now_ms().saturating_sub(u64::from(span.days) * DAY_MS);
     let young = |ended_ms: u64| span.days > 0 && ended_ms >= since;
@@ -95,6 +98,11 @@ fn keep(session: &Session, span: Span) -> Outcome<(Keep, u64)> {
             Err(JournalError::TargetsLost { .. }) => {}
             Err(error) => return Err(problem::journal(error)),
         }
+    }
+    let mut releases = Releases::open(session.root()).map_err(|error| release_log::unusable(&error))?;
+    for entry in releases.all_entries().map_err(|error| release_log::unusable(&error))? {
+        keep.manifests.insert(entry.candidate);
+        keep.actions.extend(entry.lineage.iter().chain([&entry.action]));
     }
     let inputs = |result: crate::model::result::ActionResult| {
         if young(result.ended_ms) {

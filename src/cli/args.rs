@@ -9,6 +9,8 @@ use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum, ValueHi
 
 use crate::base::units;
 use crate::cli::args_build::{Build, Check, Daily, Format, Key, Mirror, Plan, Rollback, Select};
+use crate::cli::args_release::{Channel, Compare, Models, Promote};
+use crate::cli::args_setup::{Completions, Init, Shell};
 use crate::cli::args_sql::Sql;
 use crate::cli::examples;
 use crate::ui::output::Colour;
@@ -126,9 +128,21 @@ pub enum Command {
     /// Make an artifact again from its recorded lineage and compare bits
     #[command(after_help = examples::REPRODUCE)]
     Reproduce(Reproduce),
-    /// Put an earlier delivery of a published table back
+    /// Put back an earlier version of a release, or an earlier delivery of a published table
     #[command(after_help = examples::ROLLBACK)]
     Rollback(Rollback),
+    /// Make a candidate of a release current, if its gates hold
+    #[command(after_help = examples::PROMOTE)]
+    Promote(Promote),
+    /// List releases, or one's versions: what is current, and what was
+    #[command(after_help = examples::MODELS)]
+    Models(Models),
+    /// Compare two versions of a release: parameters, features, data, metrics, forecasts
+    #[command(after_help = examples::COMPARE)]
+    Compare(Compare),
+    /// Move a channel of a release to a version
+    #[command(after_help = examples::CHANNEL)]
+    Channel(Channel),
     /// Share results with other machines through a bucket
     #[command(after_help = examples::MIRROR)]
     Mirror(Mirror),
@@ -315,33 +329,6 @@ pub struct Fsck {
     /// How to print.
     #[command(flatten)]
     pub format: Format,
-}
-
-/// `cbi completions`.
-#[derive(Debug, Clone, Copy, Group)]
-pub struct Completions {
-    /// bash, zsh or fish
-    #[arg(value_enum, hide_possible_values = true)]
-    pub shell: Shell,
-}
-
-/// Shells that completions are made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Shell {
-    /// Bash
-    Bash,
-    /// Zsh
-    Zsh,
-    /// Fish
-    Fish,
-}
-
-/// `cbi init`.
-#[derive(Debug, Clone, Group)]
-pub struct Init {
-    /// The folder to begin in; it is made where there is none
-    #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
-    pub folder: PathBuf,
 }
 
 impl Global {

@@ -232,9 +232,15 @@ pub struct KeyRevoke {
 /// `cbi rollback`.
 #[derive(Debug, Clone, Group)]
 pub struct Rollback {
-    /// The target that publishes the table
+    /// The release, or the target that publishes the table
     #[arg(value_name = "TARGET")]
     pub target: String,
+    /// Of a release: the version that becomes current again [default: the one that was before]
+    #[arg(value_name = "VERSION", conflicts_with_all = ["to", "list"])]
+    pub version: Option<String>,
+    /// Of a release: why
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["to", "list"])]
+    pub reason: Option<String>,
     /// Put the table back as this delivery left it [default: the one before the target's last]
     #[arg(long, value_name = "N")]
     pub to: Option<u64>,

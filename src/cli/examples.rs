@@ -96,9 +96,37 @@ pub const REPRODUCE: &str = "\
 Examples:
   cbi reproduce 3f9a                    exit code 0: the same bits; 4: not, or not possible";
 
+/// `cbi promote --help`.
+pub const PROMOTE: &str = "\
+Examples:
+  cbi promote release/wti/1m            what the last build of it made, if its gates hold
+  cbi promote release/wti/1m --dry-run  what the gates say
+  cbi promote release/wti/1m 3f9a --force --reason 'the old feed is gone'";
+
+/// `cbi models --help`.
+pub const MODELS: &str = "\
+Examples:
+  cbi models                            every release, and what is current
+  cbi models release/wti/1m             its versions
+  cbi models --on 2026-11-20            what was current on that day";
+
+/// `cbi compare --help`.
+pub const COMPARE: &str = "\
+Examples:
+  cbi compare release/wti/1m v001 v002
+  cbi compare release/wti/1m current shadow --json";
+
+/// `cbi channel --help`.
+pub const CHANNEL: &str = "\
+Examples:
+  cbi channel release/wti/1m shadow v002
+  cbi channel release/wti/1m approved   the version that is current";
+
 /// `cbi rollback --help`.
 pub const ROLLBACK: &str = "\
 Examples:
+  cbi rollback release/wti/1m           the version that was current before
+  cbi rollback release/wti/1m v001      that version
   cbi rollback publish/zl/1w --list     what was delivered, and what stands
   cbi rollback publish/zl/1w            what stood before the last delivery
   cbi rollback publish/zl/1w --to 7     the table as delivery 7 left it";

@@ -2,6 +2,8 @@
 
 pub mod args;
 pub mod args_build;
+pub mod args_release;
+pub mod args_setup;
 pub mod args_sql;
 pub mod compare;
 pub mod daily;
@@ -9,6 +11,7 @@ pub mod examples;
 pub mod inspect;
 pub mod key;
 pub mod mirror;
+pub mod release;
 pub mod report;
 pub mod run;
 pub mod sql;

@@ -10,6 +10,7 @@ use crate::app::check;
 use crate::app::costs;
 use crate::app::plan;
 use crate::app::problem::Outcome;
+use crate::app::release_show;
 use crate::app::rollback;
 use crate::app::rollback_choice::To;
 use crate::app::status::{self, Said};
@@ -22,6 +23,7 @@ use crate::cli::daily;
 use crate::cli::inspect;
 use crate::cli::key;
 use crate::cli::mirror;
+use crate::cli::release;
 use crate::cli::report;
 use crate::cli::sql;
 use crate::cli::upkeep;
@@ -88,6 +90,9 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
         Command::Why(ask) => Ok(say(&status::why(&options, &ask.target)?, ask.format.json, &args.global)),
         Command::Graph(ask) => Ok(draw(&status::drawing(&options, &ask.targets)?, ask.format, &args.global)),
         Command::Rollback(ask) => {
+            if let Some(code) = release::rollback(ask, &options, &args.global, &heed_signals())? {
+                return Ok(code);
+            }
             let to = if ask.list { To::List } else { ask.to.map_or(To::Before, To::Sequence) };
             Ok(say(&rollback::rollback(&options, &ask.target, to)?, ask.format.json, &args.global))
         }
@@ -95,6 +100,13 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
             let told = sql::sql(&ask.what, &options)?;
             let code = say(&told.said, told.json, &args.global);
             if told.problems.is_empty() { Ok(code) } else { Err(told.problems) }
+        }
+        Command::Promote(ask) => release::promote(ask, &options, &args.global, &heed_signals()),
+        Command::Channel(ask) => release::channel(ask, &options, &args.global, &heed_signals()),
+        Command::Compare(ask) => release::compare(ask, &options, &args.global),
+        Command::Models(ask) => {
+            let said = release_show::models(&options, ask.release.as_deref(), ask.on)?;
+            Ok(say(&said, ask.format.json, &args.global))
         }
         Command::Gc(ask) => upkeep::gc(ask, &options, &args.global),
         Command::Key(ask) => key::key(&ask.what, &options, &args.global),

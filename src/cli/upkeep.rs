@@ -13,6 +13,7 @@ use crate::app::workspace::Options;
 use crate::base::diagnostic::ExitCode;
 use crate::base::units;
 use crate::cli::args::{self, Global};
+use crate::cli::args_setup;
 use crate::kinds::schema;
 use crate::store::fsck::Finding;
 use crate::ui::output::{self, Output, Palette, paint, tame};
@@ -229,7 +230,7 @@ pub fn schema(global: &Global) -> ExitCode {
 ///
 /// # Errors
 /// As the use-case.
-pub fn init(ask: &args::Init, global: &Global) -> Outcome<ExitCode> {
+pub fn init(ask: &args_setup::Init, global: &Global) -> Outcome<ExitCode> {
     let here = ask.folder == Path::new(".");
     let folder = if here { global.directory.clone() } else { global.directory.join(&ask.folder) };
     let folder: PathBuf = folder.components().collect();

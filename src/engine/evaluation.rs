@@ -52,6 +52,17 @@ pub struct Seen {
     pub to: NaiveDate,
 }
 
+/// Whether a test row shares a day with the rows of a window.
+fn meets(window: &TrainedOn, row: &TestRow) -> bool {
+    row.date.to_string() <= window.outcome_last && row.outcome_date.to_string() >= window.first
+}
+
+/// The rows, by their numbers, that share no day with any of these windows.
+#[must_use]
+pub fn unseen_rows(windows: &[TrainedOn], rows: &[TestRow]) -> Vec<usize> {
+    (0..rows.len()).filter(|row| !windows.iter().any(|window| meets(window, &rows[*row]))).collect()
+}
+
 /// Refuses test rows that a model has seen. A test row spans the days from its forecast to its outcome, rows learnt from those from the first
 /// row to the last outcome; they may not share a day.
 ///
@@ -59,8 +70,7 @@ pub struct Seen {
 /// The first window that shares a day with test rows.
 pub fn unseen(trained_on: &[TrainedOn], rows: &[TestRow]) -> Result<(), Seen> {
     for window in trained_on {
-        let meets = |row: &&TestRow| row.date.to_string() <= window.outcome_last && row.outcome_date.to_string() >= window.first;
-        let met: Vec<_> = rows.iter().filter(meets).map(|row| row.date).collect();
+        let met: Vec<_> = rows.iter().filter(|row| meets(window, row)).map(|row| row.date).collect();
         if let (Some(from), Some(to)) = (met.iter().min(), met.iter().max()) {
             return Err(Seen {
                 split: window.split.clone(),
@@ -105,5 +115,6 @@ mod tests {
         // Rows learnt from after the test meet it through the test's outcomes.
         assert_eq!(unseen(&[window("2018-02-01", "2018-06-01", "2018-07-02")], &rows).unwrap_err().rows, 1);
         assert_eq!(unseen(&[window("2018-02-02", "2018-06-01", "2018-07-02")], &rows), Ok(()));
+        assert_eq!(unseen_rows(&[window("2018-02-01", "2018-06-01", "2018-07-02")], &rows), [0], "the other may be judged");
     }
 }

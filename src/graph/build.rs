@@ -12,6 +12,7 @@ use crate::base::name::TargetName;
 use crate::graph::error::GraphError;
 use crate::graph::implicit::{self, Tables};
 use crate::graph::topo;
+use crate::model::action::Action;
 use crate::model::available::Lag;
 use crate::model::check::is_main;
 use crate::model::recipe::{Declared, Place, Source, Stanza};
@@ -107,6 +108,11 @@ impl TargetGraph {
         self.nodes[id.index()].declared.params[key] = value;
     }
 
+    /// Lets a target stand for the recorded result of this action.
+    pub fn stand_for(&mut self, id: NodeId, action: Action) {
+        self.nodes[id.index()].declared.recorded = Some(Box::new(action));
+    }
+
     /// Every node's position, dependencies first.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
         (0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)).map(NodeId)
@@ -158,6 +164,8 @@ pub fn build_around<E>(
     let unwritten = implicit::tables(&mut targets.iter().flat_map(Target::sources), &names(&targets), tables);
     targets.extend(unwritten.into_iter().map(|stanza| declare_one(stanza, true, declare)));
     let unwritten = implicit::exports(&mut targets.iter().flat_map(Target::sources), &names(&targets));
+    targets.extend(unwritten.into_iter().map(|stanza| declare_one(stanza, true, declare)));
+    let unwritten = implicit::channels(&mut targets.iter().flat_map(Target::sources), &names(&targets));
     targets.extend(unwritten.into_iter().map(|stanza| declare_one(stanza, true, declare)));
     targets.sort_by(|a, b| a.node.name().cmp(b.node.name()));
     errors.extend(link(&mut targets, tables));

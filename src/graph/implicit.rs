@@ -14,6 +14,9 @@ pub const IMPLICIT_KIND: &str = "table";
 /// The kind of the node that reads a table of a remote warehouse, and the folder of names that those nodes have.
 pub const EXPORT_KIND: &str = "export";
 
+/// The kind of the node that stands for a version of a release, and the folder of names that those nodes have.
+pub const CHANNEL_KIND: &str = "channel";
+
 /// The tables that targets may read beside each other's.
 #[derive(Debug, Clone, Copy)]
 pub enum Tables<'a> {
@@ -80,6 +83,17 @@ pub fn tables(sources: Sources, names: &BTreeSet<&str>, tables: Tables) -> Vec<S
 pub fn exports(sources: Sources, names: &BTreeSet<&str>) -> Vec<Stanza> {
     let table = |name: &str| name.strip_prefix(EXPORT_KIND)?.strip_prefix('/').map(str::to_owned);
     wanted(sources, names, EXPORT_KIND, |name| Some(BTreeMap::from([("from".to_owned(), table(name)?.into())])))
+}
+
+/// A stanza for each version of a release that is used: `channel/NAME/AT`.
+#[must_use]
+pub fn channels(sources: Sources, names: &BTreeSet<&str>) -> Vec<Stanza> {
+    let parts =
+        |name: &str| name.strip_prefix(CHANNEL_KIND)?.strip_prefix('/')?.rsplit_once('/').map(|(of, at)| (of.to_owned(), at.to_owned()));
+    wanted(sources, names, CHANNEL_KIND, |name| {
+        let (of, at) = parts(name)?;
+        Some(BTreeMap::from([("of".to_owned(), of.into()), ("at".to_owned(), at.into())]))
+    })
 }
 
 /// A stanza of this kind, with the keys that `body` gives, for each name that is read, is no target, and that `body` takes.

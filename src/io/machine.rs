@@ -19,6 +19,15 @@ pub fn disk_free(path: &std::path::Path) -> Option<u64> {
     disk.f_bavail.checked_mul(disk.f_frsize)
 }
 
+/// Who is at work, as `user@host`; a `?` stands for what the machine does not say.
+#[must_use]
+pub fn who() -> String {
+    let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let named = |name: Option<String>| name.filter(|name| !name.is_empty()).unwrap_or_else(|| "?".to_owned());
+    format!("{}@{}", named(user), named(Some(host)))
+}
+
 /// Gives this process and its children the usual mask for new files, so that no result depends on the user's own.
 pub fn settle_umask() {
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);

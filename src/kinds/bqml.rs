@@ -28,14 +28,13 @@ use crate::io::fs;
 use crate::kinds::body::{self, Body};
 use crate::kinds::bqml_options::{self, MODEL_TYPES, WEIGHTED};
 use crate::kinds::context::{DeclareContext, KindError};
-use crate::kinds::ensemble::copy_tree;
 use crate::kinds::export::{Reach, failure, wait};
 use crate::kinds::frame::{FIT, SCORE, TEST};
 use crate::kinds::kind::Kind;
 use crate::kinds::learner::{self, ARTIFACT, LearnError};
 use crate::kinds::pushed::own;
 use crate::kinds::request::{Request, RequestError, Response, RunError};
-use crate::kinds::trained;
+use crate::kinds::trained::{self, copy_tree};
 use crate::kinds::training_stanza::{self, FRAME_KEY, frame_part};
 use crate::model::recipe::{Declared, Part as OfWhole, Source, Stanza};
 use crate::model::training::ModelRecord;
@@ -321,7 +320,7 @@ async fn asking(reach: &Reach, trained: &Path, parts: &[Rows; 3], out: &Path) ->
         }
         rows += frame.len();
     }
-    copy_tree(trained, out)?;
+    copy_tree(trained, out).map_err(LearnError::from)?;
     answers.write(out)?;
     let fit = frame_file::read(&parts[0].0).map_err(LearnError::from)?;
     let mut response = learner::report(&trained::read(out).map_err(LearnError::from)?, &fit)?;

@@ -2,7 +2,9 @@
 
 use crate::kinds::request::{Request, RequestError, Response, RunError};
 use crate::kinds::{
-    ar, backtest, bqml, drift, elastic_net, ensemble, evaluate, exponential_smoothing, export, forecast, frame, garch, lightgbm, naive, neural, probe, publish, publish_bigquery, quantiles, refit, regime_classifier, ridge, scan, score, seasonal_naive, signal, sql, sweep, table, try_bigquery, try_here, tune_rank, view, xgboost,
+    ar, backtest, bqml, channel, drift, elastic_net, ensemble, evaluate, exponential_smoothing, export, forecast, frame, garch, lightgbm,
+    naive, neural, probe, publish, publish_bigquery, quantiles, refit, regime_classifier, release, ridge, scan, score, seasonal_naive,
+    signal, sql, sweep, table, try_bigquery, try_here, tune_rank, view, xgboost,
 };
 
 /// Runs the action that the request asks for; what it made is in its output folder.
@@ -15,6 +17,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
         "backtest" => backtest::run(request),
         "bqml" => bqml::run(request),
         "bqml_train" => bqml::train(request),
+        "channel" => channel::run(request),
         "drift" => drift::run(request),
         "elastic_net" => elastic_net::run(request),
         "ensemble" => ensemble::run(request),
@@ -40,6 +43,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
         "quantiles" => quantiles::run(request),
         "refit" => refit::run(request),
         "regime_classifier" => regime_classifier::run(request),
+        "release" => release::run(request),
         "ridge" => ridge::run(request),
         "seasonal_naive" => seasonal_naive::run(request),
         "score" => score::run(request),

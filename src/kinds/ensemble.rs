@@ -21,7 +21,7 @@ use crate::kinds::kind::Kind;
 use crate::kinds::learner::{ARTIFACT, FRAME_SLOT, LearnError, mean_error, report, write_record};
 use crate::kinds::native_json;
 use crate::kinds::request::{Request, Response, RunError};
-use crate::kinds::trained::{self, REGIMES_FILE, STACK_FILE, TrainedModel, member_folder};
+use crate::kinds::trained::{self, REGIMES_FILE, STACK_FILE, TrainedModel, copy_tree, member_folder};
 use crate::kinds::training_stanza::{FRAME_KEY, frame, predictors};
 use crate::model::backtest::BacktestRecord;
 use crate::model::recipe::{Declared, Source, Stanza};
@@ -385,14 +385,4 @@ fn record(spec: &Spec, models: &[TrainedModel], shares: &[f64], proofs: &[Predic
         engine: None,
         members: models.iter().zip(shares).map(member).collect(),
     }
-}
-
-/// Copies a model's files, those of its own members included.
-pub(super) fn copy_tree(from: &Path, to: &Path) -> Result<(), LearnError> {
-    fs::create_folders(to)?;
-    for entry in fs::list(from)? {
-        let (source, target) = (from.join(&entry.name), to.join(&entry.name));
-        if entry.what == fs::What::Folder { copy_tree(&source, &target)? } else { fs::write(&target, &fs::read(&source)?)? }
-    }
-    Ok(())
 }

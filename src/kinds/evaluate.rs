@@ -20,6 +20,7 @@ use crate::engine::stacking::{self, StackingError};
 use crate::engine::table_columns::ColumnError;
 use crate::engine::table_file::{self, TableFileError};
 use crate::kinds::body::Body;
+use crate::kinds::bootstrap_key::{BOOTSTRAP_KEY, bootstrap};
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::ensemble::slot;
 use crate::kinds::evaluate_report::{self, NAIVE, ReportError, Told};
@@ -41,17 +42,6 @@ pub const REGIMES_SLOT: &str = "regimes";
 pub const NAME: &str = "evaluate";
 /// The kinds whose models are made of trees.
 const TREES: [&str; 2] = ["lightgbm", "xgboost"];
-
-/// The key that says how intervals are made.
-pub const BOOTSTRAP_KEY: Key = Key::optional(
-    "bootstrap",
-    Want::Table(&[
-        Key::optional("resamples", Want::Int(1000), "How many resamples (default 2000)."),
-        Key::optional("block", Want::Int(1), "Rows in a block, no fewer than forecasts are open at once."),
-        Key::optional("seed", Want::Int(0), "The seed of its random numbers (default 42)."),
-    ]),
-    "How intervals are made.",
-);
 
 /// Kind `evaluate`.
 pub const KIND: Kind = Kind {
@@ -96,6 +86,9 @@ pub struct Spec {
     /// Whether the models are backtests.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub backtests: bool,
+    /// Whether rows that one of the models has seen are left out; else they are a refusal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unseen_by_all: bool,
 }
 
 /// The columns of the calendar of regimes.
@@ -134,6 +127,7 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
     let spec = Spec {
         models: models(body, context, &mut declared)?,
         backtests,
+        unseen_by_all: false,
         bootstrap: bootstrap(body),
         regimes: regime_columns(body, &mut declared)?,
         explain: explain(body, context)?,
@@ -162,15 +156,6 @@ fn models(body: Body, context: &DeclareContext, declared: &mut Declared) -> Resu
         declared.inputs.insert(slot(index), source);
     }
     Ok(models)
-}
-
-/// How the stanza has its intervals made.
-#[must_use]
-pub fn bootstrap(body: Body) -> Bootstrap {
-    let given = |name| body.table("bootstrap").and_then(|table| table.get(name)?.as_u64());
-    let small = |name| given(name).and_then(|number| u32::try_from(number).ok());
-    let usual = Bootstrap::default();
-    Bootstrap { resamples: small("resamples").unwrap_or(usual.resamples), block: small("block"), seed: given("seed").unwrap_or(usual.seed) }
 }
 
 fn regime_columns(body: Body, declared: &mut Declared) -> Result<Option<RegimeColumns>, KindError> {
@@ -213,6 +198,9 @@ pub enum EvaluateError {
         /// Which rows.
         seen: Box<Seen>,
     },
+    /// The models have seen all test rows together.
+    #[error("there is no test row that none of the models has seen")]
+    AllSeen,
     /// Out-of-sample forecasts cannot be read.
     #[error(transparent)]
     Backtest(#[from] BacktestFileError),
@@ -249,6 +237,7 @@ impl EvaluateError {
     #[must_use]
     pub fn as_failure(&self) -> RunError {
         match self {
+            Self::AllSeen => RunError::refused(self),
             Self::Seen { .. } => RunError::refused(self).hint("measure it on the frame it was trained with, or train it on this one"),
             Self::Regimes(RegimeError::Column(ColumnError::Missing { nearest: Some(name), .. })) => {
                 RunError::invalid(self).hint(format!("did you mean '{name}'?"))
@@ -303,20 +292,19 @@ pub struct Inputs {
 /// When a model has seen test rows or forecasts something else, a day has no regime, or a file cannot be read or written.
 pub fn judge(spec: &Spec, inputs: &Inputs, out: &Path) -> Result<Response, EvaluateError> {
     let frame = frame_file::read(&inputs.test)?;
-    let rows = test_rows(&frame)?;
+    let read =
+        |(name, folder): (&String, &PathBuf)| trained::read(folder).map_err(|source| EvaluateError::Model { model: name.clone(), source });
+    let trained = spec.models.iter().zip(&inputs.models).map(read).collect::<Result<Vec<_>, _>>()?;
+    let (all, rows) = judged_rows(spec, &trained, test_rows(&frame)?)?;
     let regimes = regimes_of(spec, inputs.regimes.as_deref(), &rows)?;
-    let (mut models, mut importance) = (Vec::with_capacity(inputs.models.len()), Vec::new());
-    for (name, folder) in spec.models.iter().zip(&inputs.models) {
+    let (mut models, mut importance) = (Vec::with_capacity(trained.len()), Vec::new());
+    for (name, model) in spec.models.iter().zip(&trained) {
         let failed = |source| EvaluateError::Model { model: name.clone(), source };
-        let model = trained::read(folder).map_err(failed)?;
-        evaluation::unseen(&model.record.trained_on, &rows)
-            .map_err(|seen| EvaluateError::Seen { model: name.clone(), seen: Box::new(seen) })?;
-        let all: Vec<usize> = (0..rows.len()).collect();
         let predicted = model.predict(&frame, &all).map_err(failed)?;
         let set = model.quantiles(&frame, &all).map_err(failed)?;
         models.push(Judged { model: name.clone(), predicted, quantile: model.quantile(), set });
         if let Some(explain) = &spec.explain {
-            importance.extend(explained(name, &model, &frame, &all[newest(*explain, rows.len())..]).map_err(failed)?);
+            importance.extend(explained(name, model, &frame, &all[newest(*explain, rows.len())..]).map_err(failed)?);
         }
     }
     let judgement = segments::judge(&rows, &models, regimes.as_deref(), &spec.bootstrap)?;
@@ -324,6 +312,21 @@ pub fn judge(spec: &Spec, inputs: &Inputs, out: &Path) -> Result<Response, Evalu
     let told = Told { frame: &frame.record, rows: &rows, models: &models, judgement: &judgement, explained: explained.as_ref() };
     evaluate_report::write(&told, out)?;
     Ok(evaluate_report::response(&judgement))
+}
+
+/// The rows that the models are judged on, with their numbers in the frame.
+fn judged_rows(spec: &Spec, models: &[TrainedModel], rows: Vec<TestRow>) -> Result<(Vec<usize>, Vec<TestRow>), EvaluateError> {
+    if spec.unseen_by_all {
+        let windows: Vec<_> = models.iter().flat_map(|model| model.record.trained_on.clone()).collect();
+        let all = evaluation::unseen_rows(&windows, &rows);
+        let kept: Vec<TestRow> = all.iter().map(|row| rows[*row]).collect();
+        return if kept.is_empty() { Err(EvaluateError::AllSeen) } else { Ok((all, kept)) };
+    }
+    for (name, model) in spec.models.iter().zip(models) {
+        let seen = evaluation::unseen(&model.record.trained_on, &rows);
+        seen.map_err(|seen| EvaluateError::Seen { model: name.clone(), seen: Box::new(seen) })?;
+    }
+    Ok(((0..rows.len()).collect(), rows))
 }
 
 /// Measures out-of-sample forecasts and writes the `metrics` artifact into `out`.
@@ -445,7 +448,8 @@ mod tests {
         fn judge(&self, models: &[&str]) -> Result<Response, EvaluateError> {
             let folders: Vec<_> = models.iter().map(|name| self.path(name)).collect();
             let models = models.iter().map(|name| format!("model/{name}")).collect();
-            let spec = Spec { models, bootstrap: Bootstrap::default(), regimes: None, explain: None, backtests: false };
+            let spec =
+                Spec { models, bootstrap: Bootstrap::default(), regimes: None, explain: None, backtests: false, unseen_by_all: false };
             let inputs = Inputs { test: self.path("test"), models: folders, regimes: None };
             judge(&spec, &inputs, &self.path("out"))
         }

@@ -11,6 +11,7 @@ use crate::engine::calendar::Calendar;
 use crate::engine::frame::columns;
 use crate::engine::frame_file;
 use crate::kinds::body::Body;
+use crate::kinds::channel;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::evaluate;
 use crate::kinds::forecast_error::ForecastError;
@@ -39,7 +40,7 @@ pub const KIND: Kind = Kind {
     about: "Forecasts from a frame's newest rows, whose outcome nobody knows yet, each with the day it comes due, its intervals and the naive forecast.",
     keys: &[
         Key::required("frame", Want::Target, "The frame whose newest rows are used."),
-        Key::required("model", Want::Target, "The model that forecasts."),
+        Key::required("model", Want::Target, "The model that forecasts, or a version of a release: `release:NAME@current`."),
         Key::required(
             "calendar",
             Want::Table(&[
@@ -82,8 +83,7 @@ pub const KIND: Kind = Kind {
 
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
     let body = Body(stanza);
-    let model = body.target("model", learner::ARTIFACT)?;
-    let mut engines: BTreeSet<String> = predictors(body, context, &model, "model")?.into_iter().collect();
+    let (model, mut engines) = model(body, context)?;
     engines.insert("parquet".to_owned());
     let column = body.text_in("calendar", "column").ok_or_else(|| body.error("calendar", "'calendar' needs the key 'column'"))?;
     let mut declared = Declared {
@@ -107,6 +107,17 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
     };
     declared.params = json!(spec);
     Ok(declared)
+}
+
+/// The model, and the libraries that predict for it.
+fn model(body: Body, context: &DeclareContext) -> Result<(Source, BTreeSet<String>), KindError> {
+    if let Some(release) = channel::source(body, "model", context)? {
+        // Which model it is, the log of releases says, and that only when it is built.
+        return Ok((release, ["burn", "lightgbm", "xgboost"].map(str::to_owned).into()));
+    }
+    let model = body.target("model", learner::ARTIFACT)?;
+    let engines = predictors(body, context, &model, "model")?;
+    Ok((model, engines.into_iter().collect()))
 }
 
 fn optional(body: Body) -> Result<Vec<String>, KindError> {

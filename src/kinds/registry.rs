@@ -7,6 +7,7 @@ use crate::kinds::ar;
 use crate::kinds::backtest;
 use crate::kinds::body;
 use crate::kinds::bqml;
+use crate::kinds::channel;
 use crate::kinds::command;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::drift;
@@ -27,6 +28,7 @@ use crate::kinds::publish;
 use crate::kinds::quantiles;
 use crate::kinds::refit;
 use crate::kinds::regime_classifier;
+use crate::kinds::release;
 use crate::kinds::ridge;
 use crate::kinds::score;
 use crate::kinds::seasonal_naive;
@@ -64,12 +66,13 @@ pub static KINDS: &[&Kind] = &[
     &forecast::KIND,
     &signal::KIND,
     &score::KIND,
+    &release::KIND,
     &command::KIND,
     &publish::KIND,
 ];
 
 /// Kinds that no stanza is written for.
-static UNWRITTEN: &[&Kind] = &[&export::KIND, &bqml::TRAIN];
+static UNWRITTEN: &[&Kind] = &[&export::KIND, &bqml::TRAIN, &channel::KIND];
 
 /// Kinds whose actions all speak with BigQuery. What they made is what was seen there, and nothing that is made again bit for bit.
 const OBSERVING: [&str; 3] = [export::KIND.name, bqml::KIND.name, bqml::TRAIN.name];

@@ -81,6 +81,14 @@ pub enum MirrorError {
         /// What was there, and is not.
         what: String,
     },
+    /// An entry of a log is not believed.
+    #[error("'{name}' in the mirror is not believed: {why}")]
+    Unbelieved {
+        /// The object.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// What was remembered of it cannot be read.
     #[error("what was seen of the mirror '{mirror}' cannot be read: '{}'", path.display())]
     Memory {

@@ -13,6 +13,7 @@ pub mod pull;
 pub mod push;
 pub mod record;
 pub mod records;
+pub mod releases;
 pub mod seen;
 pub mod sign;
 pub mod stores;

@@ -91,6 +91,12 @@ impl Trust {
         Self { mirror: mirror.to_owned(), policy: Some(policy), own, refused: Mutex::default() }
     }
 
+    /// What the mirror is called in signatures.
+    #[must_use]
+    pub fn mirror(&self) -> &str {
+        &self.mirror
+    }
+
     /// Whether what is not signed is refused.
     #[must_use]
     pub fn required(&self) -> bool {

@@ -12,6 +12,7 @@ pub mod joined;
 pub mod manifest;
 pub mod progress;
 pub mod recipe;
+pub mod release;
 pub mod result;
 pub mod series;
 pub mod training;

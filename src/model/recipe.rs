@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::base::name::TargetName;
+use crate::model::action::Action;
 use crate::model::available::Available;
 
 /// A place in a text file, for errors with file, line and caret.
@@ -160,4 +161,6 @@ pub struct Declared {
     pub memory: Option<u64>,
     /// The most that one run of it may be charged for outside, in bytes; not part of the key.
     pub max_bytes_billed: Option<u64>,
+    /// The action whose recorded result it stands for, where it makes nothing of its own: a version of a release.
+    pub recorded: Option<Box<Action>>,
 }

@@ -18,6 +18,9 @@ pub struct Identities {
 /// The action that would make `node` from these inputs.
 #[must_use]
 pub fn action(node: &Node, inputs: BTreeMap<String, Input>, identities: &Identities) -> Action {
+    if let Some(recorded) = &node.declared.recorded {
+        return Action::clone(recorded);
+    }
     let programs = node.declared.programs.iter().map(|p| format!("program:{p}"));
     let engines = node.declared.engines.iter().cloned().chain(programs);
     let identity = |name: String| {

@@ -3,3 +3,4 @@
 pub mod destination;
 pub mod journal;
 pub mod ledger;
+pub mod releases;

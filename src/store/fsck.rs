@@ -11,6 +11,7 @@ use crate::io::file::File;
 use crate::io::fs::{self, What};
 use crate::io::lock::Lock;
 use crate::model::build::Build;
+use crate::model::release::{Entry, History};
 use crate::model::result::ActionResult;
 use crate::store::error::{StoreError, StoreResult};
 use crate::store::hash::hash;
@@ -153,6 +154,7 @@ pub fn check_showing(root: &Root, seen: Seen) -> StoreResult<Report> {
     };
     check_results(root, &present, &mut report)?;
     check_builds(root, &present, &mut report)?;
+    check_releases(root, &mut report)?;
     check_index(root, &mut report)?;
     report.findings.sort();
     report.findings.dedup();
@@ -284,6 +286,23 @@ fn check_builds(root: &Root, present: Present, report: &mut Report) -> StoreResu
     })
 }
 
+fn check_releases(root: &Root, report: &mut Report) -> StoreResult<()> {
+    let mut histories = Histories::default();
+    check_log(&root.releases_log(), &mut report.findings, |payload, _| Ok(histories.take(payload).err()))
+}
+
+/// The histories of releases that a log tells, as far as one entry follows the other.
+#[derive(Default)]
+struct Histories(HashMap<String, History>);
+
+impl Histories {
+    fn take(&mut self, payload: &[u8]) -> Result<(), String> {
+        let entry: Entry = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
+        let history = self.0.entry(entry.release).or_insert_with_key(|name| History::new(name));
+        history.push(payload).map_err(|error| error.to_string())
+    }
+}
+
 fn check_index(root: &Root, report: &mut Report) -> StoreResult<()> {
     if fs::list_if_any(&root.cache())?.is_empty() {
         return Ok(());
@@ -334,8 +353,11 @@ pub fn repair(root: &Root, report: &Report, _alone: &Lock) -> StoreResult<()> {
         }
     }
     for path in logs {
+        let mut histories = Histories::default();
         let readable = |payload: &[u8]| match path {
             path if *path == root.actions_log() => read_result(payload).is_ok(),
+            // What follows a lost entry is no history; a mirror has it whole.
+            path if *path == root.releases_log() => histories.take(payload).is_ok(),
             _ => serde_json::from_slice::<Build>(payload).is_ok(),
         };
         log::filter(path, readable, &root.scratch()?)?;

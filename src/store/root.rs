@@ -19,7 +19,7 @@ pub const FORMAT: u32 = 1;
 /// How long a build and a collection wait for each other.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const FOLDERS: [&str; 10] = ["blobs", "journal", "cache", "tmp", "partial", "quarantine", "locks", "out", "reports", "mirrors"];
+const FOLDERS: [&str; 11] = ["blobs", "journal", "releases", "cache", "tmp", "partial", "quarantine", "locks", "out", "reports", "mirrors"];
 const FILES: [&str; 3] = ["format", "index", "cache.seal"];
 
 /// The cache folder `.cbi-cache`, and this process's own work area in its `tmp/`.
@@ -111,6 +111,12 @@ impl Root {
     #[must_use]
     pub fn builds_log(&self) -> PathBuf {
         self.path().join("journal/builds.log")
+    }
+
+    /// The log of releases.
+    #[must_use]
+    pub fn releases_log(&self) -> PathBuf {
+        self.path().join("releases/releases.log")
     }
 
     /// The index's folder (sled).
