@@ -8,8 +8,9 @@ mod space;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cbi::mirror::bucket::{Address, Bucket};
+use cbi::mirror::bucket::Bucket;
 use cbi::mirror::releases;
+use cbi::mirror::stores::Address;
 use serde_json::{Value, json};
 use space::TestSpace;
 
