@@ -8,7 +8,8 @@ use cbi::kinds::registry::{self, KINDS};
 use cbi::model::recipe::Stanza;
 use cbi::syntax::lets::Lets;
 use cbi::syntax::recipe::{COMMON_KEYS, parse};
-use cbi::syntax::settings::{self, SECTIONS};
+use cbi::syntax::settings;
+use cbi::syntax::settings_keys::SECTIONS;
 use cbi::syntax::shape::{Key, Want};
 
 const DOC: &str = include_str!("../docs/recipes.md");

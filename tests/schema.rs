@@ -7,7 +7,7 @@ use cbi::kinds::registry::KINDS;
 use cbi::kinds::schema;
 use cbi::model::recipe::{Place, Spot};
 use cbi::syntax::recipe::COMMON_KEYS;
-use cbi::syntax::settings::SECTIONS;
+use cbi::syntax::settings_keys::SECTIONS;
 use cbi::syntax::shape::{Key, Want, check};
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -11,4 +11,5 @@ pub mod notice;
 pub mod process;
 pub mod resident;
 pub mod retry;
+pub mod tree;
 pub mod webhook;

@@ -25,6 +25,7 @@ use crate::engine::bigquery::ml::{Studio, Trained};
 use crate::engine::bigquery::ml_text::{self, SPLIT_COLUMN, Training};
 use crate::engine::frame_file::{self, FrameData, Part, ROWS_FILE, iso_date};
 use crate::io::fs;
+use crate::io::tree;
 use crate::kinds::body::{self, Body};
 use crate::kinds::bqml_options::{self, MODEL_TYPES, WEIGHTED};
 use crate::kinds::context::{DeclareContext, KindError};
@@ -34,7 +35,7 @@ use crate::kinds::kind::Kind;
 use crate::kinds::learner::{self, ARTIFACT, LearnError};
 use crate::kinds::pushed::own;
 use crate::kinds::request::{Request, RequestError, Response, RunError};
-use crate::kinds::trained::{self, copy_tree};
+use crate::kinds::trained;
 use crate::kinds::training_stanza::{self, FRAME_KEY, frame_part};
 use crate::model::recipe::{Declared, Part as OfWhole, Source, Stanza};
 use crate::model::training::ModelRecord;
@@ -320,7 +321,7 @@ async fn asking(reach: &Reach, trained: &Path, parts: &[Rows; 3], out: &Path) ->
         }
         rows += frame.len();
     }
-    copy_tree(trained, out).map_err(LearnError::from)?;
+    tree::copy(trained, out).map_err(LearnError::from)?;
     answers.write(out)?;
     let fit = frame_file::read(&parts[0].0).map_err(LearnError::from)?;
     let mut response = learner::report(&trained::read(out).map_err(LearnError::from)?, &fit)?;

@@ -14,6 +14,7 @@ use crate::engine::regimes::RegimeCalendar;
 use crate::engine::stacking::{self, Earned, Learnt, StackingError};
 use crate::engine::table_file;
 use crate::io::fs;
+use crate::io::tree;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::ensemble_stanza::{self, REGIMES_KEY, Weights};
@@ -21,7 +22,7 @@ use crate::kinds::kind::Kind;
 use crate::kinds::learner::{ARTIFACT, FRAME_SLOT, LearnError, mean_error, report, write_record};
 use crate::kinds::native_json;
 use crate::kinds::request::{Request, Response, RunError};
-use crate::kinds::trained::{self, REGIMES_FILE, STACK_FILE, TrainedModel, copy_tree, member_folder};
+use crate::kinds::trained::{self, REGIMES_FILE, STACK_FILE, TrainedModel, member_folder};
 use crate::kinds::training_stanza::{FRAME_KEY, frame, predictors};
 use crate::model::backtest::BacktestRecord;
 use crate::model::recipe::{Declared, Source, Stanza};
@@ -184,7 +185,7 @@ pub fn combine(spec: &Spec, inputs: &Inputs, out: &Out) -> Result<Response, Lear
     let learnt = learnt(&spec.weights, how.as_ref(), &models, &proofs, &frame)?;
     let shares = shares(&learnt.combination)?;
     for (index, folder) in inputs.members.iter().enumerate() {
-        copy_tree(folder, &member_folder(&out.model, index))?;
+        tree::copy(folder, &member_folder(&out.model, index))?;
     }
     write_combination(&learnt, &out.model)?;
     write_record(&out.model, &record(spec, &models, &shares, &proofs, &frame))?;

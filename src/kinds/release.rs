@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::engine::table_columns::{self, ColumnError};
 use crate::engine::table_file::{self, TableFileError};
 use crate::io::fs::{self, FsError};
+use crate::io::tree;
 use crate::kinds::body::Body;
 use crate::kinds::context::{DeclareContext, KindError};
 use crate::kinds::evaluate;
@@ -20,7 +21,7 @@ use crate::kinds::kind::Kind;
 use crate::kinds::learner;
 use crate::kinds::release_gates::{Gate, GateError};
 use crate::kinds::request::{Request, Response, RunError};
-use crate::kinds::trained::{self, TrainedError, copy_tree, member_folder};
+use crate::kinds::trained::{self, TrainedError, member_folder};
 use crate::kinds::training_stanza::predictors;
 use crate::model::recipe::{Declared, Source, Stanza};
 use crate::model::release::{Gated, parse_version};
@@ -192,7 +193,7 @@ pub fn gather(
     })?;
     let figures = figures(metrics);
     let gates = gates(spec, &figures);
-    copy_tree(model, out)?;
+    tree::copy(model, out)?;
     let test = json!({ "first": all["first_date"], "last": all["last_date"], "rows": all["n"], "effective_rows": all["effective_n"] });
     let told = json!({
         "model": spec.model,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::kinds::kind::Kind;
 use crate::kinds::registry::KINDS;
 use crate::syntax::recipe::COMMON_KEYS;
-use crate::syntax::settings::SECTIONS;
+use crate::syntax::settings_keys::SECTIONS;
 use crate::syntax::shape::{Key, Want};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";

@@ -178,19 +178,6 @@ pub fn read_record(folder: &Path) -> Result<ModelRecord, TrainedError> {
     read_json(&folder.join(RECORD_FILE))
 }
 
-/// Copies a model's files, those of its members included.
-///
-/// # Errors
-/// When one cannot be read or written.
-pub fn copy_tree(from: &Path, to: &Path) -> Result<(), FsError> {
-    fs::create_folders(to)?;
-    for entry in fs::list(from)? {
-        let (source, target) = (from.join(&entry.name), to.join(&entry.name));
-        if entry.what == fs::What::Folder { copy_tree(&source, &target)? } else { fs::write(&target, &fs::read(&source)?)? }
-    }
-    Ok(())
-}
-
 fn read_quantiles(folder: &Path, record: &ModelRecord) -> Result<Form, TrainedError> {
     let one = |level: &LevelRecord| {
         let path = folder.join(quantile_file(level.level));

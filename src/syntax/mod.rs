@@ -8,5 +8,6 @@ pub mod interpolate;
 pub mod lets;
 pub mod recipe;
 pub mod settings;
+pub mod settings_keys;
 pub mod shape;
 pub mod sql;

@@ -116,8 +116,13 @@ impl BigQuery {
         body.extend(b"\r\n--x--\r\n");
         let address = format!("{}/upload/bigquery/v2/projects/{PROJECT}/jobs?uploadType=multipart", self.rest);
         let mut answer = ureq::post(&address).header("content-type", "multipart/related; boundary=x").send(&body).unwrap();
-        let job: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
-        assert!(job["status"]["state"] == "DONE" && job["status"]["errorResult"].is_null(), "{table}: {job}");
+        let mut job: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+        let address = format!("{}/bigquery/v2/projects/{PROJECT}/jobs/{}", self.rest, job["jobReference"]["jobId"].as_str().unwrap());
+        while job["status"]["state"] != "DONE" {
+            std::thread::sleep(Duration::from_millis(100));
+            job = serde_json::from_str(&ureq::get(&address).call().unwrap().body_mut().read_to_string().unwrap()).unwrap();
+        }
+        assert!(job["status"]["errorResult"].is_null(), "{table}: {job}");
     }
 
     /// Loads every `dataset.table.parquet` of a folder.
