@@ -101,7 +101,7 @@ pub const PROMOTE: &str = "\
 Examples:
   cbi promote release/wti/1m            what the last build of it made, if its gates hold
   cbi promote release/wti/1m --dry-run  what the gates say
-  cbi promote release/wti/1m 3f9a --force --reason 'the old feed is gone'";
+  cbi promote release/wti/1m 3f9a --force --reason 'trial'   against its gates, and recorded so";
 
 /// `cbi models --help`.
 pub const MODELS: &str = "\
