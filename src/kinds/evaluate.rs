@@ -446,10 +446,13 @@ mod tests {
         }
 
         fn judge(&self, models: &[&str]) -> Result<Response, EvaluateError> {
+            self.judge_on(models, false)
+        }
+
+        fn judge_on(&self, models: &[&str], unseen_by_all: bool) -> Result<Response, EvaluateError> {
             let folders: Vec<_> = models.iter().map(|name| self.path(name)).collect();
             let models = models.iter().map(|name| format!("model/{name}")).collect();
-            let spec =
-                Spec { models, bootstrap: Bootstrap::default(), regimes: None, explain: None, backtests: false, unseen_by_all: false };
+            let spec = Spec { models, bootstrap: Bootstrap::default(), regimes: None, explain: None, backtests: false, unseen_by_all };
             let inputs = Inputs { test: self.path("test"), models: folders, regimes: None };
             judge(&spec, &inputs, &self.path("out"))
         }
@@ -509,6 +512,15 @@ mod tests {
              2018-12-31, which meet 2 test rows, 2018-12-30 to 2018-12-31"
         );
         assert!(!folder.path("out").exists(), "nothing is written");
+
+        // Where it is asked for, both are measured on the two rows that are left.
+        let report = folder.judge_on(&["naive", "seer"], true).unwrap();
+        assert!((report.metrics["n"] - 2.0).abs() < 1e-9, "{report:?}");
+        folder.edit("knows", |record| {
+            let (split, first, last, outcome_last) = ("train".into(), "2018-01-02".into(), "2019-01-02".into(), "2019-12-31".into());
+            record.trained_on.push(TrainedOn { split, first, last, rows: 9, outcome_last });
+        });
+        assert!(matches!(folder.judge_on(&["naive", "knows"], true), Err(EvaluateError::AllSeen)));
     }
 
     #[test]

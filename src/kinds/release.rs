@@ -285,3 +285,72 @@ fn forecast(table: &RecordBatch, row: usize) -> Result<Value, ReleaseError> {
         "price": float("price")?, "actual": float("actual")?, "predicted": float("predicted")?,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::recipe::{Common, Place};
+
+    fn declared(name: &str, body: Value) -> Result<Declared, KindError> {
+        let stanza = Stanza {
+            kind: NAME.into(),
+            name: name.parse().unwrap(),
+            body: serde_json::from_value(body).unwrap(),
+            common: Common::default(),
+            place: Place::default(),
+            spots: BTreeMap::new(),
+            part: None,
+        };
+        let context = DeclareContext {
+            text: &|_| Err(String::new()),
+            files: &|_| Vec::new(),
+            env: &|_| None,
+            kind_of: &|name| Some(if name == "e" { "evaluate" } else { "ridge" }.to_owned()),
+            tune_of: &|_| None,
+            as_of: None,
+        };
+        declare(&stanza, &context)
+    }
+
+    #[test]
+    fn a_name_that_is_something_else_in_a_mirror_or_like_a_version_is_refused() {
+        let body = || json!({"model": "m", "evaluation": "e"});
+        for name in ["epochs/x", "pins/x", "releases", "00000001/x", "oil/v001", "v2"] {
+            assert!(declared(name, body()).is_err(), "{name}");
+        }
+        for name in ["release/oil", "oil", "vix", "0000001/x"] {
+            assert!(declared(name, body()).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_evaluation_or_no_gate_is_refused_before_anything_runs() {
+        let message = |body: Value| declared("oil", body).unwrap_err().message;
+        assert_eq!(message(json!({"model": "m", "evaluation": "m"})), "'m' is a ridge, not an evaluation");
+        let error = declared("oil", json!({"model": "m", "evaluation": "e", "gates": ["map <= 3"]})).unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some("did you mean 'mape'?"));
+    }
+
+    #[test]
+    fn an_evaluation_of_other_models_makes_no_candidate() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["model", "evaluation"] {
+            fs::create_folders(&path(name)).unwrap();
+        }
+        let record = json!({
+            "kind": "naive", "features": [], "params": {}, "seed": null, "rounds": null, "trained_on": [], "engine": null,
+            "frame": {
+                "features": [], "label": {"kind": "level", "horizon": {"rows": 1}}, "weight": null, "split": {},
+                "price": {"table": "t.t", "column": "price", "series": "spot"},
+            },
+        });
+        fs::write(&path("model").join(trained::RECORD_FILE), record.to_string().as_bytes()).unwrap();
+        let judged = json!({"segments": [{"models": [{"model": "other"}]}]});
+        fs::write(&path("evaluation").join("metrics.json"), judged.to_string().as_bytes()).unwrap();
+        let spec = Spec { model: "m".into(), gates: Vec::new() };
+        let error = gather(&spec, (&path("model"), &path("evaluation")), &BTreeMap::new(), &path("out")).unwrap_err();
+        assert_eq!(error.to_string(), "the evaluation does not measure 'm', but other");
+        assert!(!path("out").exists(), "nothing is written");
+    }
+}
