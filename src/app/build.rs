@@ -82,14 +82,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         sink.event(&Event::Planned { total: last.total, reused: last.total, expected_ms: None });
         let counts = Counts { reused: last.total, ..Counts::default() };
         finish(sink, counts, "ok");
-        return Ok(Done {
-            counts,
-            summary: last.summary,
-            forecasts: Vec::new(),
-            checked: Vec::new(),
-            failures: Vec::new(),
-            code: ExitCode::Ok,
-        });
+        return Ok(nothing_to_do(counts, last.summary));
     }
     let workspace = Workspace::open(&ask.options)?;
     let mut graph = workspace.graph()?;
@@ -175,6 +168,10 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         ExitCode::of_all(built.failures.iter().map(|(_, f)| f.code))
     };
     Ok(Done { counts: built.counts, summary, forecasts, checked: built.checked, failures: built.failures, code })
+}
+
+fn nothing_to_do(counts: Counts, summary: Vec<String>) -> Done {
+    Done { counts, summary, forecasts: Vec::new(), checked: Vec::new(), failures: Vec::new(), code: ExitCode::Ok }
 }
 
 /// Everything outside the watched files that decides what a build does.
