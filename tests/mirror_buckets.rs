@@ -208,3 +208,20 @@ fn an_address_that_no_bucket_has_is_refused_with_what_is_wrong() {
         assert!(error.contains(said), "{url}: {error}");
     }
 }
+
+#[test]
+fn a_limit_holds_up_what_comes_after_and_a_bucket_that_is_stopped_asks_for_nothing_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", folder.path().display());
+    let bucket = Bucket::open(&Address { url, limit: Some(100_000), ..Address::default() }).unwrap();
+    let begun = std::time::Instant::now();
+    for name in ["a", "b", "c"] {
+        bucket.put_if_absent(name, noise(20_000)).unwrap();
+    }
+    assert_eq!(bucket.get("a", 20_000).unwrap(), Some(noise(20_000)));
+    assert!(begun.elapsed().as_millis() >= 600, "what comes last waits for 60,000 bytes: {:?}", begun.elapsed());
+    assert_eq!(bucket.sent(), 60_000);
+    bucket.stop();
+    assert!(bucket.put_if_absent("d", Vec::new()).is_err() && bucket.get("a", 20_000).is_err() && bucket.list("").is_err());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+}

@@ -11,6 +11,8 @@ mod space;
 mod store_kit;
 
 use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cbi::mirror::bucket::Bucket;
@@ -21,6 +23,7 @@ use cbi::mirror::verify::verify;
 use cbi::model::result::ActionResult;
 use machine_kit::{Machine, noise};
 use proxy_kit::{Fault, Proxy, Seen};
+use serde_json::Value;
 use space::TestSpace;
 
 /// A server, a proxy before it, and buckets that are reached both ways.
@@ -51,7 +54,7 @@ fn every_server(check: fn(&mut Line)) {
         check(&mut Line { proxy, buckets: Box::new(move |name| server.bucket(name)), made: 0 });
     }
     if let Some(server) = gcs_kit::Gcs::start() {
-        let proxy = Proxy::before(&server.endpoint);
+        let proxy = Proxy::in_the_name_of(&server.endpoint);
         check(&mut Line { proxy, buckets: Box::new(move |name| server.bucket(name)), made: 0 });
     }
 }
@@ -276,7 +279,7 @@ fn a_build_is_right_whatever_its_mirror_does() {
     let mut server = match gcs_kit::Gcs::start() {
         None => return,
         Some(server) => {
-            let proxy = Proxy::before(&server.endpoint);
+            let proxy = Proxy::in_the_name_of(&server.endpoint);
             Line { proxy, buckets: Box::new(move |name| server.bucket(name)), made: 0 }
         }
     };
@@ -294,4 +297,34 @@ fn a_build_is_right_whatever_its_mirror_does() {
             sound(&straight, name);
         }
     }
+}
+
+#[test]
+fn ctrl_c_while_the_end_of_a_build_waits_leaves_a_sound_mirror_and_says_how_to_catch_up() {
+    let Some(server) = gcs_kit::Gcs::start() else { return };
+    let proxy = Proxy::in_the_name_of(&server.endpoint);
+    let straight = server.bucket("bucket");
+    let space = space(&Address { endpoint: Some(proxy.address.clone()), ..straight.clone() });
+    // Every answer to something that was put takes seconds.
+    proxy.plan(|_, seen| (seen.method == "POST").then_some(Fault::Drip(20, Duration::from_millis(300))));
+    let mut child = space.command(&["build", "--json", "wti.daily"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut events = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        if event["event"] == "pushing" && events.iter().all(|earlier: &Value| earlier["event"] != "pushing") {
+            rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+        }
+        events.push(event);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{events:?}");
+    let said = |name: &str| events.iter().find(|event| event["event"] == name).unwrap_or_else(|| panic!("no {name}: {events:?}"));
+    assert!(said("mirrored")["unpushed"].as_u64() > Some(0) && said("mirrored")["failure"] == "it was stopped", "{events:?}");
+    assert_eq!(said("finished")["outcome"], "ok", "the build itself was done");
+    sound(&Bucket::open(&straight).unwrap(), "stopped");
+    proxy.plan(|_, _| None);
+    told(&space, &["mirror", "push"]);
+    let status: Value = serde_json::from_str(&told(&space, &["mirror", "status", "--json"])).unwrap();
+    assert_eq!(status["unpushed"], 0);
+    space.build(&["wti.daily"]).ran(&[]);
+    sound(&Bucket::open(&straight).unwrap(), "caught up");
 }

@@ -57,6 +57,15 @@ pub struct Proxy {
 impl Proxy {
     /// Starts one before the server at `http://HOST:PORT`, that lets everything pass.
     pub fn before(server: &str) -> Self {
+        Self::start(server, false)
+    }
+
+    /// The same, for a server that answers only to its own name: requests are told it in place of the proxy's.
+    pub fn in_the_name_of(server: &str) -> Self {
+        Self::start(server, true)
+    }
+
+    fn start(server: &str, own_name: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let server = server.strip_prefix("http://").unwrap().to_owned();
@@ -65,7 +74,7 @@ impl Proxy {
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (server, state) = (server.clone(), shared.clone());
-                std::thread::spawn(move || while serve(&client, &server, &state).unwrap_or(false) {});
+                std::thread::spawn(move || while serve(&client, &server, own_name, &state).unwrap_or(false) {});
             }
         });
         Self { address, state }
@@ -85,7 +94,7 @@ impl Proxy {
 }
 
 /// Serves one request; whether the line may be used for another.
-fn serve(client: &TcpStream, server: &str, state: &Mutex<State>) -> std::io::Result<bool> {
+fn serve(client: &TcpStream, server: &str, own_name: bool, state: &Mutex<State>) -> std::io::Result<bool> {
     let Some((head, body)) = message(client)? else { return Ok(false) };
     let first = head.lines().next().unwrap_or_default().to_owned();
     let mut words = first.split(' ').map(str::to_owned);
@@ -111,6 +120,7 @@ fn serve(client: &TcpStream, server: &str, state: &Mutex<State>) -> std::io::Res
             let mut upstream = TcpStream::connect(server)?;
             // One line for one request, so that the answer's end is the line's.
             let head = head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:")).collect::<Vec<_>>().join("\r\n");
+            let head = if own_name { named(&head, server) } else { head };
             let mut whole = format!("{head}\r\nconnection: close\r\n\r\n").into_bytes();
             whole.extend(&body);
             if let Some(Fault::CutDuring) = fault {
@@ -153,6 +163,12 @@ fn serve(client: &TcpStream, server: &str, state: &Mutex<State>) -> std::io::Res
         }
         _ => client.write_all(&reply).map(|()| true),
     }
+}
+
+/// A request's head with another `Host`.
+fn named(head: &str, host: &str) -> String {
+    let line = |line: &str| if line.to_ascii_lowercase().starts_with("host:") { format!("host: {host}") } else { line.to_owned() };
+    head.lines().map(line).collect::<Vec<_>>().join("\r\n")
 }
 
 /// The head of an answer that has no body.
