@@ -84,7 +84,10 @@ pub struct Status {
 }
 
 /// The workspace, its store, and its mirror; with `limit` no more than so many bytes pass in a second.
-fn open(options: &Options, limit: Option<u64>) -> Outcome<(Workspace, Session, Bucket)> {
+///
+/// # Errors
+/// When there is no workspace or no mirror, or its address is none.
+pub fn open(options: &Options, limit: Option<u64>) -> Outcome<(Workspace, Session, Bucket)> {
     let workspace = Workspace::open(options)?;
     let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
     let Some(bucket) = bucket(&workspace, session.root(), limit)? else {

@@ -18,6 +18,7 @@ pub mod latest;
 pub mod locate;
 pub mod looks;
 pub mod mirror;
+pub mod mirror_prune;
 pub mod mirroring;
 pub mod observe;
 pub mod outputs;

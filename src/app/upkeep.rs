@@ -76,8 +76,11 @@ fn sweep(options: &Options, keep: &Keep, span: Span, drop: bool) -> Outcome<Vec<
 }
 
 /// What must stay: the results that the kept builds' targets came from, all versions of releases with all they stand on, young results of builds that were
-/// killed, and what all of them read.
-fn keep(session: &Session, span: Span) -> Outcome<(Keep, u64)> {
+/// killed, and what all of them read; and how many builds are kept.
+///
+/// # Errors
+/// When the journal, the releases or the store cannot be read.
+pub fn keep(session: &Session, span: Span) -> Outcome<(Keep, u64)> {
     let since = clock::now_ms().saturating_sub(u64::from(span.days) * DAY_MS);
     let young = |ended_ms: u64| span.days > 0 && ended_ms >= since;
     let mut keep = Keep::default();

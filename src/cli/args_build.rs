@@ -133,6 +133,8 @@ pub enum MirrorCommand {
     Pull(MirrorPull),
     /// Show how many results are here and are not in the mirror
     Status(Format),
+    /// Show what of the mirror nobody needs, and throw it away
+    Prune(MirrorPrune),
     /// Check that every record in the mirror has all that it names
     Verify(MirrorVerify),
     /// Forget what was seen of the mirror, after it was emptied or put back on purpose
@@ -159,6 +161,26 @@ pub struct MirrorPull {
     /// Which targets, and how to print.
     #[command(flatten)]
     pub select: Select,
+}
+
+/// `cbi mirror prune`.
+#[derive(Debug, Clone, Copy, Group)]
+pub struct MirrorPrune {
+    /// Keep what the last N builds of this workspace made
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub keep_builds: usize,
+    /// Keep what was made in the last D days, wherever that was
+    #[arg(long, value_name = "D", default_value_t = 14)]
+    pub keep_days: u32,
+    /// Leave what is no longer read lying for so long, for machines that are still at it
+    #[arg(long, value_name = "DURATION", value_parser = grace, default_value = "72h")]
+    pub grace: Duration,
+    /// Do it; else it is only shown
+    #[arg(long)]
+    pub apply: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
 }
 
 /// `cbi mirror verify`.
@@ -258,6 +280,10 @@ fn time(text: &str) -> Result<NaiveTime, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     units::parse_duration(text).filter(|d| !d.is_zero()).ok_or_else(|| "not a duration such as 2h, 30m or 90s".to_owned())
+}
+
+fn grace(text: &str) -> Result<Duration, String> {
+    units::parse_duration(text).ok_or_else(|| "not a duration such as 72h, 30m or 0s".to_owned())
 }
 
 fn size(text: &str) -> Result<u64, String> {

@@ -137,6 +137,7 @@ Examples:
   cbi mirror status                     what is here and not there
   cbi mirror push                       put it there
   cbi mirror pull forecast/wti/1m       take that forecast and all it needs, run nothing
+  cbi mirror prune                      what of it nobody needs; --apply throws it away
   cbi mirror verify --deep              read and hash all that is there";
 
 /// `cbi key --help`.

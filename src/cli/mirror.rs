@@ -3,8 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::app::mirror::{self, Pulled, Pushed, Status};
+use crate::app::mirror_prune::{self, Told, Wish};
 use crate::app::problem::Outcome;
+use crate::app::upkeep::Span;
 use crate::app::workspace::Options;
+use crate::base::clock;
 use crate::base::diagnostic::ExitCode;
 use crate::base::units;
 use crate::cli::args::Global;
@@ -32,6 +35,11 @@ pub fn mirror(what: &MirrorCommand, options: &Options, global: &Global) -> Outco
         MirrorCommand::Status(format) => {
             let status = mirror::status(options)?;
             (*format, json!(status), status_lines(&status), ExitCode::Ok)
+        }
+        MirrorCommand::Prune(ask) => {
+            let span = Span { builds: ask.keep_builds, days: ask.keep_days };
+            let told = mirror_prune::prune(options, Wish { span, grace: ask.grace, apply: ask.apply })?;
+            (ask.format, json!(told), prune_lines(&told), ExitCode::Ok)
         }
         MirrorCommand::Verify(ask) => {
             let report = mirror::verify(options, ask.deep)?;
@@ -88,6 +96,32 @@ fn status_lines(status: &Status) -> Vec<String> {
     }
     if status.unpushed > 0 {
         lines.push("hint: cbi mirror push".to_owned());
+    }
+    lines
+}
+
+fn prune_lines(told: &Told) -> Vec<String> {
+    let plan = &told.plan;
+    let mut lines = Vec::new();
+    if let Some(done) = &told.done {
+        lines.extend(done.fenced.iter().map(|epoch| format!("closed epoch {epoch}: nobody reads or writes there any more")));
+        if done.carried > 0 {
+            lines.push(format!("carried {} into the newest epoch", many(done.carried, "result")));
+        }
+        if done.broken > 0 {
+            lines.push(format!("left {} behind, of which something is gone or wrong there", many(done.broken, "result")));
+        }
+        lines.push(format!("deleted {} ({})", many(done.deleted, "object"), units::bytes(done.bytes)));
+    }
+    lines.push(format!("{} stay, {} ({}) can go", many(plan.stay, "result"), plan.go, units::bytes(plan.go_bytes)));
+    for fenced in &plan.fenced {
+        let what = format!("epoch {}: {} ({})", fenced.epoch, many(fenced.objects, "object"), units::bytes(fenced.bytes));
+        let from = clock::rfc3339(fenced.since_ms.saturating_add(told.grace_ms));
+        lines.push(if fenced.due { format!("{what} can be deleted") } else { format!("{what} can be deleted from {from} on") });
+    }
+    let begins = plan.fenced.is_empty() && plan.go + plan.go_bytes > 0;
+    if begins || plan.fenced.iter().any(|fenced| fenced.due) {
+        lines.push("hint: cbi mirror prune --apply".to_owned());
     }
     lines
 }

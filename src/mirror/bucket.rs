@@ -254,6 +254,17 @@ impl Bucket {
         Ok(found.map_err(|error| self.failed("look for", name, error))?.map(|meta| meta.size))
     }
 
+    /// When an object was put, by the bucket's clock, milliseconds since 1970; `None` where it is not there.
+    ///
+    /// # Errors
+    /// When the request fails, however often it is repeated.
+    pub fn put_at_ms(&self, name: &str) -> MirrorResult<Option<u64>> {
+        let path = self.path(name);
+        let found = absent(self.ask(async || self.store.head(&path).await)?);
+        let found = found.map_err(|error| self.failed("look for", name, error))?;
+        Ok(found.map(|meta| u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or_default()))
+    }
+
     /// All objects below a name that ends with `/`, sorted.
     ///
     /// # Errors

@@ -54,14 +54,13 @@ impl Epochs {
         Ok(newest)
     }
 
-    /// Whether an epoch is fenced.
-    #[must_use]
-    pub fn is_fenced(&self, epoch: Epoch) -> bool {
-        self.fenced.contains(&epoch)
+    /// The epochs that are fenced, the oldest first.
+    pub fn fenced(&self) -> impl Iterator<Item = Epoch> + '_ {
+        self.fenced.iter().copied()
     }
 
     /// The epochs to read, the newest first.
     pub fn readable(&self) -> impl Iterator<Item = Epoch> + '_ {
-        self.opened.iter().rev().copied().filter(|epoch| !self.is_fenced(*epoch))
+        self.opened.iter().rev().copied().filter(|epoch| !self.fenced.contains(epoch))
     }
 }

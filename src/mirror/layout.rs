@@ -11,6 +11,15 @@ pub const LONGEST_RECORD: u64 = 64 << 20;
 /// Where epochs are marked.
 pub const EPOCHS: &str = "epochs/";
 
+/// Where wishes that results stay are.
+pub const PINS: &str = "pins/";
+
+/// Says that the result of an action stays.
+#[must_use]
+pub fn pin(key: &ActionKey) -> String {
+    format!("{PINS}{key}")
+}
+
 /// An epoch of a mirror: 1, 2, 3, …
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u32);

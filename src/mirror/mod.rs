@@ -9,6 +9,7 @@ pub mod gcs;
 pub mod keys;
 pub mod layout;
 pub mod limit;
+pub mod prune;
 pub mod pull;
 pub mod push;
 pub mod record;

@@ -9,7 +9,7 @@ use crate::io::file::File;
 use crate::mirror::bucket::Bucket;
 use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
-use crate::mirror::layout::{Epoch, PART, part_size, parts};
+use crate::mirror::layout::{Epoch, PART, part_size, parts, pin};
 use crate::mirror::record::{Record, blobs, manifest_bytes};
 use crate::mirror::records;
 use crate::mirror::transfer::{each, pack};
@@ -40,6 +40,18 @@ pub struct Pushed {
 /// # Errors
 /// When the bucket does not answer, the store cannot be read, or nobody would believe this machine. Some of it may be in the mirror then; a repeat goes on from there.
 pub fn push(bucket: &Bucket, store: &LocalStore, results: &[ActionResult]) -> MirrorResult<Pushed> {
+    push_as(bucket, store, results, false)
+}
+
+/// As [`push`]; and no prune takes these away, whoever runs it.
+///
+/// # Errors
+/// As [`push`].
+pub fn push_pinned(bucket: &Bucket, store: &LocalStore, results: &[ActionResult]) -> MirrorResult<Pushed> {
+    push_as(bucket, store, results, true)
+}
+
+fn push_as(bucket: &Bucket, store: &LocalStore, results: &[ActionResult], pinned: bool) -> MirrorResult<Pushed> {
     if bucket.trust().is_mute() {
         return Err(MirrorError::Mute);
     }
@@ -52,6 +64,10 @@ pub fn push(bucket: &Bucket, store: &LocalStore, results: &[ActionResult]) -> Mi
     for _ in 0..AGAIN {
         let epoch = Epochs::to_write(bucket)?;
         put_all(bucket, store, &whole, epoch, &bytes)?;
+        if pinned {
+            // Before the look: a prune that fences later than it sees the pin.
+            each(&whole, |one| put(bucket, &pin(&one.result.key), Vec::new(), &bytes))?;
+        }
         // One object is asked after, not a list: no list that lags can hide the fence.
         if bucket.size_of(&epoch.fenced())?.is_none() {
             return Ok(Pushed { results: whole.len() as u64, broken, bytes: bytes.into_inner() });
