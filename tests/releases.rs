@@ -150,6 +150,7 @@ fn a_model_goes_from_candidate_to_version_and_back_and_its_forecast_with_it() {
     space.build(&["forecast/oil"]).ran(&["forecast/oil"]);
     let of_the_second = forecast(&space);
     assert_ne!(of_the_second, of_the_first);
+    let then = json(&space, &["log", "-n", "1"], 0)[0]["build"].as_str().unwrap().to_owned();
 
     // Against its gates, and recorded so.
     assert!(refused(&space, &["promote", NAME, "--force"], 2).contains("--reason"));
@@ -167,6 +168,10 @@ fn a_model_goes_from_candidate_to_version_and_back_and_its_forecast_with_it() {
     assert_eq!(forecast(&space), of_the_second);
     assert_eq!(json(&space, &["rollback", NAME, "--reason", "worse in practice"], 0)["version"], "v001");
     space.build(&["forecast/oil"]).ran(&[]);
+    assert_eq!(forecast(&space), of_the_first);
+    // A build of when the second was in use goes back to it, wherever the channel is now.
+    let back = space.build(&["--at", &then, "forecast/oil"]).ran(&[]);
+    assert!(back.events.iter().any(|event| event["event"] == "went_back" && event["same"] == true), "{}", back.stdout);
     assert_eq!(forecast(&space), of_the_first);
     assert!(refused(&space, &["rollback", NAME], 2).contains("no other version"));
     refused(&space, &["rollback", NAME, "--list"], 2);

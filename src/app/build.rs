@@ -9,7 +9,7 @@ use crate::app::mirroring::Remote;
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{self, CACHE_FOLDER, Limits, Options, Workspace};
-use crate::app::{latest, locate, observe, outputs, publishing, releasing};
+use crate::app::{grounds, latest, locate, observe, outputs, publishing, releasing};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{BlobId, Digest};
@@ -132,6 +132,8 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let state = next_state(&graph, &last, &made);
     if built.counts.ran + built.counts.failed > 0 || state != last {
         let targets = BlobId(Digest::of(b""));
+        let profile = ask.options.profile.as_deref();
+        let grounds = grounds::keep(&session, &workspace, &sources, profile, &judge).map_err(problem::stores)?;
         let record = Build {
             started_ms,
             ended_ms: clock::now_ms(),
@@ -141,6 +143,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
             targets,
             attempts: built.attempts.clone(),
             instant_ms: observed.as_ref().map(|observed| observed.instant_ms),
+            grounds: Some(grounds),
         };
         journal.append(session.content(), record, &state).map_err(problem::journal)?;
     }
@@ -200,7 +203,7 @@ fn turns(checked: &[Checked], workspace: &Workspace) -> Option<i32> {
 }
 
 /// One line for all warnings of checks.
-fn warned(checked: &[Checked]) -> Option<String> {
+pub(super) fn warned(checked: &[Checked]) -> Option<String> {
     let counts: Vec<usize> = checked.iter().map(|checked| checked.warnings().len()).filter(|count| *count > 0).collect();
     let told = |count: usize, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
     let all = told(counts.iter().sum(), "warning");

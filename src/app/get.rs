@@ -1,17 +1,19 @@
 //! Owns `cbi get`. Invariant: the folder appears with everything in it or not at all, and nothing in it leads back into the store.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::app::problem::{self, Outcome};
-use crate::app::resolve::{Artifact, Records, Thing};
+use crate::app::resolve::{Records, Thing};
 use crate::app::tables;
 use crate::app::workspace::Options;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::io::fs::{self, FsError, What};
 use crate::model::check::is_main;
 use crate::model::manifest::Manifest;
+use crate::store::action_cache::Session;
 use crate::store::local::LocalStore;
 
 /// What was copied.
@@ -48,19 +50,28 @@ pub fn get(options: &Options, text: &str, folder: &Path) -> Outcome<Got> {
     }
     check_free(folder)?;
     let _reading = records.session.root().building().map_err(problem::stores)?;
-    let (files, size) = layout(&artifacts);
-    copy_whole(records.session.content(), &files, folder).map_err(|error| vec![Diagnostic::of(ExitCode::ActionFailed, &error)])?;
+    let artifacts = artifacts.into_iter().map(|artifact| (artifact.name, artifact.files)).collect();
+    put(&records.session, target, &artifacts, folder)
+}
+
+/// Copies artifacts, all of which are in the store, into a folder that is free.
+///
+/// # Errors
+/// When the disk refuses.
+pub(super) fn put(session: &Session, target: String, artifacts: &BTreeMap<String, Manifest>, folder: &Path) -> Outcome<Got> {
+    let (files, size) = layout(artifacts);
+    copy_whole(session.content(), &files, folder).map_err(|error| vec![Diagnostic::of(ExitCode::ActionFailed, &error)])?;
     Ok(Got { target, folder: folder.to_owned(), files: files.files.into_keys().collect(), size })
 }
 
 /// All files under the paths they get.
-fn layout(artifacts: &[Artifact]) -> (Manifest, u64) {
-    let (alone, several) = (artifacts.len() == 1, artifacts.iter().filter(|a| is_main(&a.name)).count() > 1);
+fn layout(artifacts: &BTreeMap<String, Manifest>) -> (Manifest, u64) {
+    let (alone, several) = (artifacts.len() == 1, artifacts.keys().filter(|name| is_main(name)).count() > 1);
     let mut all = Manifest::default();
-    for artifact in artifacts {
-        for (path, entry) in &artifact.files.files {
-            let own_folder = !alone && (several || !is_main(&artifact.name));
-            let path = if own_folder { format!("{}/{path}", artifact.name) } else { path.clone() };
+    for (name, files) in artifacts {
+        for (path, entry) in &files.files {
+            let own_folder = !alone && (several || !is_main(name));
+            let path = if own_folder { format!("{name}/{path}") } else { path.clone() };
             all.files.insert(path, *entry);
         }
     }
@@ -68,7 +79,8 @@ fn layout(artifacts: &[Artifact]) -> (Manifest, u64) {
     (all, size)
 }
 
-fn check_free(folder: &Path) -> Outcome<()> {
+/// Refuses a folder that holds anything.
+pub(super) fn check_free(folder: &Path) -> Outcome<()> {
     let taken = |what: &str| {
         let message = format!("'{}' {what}", folder.display());
         Err(vec![Diagnostic::new(ExitCode::Usage, message).hint("name a folder that is empty or does not exist")])

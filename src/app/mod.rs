@@ -1,14 +1,17 @@
 //! Floor 7: use-cases. Each wires the lower floors together for one thing a person wants done.
 
 pub mod account;
+pub mod at;
 pub mod build;
 pub mod changes;
 pub mod check;
+pub mod checkout;
 pub mod costs;
 pub mod daily;
 pub mod diff;
 pub mod doctor;
 pub mod get;
+pub mod grounds;
 pub mod history;
 pub mod index;
 pub mod init;
@@ -22,6 +25,7 @@ pub mod mirror_prune;
 pub mod mirroring;
 pub mod observe;
 pub mod outputs;
+pub mod pinned;
 pub mod pins;
 pub mod plan;
 pub mod problem;

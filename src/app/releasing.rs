@@ -12,6 +12,7 @@ use crate::graph::build::{NodeId, TargetGraph};
 use crate::graph::implicit::CHANNEL_KIND;
 use crate::kinds::channel::WHY;
 use crate::model::release::{Entry, History, version_name};
+use crate::registry::journal::BuiltTargets;
 use crate::store::action_cache::Session;
 
 /// Lets each target that stands for a version of a release stand for the recorded result of that version; says whether there is one. One without a version
@@ -40,6 +41,33 @@ pub fn resolve(workspace: &Workspace, session: &Session, graph: &mut TargetGraph
         }
     }
     Ok(true)
+}
+
+/// The same for a past build, which left these targets: each stands for the version that was used then, wherever the channel is now.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub fn resolve_then(
+    workspace: &Workspace,
+    session: &Session,
+    graph: &mut TargetGraph,
+    targets: &[NodeId],
+    then: &BuiltTargets,
+    ask_mirror: bool,
+) -> Outcome<()> {
+    let used: Vec<NodeId> = targets.iter().copied().filter(|id| graph[*id].stanza.kind == CHANNEL_KIND).collect();
+    if used.is_empty() {
+        return Ok(());
+    }
+    let book = Book::to_read(workspace, session, ask_mirror)?;
+    for id in used {
+        let key = then.get(graph[id].name().as_str()).map(|built| built.key);
+        match key.map(|key| book.result(&key)).transpose()?.flatten() {
+            Some(result) => graph.stand_for(id, result.action),
+            None => graph.tell(id, WHY, json!("the version that was used then is not known here any more")),
+        }
+    }
+    Ok(())
 }
 
 fn gone(entry: &Entry) -> String {

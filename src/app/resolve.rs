@@ -163,6 +163,14 @@ impl Records {
         }
     }
 
+    /// Whether nothing recorded here has a hash that begins so.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn knows_none(&self, prefix: &DigestPrefix) -> Outcome<bool> {
+        self.with_prefix(prefix).map(|found| found.is_empty())
+    }
+
     fn find_other(&self, name: &str) -> Outcome<Thing> {
         if let Some(path) = self.workspace.tables.get(name) {
             return Ok(Thing::Source { name: name.to_owned(), path: path.clone() });

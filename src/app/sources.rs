@@ -28,13 +28,27 @@ pub struct Sources<'a> {
     texts: &'a Texts,
     tables: &'a BTreeMap<String, PathBuf>,
     pinned: RefCell<BTreeMap<Source, (Input, PathBuf)>>,
+    /// Whether tables are those of a past build, and no others.
+    past: bool,
 }
 
 impl<'a> Sources<'a> {
     /// The sources of a workspace, hashed through the session's memory of files.
     #[must_use]
     pub fn new(session: &'a Session, workspace: &'a Workspace) -> Self {
-        Self { session, texts: &workspace.texts, tables: &workspace.tables, pinned: RefCell::default() }
+        Self { session, texts: &workspace.texts, tables: &workspace.tables, pinned: RefCell::default(), past: false }
+    }
+
+    /// The sources of a past build: its tables as they were then, and its files.
+    #[must_use]
+    pub fn then(session: &'a Session, workspace: &'a Workspace, tables: BTreeMap<Source, (Input, PathBuf)>) -> Self {
+        Self { session, texts: &workspace.texts, tables: &workspace.tables, pinned: RefCell::new(tables), past: true }
+    }
+
+    /// Everything that was pinned, and where it is.
+    #[must_use]
+    pub fn pinned(&self) -> Vec<(Source, (Input, PathBuf))> {
+        self.pinned.borrow().iter().map(|(source, pinned)| (source.clone(), pinned.clone())).collect()
     }
 
     /// The content of a file or warehouse table, the same for the whole build, and where it is.
@@ -47,6 +61,9 @@ impl<'a> Sources<'a> {
         }
         let path = match source {
             Source::File(file) => self.texts.inside(file).map_err(|why| refuse(format!("cannot read the file '{file}': {why}")))?,
+            Source::WarehouseTable(table) if self.past => {
+                return Err(refuse(format!("that build did not read the table '{table}', so what it held then is not known")));
+            }
             Source::WarehouseTable(table) => {
                 let found = self.tables.get(table).cloned();
                 found.ok_or_else(|| refuse(format!("the warehouse has no table '{table}'")))?

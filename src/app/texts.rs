@@ -160,6 +160,12 @@ impl Texts {
         Some(Snippet { file: place.file.to_string(), text: text.to_string(), span: place.span.clone(), label: label.to_owned() })
     }
 
+    /// Every text that was read.
+    #[must_use]
+    pub fn all_read(&self) -> Vec<(String, Arc<str>)> {
+        self.read.borrow().iter().filter_map(|(path, text)| Some((path.clone(), text.clone().ok()?))).collect()
+    }
+
     /// Everything that was read or listed, with what was there.
     #[must_use]
     pub fn watched(&self) -> Watch {

@@ -4,16 +4,19 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
+use crate::app::grounds;
 use crate::app::observe;
+use crate::app::pinned;
 use crate::app::problem::{self, Outcome};
 use crate::app::release_log;
 use crate::app::workspace::{self, Options, Workspace};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
-use crate::base::digest::{ActionKey, BlobId};
+use crate::base::digest::{ActionKey, BlobId, Digest};
 use crate::io::fs;
 use crate::kinds::sweep::Sweep;
 use crate::model::action::Input;
+use crate::model::build::Build;
 use crate::model::manifest::Manifest;
 use crate::registry::journal::{Journal, JournalError};
 use crate::registry::releases::Releases;
@@ -82,16 +85,21 @@ fn sweep(options: &Options, keep: &Keep, span: Span, drop: bool) -> Outcome<Vec<
 /// When the journal, the releases or the store cannot be read.
 pub fn keep(session: &Session, span: Span) -> Outcome<(Keep, u64)> {
     let since = clock::now_ms().saturating_sub(u64::from(span.days) * DAY_MS);
+    let pinned = pinned::all(session.root()).map_err(problem::stores)?;
+    let pinned = |digest: &Digest| pinned.contains_key(digest);
     let young = |ended_ms: u64| span.days > 0 && ended_ms >= since;
     let mut keep = Keep::default();
     let builds = Journal::open(session.root()).and_then(|mut journal| journal.newest_first()).map_err(problem::journal)?;
     let mut kept = 0;
-    for (index, (id, build)) in builds.iter().enumerate().filter(|(i, (_, b))| *i < span.builds.max(1) || young(b.ended_ms)) {
+    for (index, (id, build)) in
+        builds.iter().enumerate().filter(|(i, (id, b))| *i < span.builds.max(1) || young(b.ended_ms) || pinned(&id.0))
+    {
         match Journal::targets(session.content(), *id, build) {
             Ok(targets) => {
                 keep.actions.extend(targets.values().map(|t| t.key));
                 keep.manifests.extend(targets.values().flat_map(|t| t.artifacts.values()));
                 keep.blobs.insert(build.targets);
+                keep_grounds(session, build, &mut keep)?;
                 kept += 1;
             }
             // Without the newest list nobody can say what is in use.
@@ -108,7 +116,7 @@ pub fn keep(session: &Session, span: Span) -> Outcome<(Keep, u64)> {
         keep.actions.extend(entry.lineage.iter().chain([&entry.action]));
     }
     let inputs = |result: crate::model::result::ActionResult| {
-        if young(result.ended_ms) {
+        if young(result.ended_ms) || pinned(&result.key.0) || result.outputs.values().any(|files| pinned(&files.id().0)) {
             keep.actions.insert(result.key);
         }
         if keep.actions.contains(&result.key) {
@@ -122,6 +130,16 @@ pub fn keep(session: &Session, span: Span) -> Outcome<(Keep, u64)> {
     };
     session.each_result(inputs).map_err(problem::stores)?;
     Ok((keep, kept))
+}
+
+/// What a kept build stood on stays too, so that it can be gone back to.
+fn keep_grounds(session: &Session, build: &Build, keep: &mut Keep) -> Outcome<()> {
+    let Some(blob) = build.grounds else { return Ok(()) };
+    keep.blobs.insert(blob);
+    if let Some(grounds) = grounds::read(session.content(), &blob).map_err(problem::stores)? {
+        keep.blobs.extend(grounds.files.files.values().map(|entry| entry.blob));
+    }
+    Ok(())
 }
 
 /// What a check found and what was done about it.

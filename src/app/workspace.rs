@@ -107,7 +107,18 @@ impl Workspace {
     /// When there is none, or its settings or warehouse cannot be read.
     pub fn open(options: &Options) -> Outcome<Self> {
         let root = find_root(&options.directory)?;
-        let texts = Texts::new(root.clone());
+        Self::read(options, Texts::new(root.clone()), root, None)
+    }
+
+    /// The same workspace with the recipes, queries and settings that lie in this folder, and these tables.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of_then(options: &Options, folder: PathBuf, tables: BTreeMap<String, PathBuf>) -> Outcome<Self> {
+        Self::read(options, Texts::new(folder), find_root(&options.directory)?, Some(tables))
+    }
+
+    fn read(options: &Options, texts: Texts, root: PathBuf, then: Option<BTreeMap<String, PathBuf>>) -> Outcome<Self> {
         let settings = match texts.text(SETTINGS_FILE) {
             Ok(text) => settings::parse(SETTINGS_FILE, &text, options.profile.as_deref())
                 .map_err(|errors| errors.iter().map(|e| problem::syntax(e, &texts)).collect::<Vec<_>>())?,
@@ -131,7 +142,11 @@ impl Workspace {
             return Err(vec![problem.hint("name a folder: published = \"FOLDER\" under [workspace] in cbi.toml")]);
         }
         let warehouse_names = if remote.is_some() { None } else { index::names_of(&warehouse) };
-        let tables = if remote.is_some() { Ok(BTreeMap::new()) } else { warehouse::tables(&warehouse) };
+        let tables = match then {
+            Some(then) => Ok(then),
+            None if remote.is_some() => Ok(BTreeMap::new()),
+            None => warehouse::tables(&warehouse),
+        };
         let tables = tables.map_err(|e| {
             let hint = "name it with --warehouse DIR, or as 'warehouse' in cbi.toml";
             vec![Diagnostic::of(ExitCode::Usage, &e).hint(hint)]

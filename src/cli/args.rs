@@ -8,7 +8,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::base::units;
-use crate::cli::args_build::{Build, Check, Daily, Format, Key, Mirror, Plan, Rollback, Select};
+use crate::cli::args_build::{Build, Check, Checkout, Daily, Format, Key, Mirror, Plan, Rollback, Select};
+use crate::cli::args_keep::{Fsck, Gc, Pin};
 use crate::cli::args_release::{Channel, Compare, Models, Promote};
 use crate::cli::args_setup::{Completions, Init, Shell};
 use crate::cli::args_sql::Sql;
@@ -119,6 +120,9 @@ pub enum Command {
     /// Copy a target's artifacts into a folder
     #[command(after_help = examples::GET)]
     Get(Get),
+    /// Copy an artifact into a folder by its hash, or as a past build left it, from here or the mirror
+    #[command(after_help = examples::CHECKOUT)]
+    Checkout(Checkout),
     /// List past builds, or one target's past results
     #[command(after_help = examples::LOG)]
     Log(Log),
@@ -152,6 +156,9 @@ pub enum Command {
     /// Try the recipes' queries without running them
     #[command(after_help = examples::SQL)]
     Sql(Sql),
+    /// Keep an artifact or a build, whatever gc is told
+    #[command(after_help = examples::PIN)]
+    Pin(Pin),
     /// Delete artifacts that no kept build needs
     #[command(after_help = examples::GC)]
     Gc(Gc),
@@ -298,34 +305,6 @@ pub struct Reproduce {
     /// End an action that takes longer than this, such as 30m or 90s [default: never]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub timeout: Option<Duration>,
-    /// How to print.
-    #[command(flatten)]
-    pub format: Format,
-}
-
-/// `cbi gc`.
-#[derive(Debug, Clone, Group)]
-pub struct Gc {
-    /// Keep what the last N builds made
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub keep_builds: usize,
-    /// Keep what builds of the last D days made
-    #[arg(long, value_name = "D", default_value_t = 14)]
-    pub keep_days: u32,
-    /// Delete nothing, show what would be
-    #[arg(long)]
-    pub dry_run: bool,
-    /// How to print.
-    #[command(flatten)]
-    pub format: Format,
-}
-
-/// `cbi fsck`.
-#[derive(Debug, Clone, Group)]
-pub struct Fsck {
-    /// Quarantine what is damaged, so that the next build makes it again
-    #[arg(long)]
-    pub repair: bool,
     /// How to print.
     #[command(flatten)]
     pub format: Format,

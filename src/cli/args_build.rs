@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::NaiveTime;
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::{Args as Group, Subcommand, ValueHint};
 
+use crate::app::at::At;
 use crate::base::units;
 
 /// How to print.
@@ -68,6 +69,9 @@ pub struct Build {
     /// Take nothing from the mirror, and put nothing there
     #[arg(long)]
     pub no_remote: bool,
+    /// Build as in a past build, from its recipes, queries, parameters and tables: four or more digits of its hash or of an artifact's, or the last one that had ended by a day (2026-11-20) or time (2026-11-20T06:00:00Z)
+    #[arg(long, value_name = "BUILD|HASH|DATE", value_parser = past, conflicts_with = "dry_run")]
+    pub at: Option<At>,
     /// Build nothing, show what would run: the same as `cbi plan`
     #[arg(long)]
     pub dry_run: bool,
@@ -194,6 +198,23 @@ pub struct MirrorVerify {
     pub format: Format,
 }
 
+/// `cbi checkout`.
+#[derive(Debug, Clone, Group)]
+pub struct Checkout {
+    /// Four or more digits of an artifact's hash, a target, or target#artifact
+    #[arg(value_name = "HASH|TARGET")]
+    pub what: String,
+    /// The folder to copy into; it is made, and must be empty or not exist
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub output: PathBuf,
+    /// As a past build left it: four or more digits of its hash, or the last one that had ended by a day or time
+    #[arg(long, value_name = "BUILD|DATE", value_parser = past)]
+    pub at: Option<At>,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
+}
+
 /// `cbi key`.
 #[derive(Debug, Clone, Group)]
 pub struct Key {
@@ -276,6 +297,14 @@ pub struct Rollback {
 
 fn time(text: &str) -> Result<NaiveTime, String> {
     NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| "not a time as HH:MM".to_owned())
+}
+
+fn past(text: &str) -> Result<At, String> {
+    let ms = |time: DateTime<Utc>| u64::try_from(time.timestamp_millis()).map(At::Time).map_err(|_| "a time before 1970".to_owned());
+    if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return ms(day.and_hms_milli_opt(23, 59, 59, 999).unwrap_or_default().and_utc());
+    }
+    DateTime::parse_from_rfc3339(text).map_or_else(|_| Ok(At::Hash(text.to_owned())), |time| ms(time.to_utc()))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

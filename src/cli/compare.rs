@@ -4,8 +4,9 @@ use std::sync::atomic::AtomicBool;
 
 use serde_json::{Map, Value};
 
+use crate::app::checkout;
 use crate::app::diff::{self, Diff};
-use crate::app::get;
+use crate::app::get::{self, Got};
 use crate::app::problem::Outcome;
 use crate::app::reproduce::{self, Reproduction, Verdict};
 use crate::app::tables;
@@ -13,6 +14,7 @@ use crate::app::workspace::Options;
 use crate::base::diagnostic::ExitCode;
 use crate::base::units;
 use crate::cli::args::{self, Global};
+use crate::cli::args_build::Checkout;
 use crate::cli::inspect::{field, heading, section, tell};
 use crate::engine::table_view::{Difference as Rows, RowSet, Shown};
 use crate::ui::output::{self, Output, Palette, paint, tame};
@@ -69,17 +71,29 @@ fn cell(value: &Value) -> Cell {
 /// # Errors
 /// When there is no such artifact, or it cannot be copied.
 pub fn get(ask: &args::Get, options: &Options, global: &Global) -> Outcome<ExitCode> {
-    let got = get::get(options, &ask.target, &ask.output)?;
-    if global.quiet && !ask.format.json {
-        return Ok(ExitCode::Ok);
+    Ok(copied(&get::get(options, &ask.target, &ask.output)?, ask.format.json, global))
+}
+
+/// `cbi checkout`.
+///
+/// # Errors
+/// When there is no such artifact, or it cannot be copied.
+pub fn checkout(ask: &Checkout, options: &Options, global: &Global) -> Outcome<ExitCode> {
+    let got = checkout::checkout(options, &ask.what, ask.at.as_ref(), &ask.output)?;
+    Ok(copied(&got, ask.format.json, global))
+}
+
+fn copied(got: &Got, json: bool, global: &Global) -> ExitCode {
+    if global.quiet && !json {
+        return ExitCode::Ok;
     }
-    Ok(tell(global, ask.format.json, &got, |palette| {
+    tell(global, json, got, |palette| {
         let mut lines: Vec<String> = got.files.iter().map(|file| format!("  {}", tame(file))).collect();
         let (count, size) = (got.files.len(), units::bytes(got.size));
         let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
         lines.insert(0, format!("{} {files}, {size}, in {}", paint(palette.name, &got.target), got.folder.display()));
         lines
-    }))
+    })
 }
 
 /// `cbi diff`.

@@ -19,7 +19,8 @@ Examples:
   cbi build                             the default targets
   cbi build forecast/wti/1m             one target and what it needs
   cbi build 'model/**/1m' -k -j 4       all models of one horizon, on 4 threads, past failures
-  cbi build --json | tail -n 1          counts for a program to read";
+  cbi build --json | tail -n 1          counts for a program to read
+  cbi build --at 2026-11-20 forecast/wti/1m   that forecast as it was on the day";
 
 /// `cbi check --help`.
 pub const CHECK: &str = "\
@@ -76,6 +77,12 @@ Examples:
 pub const GET: &str = "\
 Examples:
   cbi get model/wti/lightgbm/1m -o /tmp/model";
+
+/// `cbi checkout --help`.
+pub const CHECKOUT: &str = "\
+Examples:
+  cbi checkout 3f9a -o /tmp/model       the artifact of that hash
+  cbi checkout forecast/wti/1m --at 2026-11-20 -o /tmp/then";
 
 /// `cbi log --help`.
 pub const LOG: &str = "\
@@ -153,6 +160,14 @@ pub const SQL: &str = "\
 Examples:
   cbi sql check                         the queries below the default targets
   cbi sql check '**' --json             every query, for a program";
+
+/// `cbi pin --help`.
+pub const PIN: &str = "\
+Examples:
+  cbi pin 31c2                          that build, with all it left and stood on
+  cbi pin model/wti/lightgbm/1m         the model as it is now
+  cbi pin --list
+  cbi pin 31c2 --remove";
 
 /// `cbi gc --help`.
 pub const GC: &str = "\

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod args_build;
+pub mod args_keep;
 pub mod args_release;
 pub mod args_setup;
 pub mod args_sql;
@@ -11,6 +12,7 @@ pub mod examples;
 pub mod inspect;
 pub mod key;
 pub mod mirror;
+pub mod pin;
 pub mod release;
 pub mod report;
 pub mod run;

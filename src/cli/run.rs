@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 
+use crate::app::at;
 use crate::app::build::{self, Ask};
 use crate::app::check;
 use crate::app::costs;
@@ -23,6 +24,7 @@ use crate::cli::daily;
 use crate::cli::inspect;
 use crate::cli::key;
 use crate::cli::mirror;
+use crate::cli::pin;
 use crate::cli::release;
 use crate::cli::report;
 use crate::cli::sql;
@@ -108,6 +110,7 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
             let said = release_show::models(&options, ask.release.as_deref(), ask.on)?;
             Ok(say(&said, ask.format.json, &args.global))
         }
+        Command::Pin(ask) => pin::pin(ask, &options, &args.global),
         Command::Gc(ask) => upkeep::gc(ask, &options, &args.global),
         Command::Key(ask) => key::key(&ask.what, &options, &args.global),
         Command::Mirror(ask) => mirror::mirror(&ask.what, &options, &args.global),
@@ -123,6 +126,7 @@ fn dispatch(args: &Args) -> Outcome<ExitCode> {
         }
         Command::Cat(ask) => compare::cat(ask, &options, &args.global, &heed_signals()),
         Command::Diff(ask) => compare::diff(ask, &options, &args.global, &heed_signals()),
+        Command::Checkout(ask) => compare::checkout(ask, &options, &args.global),
         Command::Get(ask) => compare::get(ask, &options, &args.global),
         Command::Reproduce(ask) => compare::reproduce(ask, &options, &args.global, &heed_signals()),
         Command::Log(ask) if ask.cost => Ok(say(&costs::costs(&options, ask.target.as_deref())?, ask.format.json, &args.global)),
@@ -190,7 +194,10 @@ fn build(ask: &args_build::Build, options: Options, global: &Global) -> Outcome<
         no_remote: ask.no_remote,
         verdicts: false,
     };
-    let done = build::build(&ask_app, &cancel, &mut *sink)?;
+    let done = match &ask.at {
+        Some(past) => at::build(&ask_app, past, &cancel, &mut *sink)?,
+        None => build::build(&ask_app, &cancel, &mut *sink)?,
+    };
     drop(sink);
     if !ask.json && !global.quiet && !done.summary.is_empty() {
         let (mut out, _) = Output::stdout(global.colour());

@@ -12,7 +12,8 @@ use crate::app::upkeep::{self, Checked, Collected, Cure, Span};
 use crate::app::workspace::Options;
 use crate::base::diagnostic::ExitCode;
 use crate::base::units;
-use crate::cli::args::{self, Global};
+use crate::cli::args::Global;
+use crate::cli::args_keep::{Fsck, Gc};
 use crate::cli::args_setup;
 use crate::kinds::schema;
 use crate::store::fsck::Finding;
@@ -25,7 +26,7 @@ const LISTED: usize = 50;
 ///
 /// # Errors
 /// As the use-case.
-pub fn gc(ask: &args::Gc, options: &Options, global: &Global) -> Outcome<ExitCode> {
+pub fn gc(ask: &Gc, options: &Options, global: &Global) -> Outcome<ExitCode> {
     let span = Span { builds: ask.keep_builds, days: ask.keep_days };
     let done = upkeep::gc(options, span, ask.dry_run)?;
     let lines = match (ask.format.json, global.quiet) {
@@ -78,7 +79,7 @@ fn gc_json(done: &Collected, dry_run: bool) -> Value {
 ///
 /// # Errors
 /// As the use-case.
-pub fn fsck(ask: &args::Fsck, global: &Global) -> Outcome<ExitCode> {
+pub fn fsck(ask: &Fsck, global: &Global) -> Outcome<ExitCode> {
     let live = output::is_live() && !ask.format.json && !global.quiet;
     let (screen, palette) = Output::stdout(global.colour());
     let screen = Mutex::new(screen);

@@ -1,5 +1,6 @@
 //! Floor 4: results shared through a bucket, by the protocol of `docs/mirror-protocol.md`.
 
+pub mod artifact;
 pub mod bucket;
 pub mod client;
 pub mod epochs;

@@ -82,7 +82,7 @@ impl<E: Into<MirrorError>> From<E> for Stop {
 }
 
 /// Downloads blobs; `None` where one is not whole in the bucket.
-fn fetch(bucket: &Bucket, epoch: Epoch, session: &Session, missing: &[(BlobId, u64)]) -> MirrorResult<Option<Batch>> {
+pub(super) fn fetch(bucket: &Bucket, epoch: Epoch, session: &Session, missing: &[(BlobId, u64)]) -> MirrorResult<Option<Batch>> {
     let (long, short): (Vec<_>, Vec<_>) = missing.iter().copied().partition(|(_, size)| *size > PART);
     let together = Mutex::new(Batch::new());
     let keep = |batch: &Batch| together.lock().unwrap_or_else(PoisonError::into_inner).merge(batch);

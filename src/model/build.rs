@@ -27,6 +27,9 @@ pub struct Build {
     /// The instant that the tables of a remote warehouse were read at, by its clock, milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instant_ms: Option<i64>,
+    /// What it stood on, as JSON in the content store; nothing in records of before that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grounds: Option<BlobId>,
 }
 
 /// A run that did not make its target.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::base::digest::ActionKey;
+use crate::base::digest::{ActionKey, BuildId, ManifestId};
 use crate::model::build::Counts;
 use crate::model::progress::Progress;
 use crate::model::result::Cost;
@@ -173,6 +173,18 @@ pub enum Event {
         /// How many results were there and not believed, by why.
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         refused: BTreeMap<String, u64>,
+    },
+    /// What going back to a past build made of a target that was asked for.
+    WentBack {
+        /// The past build.
+        build: BuildId,
+        /// The target.
+        target: String,
+        /// Artifact → its hash.
+        artifacts: BTreeMap<String, ManifestId>,
+        /// Whether these are the artifacts of then; unknown where that build left none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        same: Option<bool>,
     },
     /// The build is over.
     Finished {

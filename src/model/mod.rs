@@ -8,6 +8,7 @@ pub mod check;
 pub mod delivery;
 pub mod event;
 pub mod folds;
+pub mod grounds;
 pub mod joined;
 pub mod manifest;
 pub mod progress;

@@ -140,6 +140,7 @@ mod tests {
             targets: BlobId(Digest::of(b"set by append")),
             attempts: Vec::new(),
             instant_ms: None,
+            grounds: None,
         }
     }
 

@@ -19,7 +19,8 @@ pub const FORMAT: u32 = 1;
 /// How long a build and a collection wait for each other.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const FOLDERS: [&str; 11] = ["blobs", "journal", "releases", "cache", "tmp", "partial", "quarantine", "locks", "out", "reports", "mirrors"];
+const FOLDERS: [&str; 12] =
+    ["blobs", "journal", "releases", "cache", "tmp", "partial", "quarantine", "locks", "out", "reports", "mirrors", "pinned"];
 const FILES: [&str; 3] = ["format", "index", "cache.seal"];
 
 /// The cache folder `.cbi-cache`, and this process's own work area in its `tmp/`.
@@ -177,6 +178,12 @@ impl Root {
     #[must_use]
     pub fn pins(&self) -> PathBuf {
         self.path().join("pins")
+    }
+
+    /// What stays although no kept build needs it.
+    #[must_use]
+    pub fn pinned(&self) -> PathBuf {
+        self.path().join("pinned")
     }
 
     /// What was seen of mirrors.

@@ -94,7 +94,7 @@ impl Tally {
                 self.end(target);
             }
             Event::Outgrew { target, .. } => _ = self.running.remove(target),
-            Event::Observed { .. } | Event::Warned { .. } => {}
+            Event::Observed { .. } | Event::Warned { .. } | Event::WentBack { .. } => {}
             Event::Pushing { pushed, of, bytes } => self.pushing = Some(Pushing { pushed: *pushed, of: *of, bytes: *bytes }),
             Event::Mirrored { .. } => self.pushing = None,
             Event::Failed { target, error, .. } => {

@@ -114,6 +114,15 @@ pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosi
             lines.extend((*unpushed > 0).then(|| format!("{results} not in the mirror; cbi mirror push brings what is missing there")));
             lines
         }
+        Event::WentBack { build, target, artifacts, same } => {
+            let build = build.0.short();
+            let said = match same {
+                Some(true) => paint(palette.good, &format!("as in build {build}")),
+                Some(false) => paint(palette.bad, &format!("not as in build {build}")),
+                None => format!("build {build} left none"),
+            };
+            artifacts.iter().map(|(artifact, id)| format!("{}#{artifact}  {}  {said}", name(target), id.0.short())).collect()
+        }
         Event::Finished { counts, outcome, wall_ms } => summary(*counts, outcome, *wall_ms, tally, palette),
     }
 }

@@ -1,0 +1,49 @@
+//! Owns how `cbi pin` is shown. Invariant: with `--json` one object goes out, and nothing else.
+
+use serde_json::json;
+
+use crate::app::pinned::{self, Pinned};
+use crate::app::problem::Outcome;
+use crate::app::workspace::Options;
+use crate::base::diagnostic::ExitCode;
+use crate::cli::args::Global;
+use crate::cli::args_keep::Pin;
+use crate::ui::output::{Output, tame};
+
+/// `cbi pin`.
+///
+/// # Errors
+/// As the use-cases.
+pub fn pin(ask: &Pin, options: &Options, global: &Global) -> Outcome<ExitCode> {
+    let (json, lines) = match &ask.what {
+        None => {
+            let all = pinned::list(options)?;
+            let lines = if all.is_empty() { vec!["nothing is pinned".to_owned()] } else { all.iter().map(line).collect() };
+            (json!({ "pinned": all }), lines)
+        }
+        Some(what) => {
+            let one = pinned::pin(options, what, ask.remove)?;
+            let verb = match (ask.remove, one.changed) {
+                (false, true) => "pinned",
+                (false, false) => "was pinned before:",
+                (true, true) => "pinned no more:",
+                (true, false) => "was not pinned:",
+            };
+            (json!(one), vec![format!("{verb} {}", line(&one))])
+        }
+    };
+    let (mut out, _) = Output::stdout(global.colour());
+    if ask.format.json {
+        out.line(&json.to_string());
+    } else if !global.quiet {
+        for line in &lines {
+            out.line(line);
+        }
+    }
+    out.flush();
+    Ok(ExitCode::Ok)
+}
+
+fn line(one: &Pinned) -> String {
+    format!("{}  {}, {}", one.hash.short(), tame(&one.pin.what), one.pin.at)
+}

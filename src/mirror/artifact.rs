@@ -1,0 +1,51 @@
+//! Owns single artifacts in a mirror, asked for by their hash. Invariant: what is handed out has that hash, so nobody need be trusted for it.
+
+use std::collections::BTreeSet;
+
+use crate::base::digest::{DigestPrefix, ManifestId};
+use crate::mirror::bucket::Bucket;
+use crate::mirror::epochs::Epochs;
+use crate::mirror::error::MirrorResult;
+use crate::mirror::layout::LONGEST_RECORD;
+use crate::mirror::pull::fetch;
+use crate::mirror::record::read_manifest;
+use crate::model::manifest::Manifest;
+use crate::store::action_cache::Session;
+use crate::store::content::ContentStore;
+
+/// The artifacts in the mirror whose hash begins so.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub fn named(bucket: &Bucket, prefix: &DigestPrefix) -> MirrorResult<BTreeSet<ManifestId>> {
+    let mut found = BTreeSet::new();
+    for epoch in Epochs::of(bucket)?.readable() {
+        let below = format!("{}{}/", epoch.manifests(), &prefix.as_str()[..2]);
+        let ids = bucket.list(&below)?.into_iter().filter_map(|listed| listed.name.rsplit('/').next()?.parse().ok());
+        found.extend(ids.filter(|digest| prefix.matches(digest)).map(ManifestId));
+    }
+    Ok(found)
+}
+
+/// Takes an artifact's bytes from the mirror into the store; `None` where the mirror has not all of it.
+///
+/// # Errors
+/// When the bucket does not answer, or the store cannot be written to.
+pub fn bring(bucket: &Bucket, session: &Session, id: &ManifestId) -> MirrorResult<Option<Manifest>> {
+    for epoch in Epochs::of(bucket)?.readable() {
+        let Some(bytes) = bucket.get(&epoch.manifest(id), LONGEST_RECORD)? else { continue };
+        let Some(manifest) = read_manifest(&bytes, id) else { continue };
+        let mut missing = BTreeSet::new();
+        for entry in manifest.files.values() {
+            if session.content().size_of(&entry.blob)? != Some(entry.size) {
+                missing.insert((entry.blob, entry.size));
+            }
+        }
+        let missing: Vec<_> = missing.into_iter().collect();
+        if let Some(batch) = fetch(bucket, epoch, session, &missing)? {
+            session.content().commit(&batch)?;
+            return Ok(Some(manifest));
+        }
+    }
+    Ok(None)
+}
