@@ -14,6 +14,27 @@ use cbi::store::action_cache::Session;
 use serde_json::Value;
 use space::{Built, TestSpace};
 
+/// One step whose output is another every time, and one that is steady, each beneath another.
+const RECIPES: &str = r#"
+[command."noise"]
+shell = "date +%s%N > when.txt"
+outputs = ["when.txt"]
+
+[command."last"]
+shell = "wc -l < when.txt > lines.txt"
+needs = ["noise"]
+outputs = ["lines.txt"]
+
+[command."ground"]
+shell = "echo always > same.txt"
+outputs = ["same.txt"]
+
+[command."steady"]
+shell = "cat same.txt > again.txt"
+needs = ["ground"]
+outputs = ["again.txt"]
+"#;
+
 const MODEL: &str = "model/wti/lightgbm/1w";
 
 /// Runs `cbi` with `--json`, which must end with this code.
@@ -175,4 +196,19 @@ fn an_artifact_is_checked_out_by_its_hash_from_here_from_then_and_from_the_mirro
     fs::remove_dir_all(mirror.path().join("00000001/blobs")).unwrap();
     assert!(run(&space, &["checkout", &first, "-o", &folder("lost")], 2).1.contains("neither in the store nor in the mirror"));
     assert!(!space.path("lost").exists());
+}
+
+#[test]
+fn a_deep_reproduction_begins_with_the_sources_and_names_the_first_action_that_differs() {
+    let space = TestSpace::empty();
+    space.write("recipes/a.toml", RECIPES);
+    space.build(&["last", "steady"]).ok();
+    let whole = run(&space, &["reproduce", "last"], 0).0;
+    assert_eq!((whole["outcome"].as_str(), whole["compared"].as_u64()), (Some("identical"), Some(1)));
+    let deep = run(&space, &["reproduce", "last", "--deep"], 4).0;
+    assert_eq!((deep["target"].as_str(), deep["outcome"].as_str()), (Some("noise"), Some("differs")), "{deep}");
+    assert!(deep["how"][0].as_str().unwrap().contains("bytes"), "{deep}");
+    // What lies beside it and below it was made again and is the same.
+    let steady = run(&space, &["reproduce", "steady", "--deep"], 0).0;
+    assert_eq!((steady["outcome"].as_str(), steady["compared"].as_u64()), (Some("identical"), Some(2)));
 }

@@ -1,6 +1,6 @@
 //! Owns `cbi reproduce`. Invariant: what runs is what was recorded, never today's recipe; and nothing is recorded of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::exec::runner::{Job, Ran};
 use crate::kinds::publish;
 use crate::kinds::registry;
 use crate::model::action::{Action, Input};
-use crate::model::manifest::Manifest;
+use crate::model::manifest::{FileEntry, Manifest};
 use crate::model::result::{ActionResult, Cost};
 use crate::plan::key;
 use crate::store::content::ContentStore;
@@ -37,6 +37,11 @@ pub struct Reproduction {
     pub artifacts: BTreeMap<String, ManifestId>,
     /// Targets made again before it, because what they made was gone.
     pub also: Vec<String>,
+    /// Actions that were run again and compared, this one included.
+    pub compared: u64,
+    /// Targets below it that were observed in a remote warehouse: they were taken as recorded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<String>,
     /// What this run cost.
     pub cost: Option<Cost>,
 }
@@ -51,6 +56,8 @@ pub enum Verdict {
     Differs {
         /// Files that differ: `artifact/path`.
         files: Vec<String>,
+        /// How each of them does.
+        how: Vec<String>,
     },
     /// It cannot be made again.
     NotReproducible {
@@ -71,6 +78,8 @@ struct Attempt<'a> {
     timeout: Option<Duration>,
     cancel: &'a AtomicBool,
     also: Vec<String>,
+    compared: u64,
+    observed: Vec<String>,
 }
 
 impl Reproduction {
@@ -84,11 +93,12 @@ impl Reproduction {
     }
 }
 
-/// Makes what `text` stands for again and compares bits; an action that takes longer than `timeout` is ended.
+/// Makes what `text` stands for again and compares bits; an action that takes longer than `timeout` is ended. With `deep` all that it was made from is made
+/// again before, beginning with the sources, each action from the inputs that are recorded of it; the first that differs is told.
 ///
 /// # Errors
 /// When it stands for nothing that an action made, or the store cannot be used.
-pub fn reproduce(options: &Options, text: &str, timeout: Option<Duration>, cancel: &AtomicBool) -> Outcome<Reproduction> {
+pub fn reproduce(options: &Options, text: &str, deep: bool, timeout: Option<Duration>, cancel: &AtomicBool) -> Outcome<Reproduction> {
     let records = Records::open(options, text)?;
     let (made, only) = match records.find(text)? {
         Thing::Target { made, .. } | Thing::Action(made) => (*made, None),
@@ -99,24 +109,52 @@ pub fn reproduce(options: &Options, text: &str, timeout: Option<Duration>, cance
     };
     // What it reads must not be collected meanwhile.
     let _reading = records.session.root().building().map_err(problem::stores)?;
-    let mut attempt = Attempt { records: &records, timeout, cancel, also: Vec::new() };
-    let wanted: BTreeMap<String, Manifest> =
-        made.outputs.iter().filter(|(name, _)| only.as_ref().is_none_or(|o| o == *name)).map(own).collect();
-    let (verdict, cost) = match attempt.run(&made) {
-        Ok(ran) => (compare(&wanted, &ran.result.outputs), Some(ran.result.cost)),
-        Err(Stop::Because(reason)) => (Verdict::NotReproducible { reason }, None),
-        Err(Stop::Failed(problems)) => return Err(problems),
+    let mut attempt = Attempt { records: &records, timeout, cancel, also: Vec::new(), compared: 0, observed: Vec::new() };
+    for below in if deep { lineage(&records, &made) } else { Vec::new() } {
+        if is_observed(&below.action) {
+            attempt.observed.push(below.target);
+            continue;
+        }
+        let done = attempt.compare(below, None)?;
+        if !matches!(done.verdict, Verdict::Identical) {
+            return Ok(done);
+        }
+    }
+    attempt.compare(made, only.as_deref())
+}
+
+/// All results that one was made from, each after those that it was made from.
+fn lineage(records: &Records, made: &ActionResult) -> Vec<ActionResult> {
+    let (mut found, mut seen) = (Vec::new(), BTreeSet::from([made.key]));
+    let below = |result: &ActionResult| -> Vec<&ActionResult> {
+        let inputs = result.action.inputs.values().filter_map(Input::artifact);
+        inputs.filter_map(|id| records.maker(id).map(|(made, _)| made)).collect()
     };
-    let artifacts = wanted.iter().map(|(name, files)| (name.clone(), files.id())).collect();
-    Ok(Reproduction { target: made.target, action: made.key, verdict, artifacts, also: attempt.also, cost })
+    // Each with whether what is below it was gone into.
+    let mut open: Vec<(&ActionResult, bool)> = below(made).into_iter().map(|result| (result, false)).collect();
+    while let Some((result, entered)) = open.pop() {
+        if entered {
+            found.push(result.clone());
+        } else if seen.insert(result.key) {
+            open.push((result, true));
+            open.extend(below(result).into_iter().map(|result| (result, false)));
+        }
+    }
+    found
+}
+
+/// Whether an action looked at a remote warehouse: what it saw was recorded once.
+fn is_observed(action: &Action) -> bool {
+    registry::observes(&action.kind, &action.params)
 }
 
 fn own((name, files): (&String, &Manifest)) -> (String, Manifest) {
     (name.clone(), files.clone())
 }
 
-fn compare(recorded: &BTreeMap<String, Manifest>, made: &BTreeMap<String, Manifest>) -> Verdict {
-    let mut files = Vec::new();
+fn compare(records: &Records, recorded: &BTreeMap<String, Manifest>, ran: &Ran) -> Verdict {
+    let made = &ran.result.outputs;
+    let (mut files, mut how) = (Vec::new(), Vec::new());
     for (artifact, before) in recorded {
         let nothing = Manifest::default();
         let after = made.get(artifact).unwrap_or(&nothing);
@@ -127,12 +165,57 @@ fn compare(recorded: &BTreeMap<String, Manifest>, made: &BTreeMap<String, Manife
         paths.sort_unstable();
         paths.dedup();
         let differing = paths.into_iter().filter(|path| before.files.get(*path) != after.files.get(*path));
-        files.extend(differing.map(|path| format!("{artifact}/{path}")));
+        for path in differing {
+            files.push(format!("{artifact}/{path}"));
+            let said = said(records, ran, (artifact, path), before.files.get(path), after.files.get(path));
+            how.push(format!("{artifact}/{path}: {said}"));
+        }
     }
-    if files.is_empty() { Verdict::Identical } else { Verdict::Differs { files } }
+    if files.is_empty() { Verdict::Identical } else { Verdict::Differs { files, how } }
+}
+
+/// How a file differs from what was recorded of it.
+fn said(records: &Records, ran: &Ran, (artifact, path): (&str, &str), before: Option<&FileEntry>, after: Option<&FileEntry>) -> String {
+    let (before, after) = match (before, after) {
+        (Some(before), Some(after)) => (before, after),
+        (None, _) => return "was not there".to_owned(),
+        (_, None) => return "is not made any more".to_owned(),
+    };
+    if before.blob == after.blob {
+        return "only who may execute it is another".to_owned();
+    }
+    let sizes = if before.size == after.size {
+        format!("{} bytes, as before", after.size)
+    } else {
+        format!("{} bytes, were {}", after.size, before.size)
+    };
+    let then = records.session.content().read(&before.blob).ok().flatten();
+    let now = alone::file_of(&records.session, ran, artifact, path).ok();
+    match then.zip(now) {
+        Some((then, now)) => {
+            let same = then.iter().zip(&now).take_while(|(a, b)| a == b).count();
+            format!("{sizes}; the first that differs is byte {same}")
+        }
+        None => format!("{sizes}; what was recorded is no longer in the store"),
+    }
 }
 
 impl Attempt<'_> {
+    /// Runs a recorded action again and compares what it makes, or one artifact of it.
+    fn compare(&mut self, made: ActionResult, only: Option<&str>) -> Outcome<Reproduction> {
+        self.compared += 1;
+        let wanted: BTreeMap<String, Manifest> = made.outputs.iter().filter(|(name, _)| only.is_none_or(|o| o == *name)).map(own).collect();
+        let (verdict, cost) = match self.run(&made) {
+            Ok(ran) => (compare(self.records, &wanted, &ran), Some(ran.result.cost)),
+            Err(Stop::Because(reason)) => (Verdict::NotReproducible { reason }, None),
+            Err(Stop::Failed(problems)) => return Err(problems),
+        };
+        let artifacts = wanted.iter().map(|(name, files)| (name.clone(), files.id())).collect();
+        let (also, observed) = (std::mem::take(&mut self.also), std::mem::take(&mut self.observed));
+        let (target, action, compared) = (made.target, made.key, self.compared);
+        Ok(Reproduction { target, action, verdict, artifacts, also, compared, observed, cost })
+    }
+
     /// Runs a recorded action again, after bringing back inputs that are gone.
     fn run(&mut self, made: &ActionResult) -> Result<Ran, Stop> {
         self.same_machinery(&made.action)?;
@@ -174,7 +257,7 @@ impl Attempt<'_> {
             Some(kind) if kind.name == publish::NAME => {
                 return Err(Stop::Because("a delivery is an effect, and not made again: reproduce what it delivers".into()));
             }
-            Some(kind) if registry::observes(kind.name, &action.params) => {
+            Some(_) if is_observed(action) => {
                 return Err(Stop::Because(
                     "it is an observation of BigQuery, recorded once; what it read may be gone, and float sums differ there".into(),
                 ));

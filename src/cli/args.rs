@@ -302,6 +302,9 @@ pub struct Reproduce {
     /// Four or more digits of an artifact's hash, or a target for its latest
     #[arg(value_name = "HASH|TARGET")]
     pub what: String,
+    /// Make all it was made from again too, beginning with the sources, and tell the first action that differs
+    #[arg(long)]
+    pub deep: bool,
     /// End an action that takes longer than this, such as 30m or 90s [default: never]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub timeout: Option<Duration>,

@@ -161,7 +161,7 @@ fn values(row: &[Value]) -> String {
 /// # Errors
 /// When there is nothing to reproduce, or the store cannot be used.
 pub fn reproduce(ask: &args::Reproduce, options: &Options, global: &Global, cancel: &AtomicBool) -> Outcome<ExitCode> {
-    let done = reproduce::reproduce(options, &ask.what, ask.timeout, cancel)?;
+    let done = reproduce::reproduce(options, &ask.what, ask.deep, ask.timeout, cancel)?;
     tell(global, ask.format.json, &done, |palette| reproduction_lines(&done, palette));
     Ok(done.code())
 }
@@ -171,9 +171,9 @@ fn reproduction_lines(done: &Reproduction, palette: &Palette) -> Vec<String> {
     let mut lines = match &done.verdict {
         Verdict::Identical => vec![format!("{} {name}: the same bits", paint(palette.good, "identical"))],
         Verdict::NotReproducible { reason } => vec![format!("{} {name}: {}", paint(palette.bad, "not reproducible"), tame(reason))],
-        Verdict::Differs { files } => {
+        Verdict::Differs { files, how } => {
             let mut lines = vec![format!("{} {name}: {} of its files have other bytes", paint(palette.bad, "differs"), files.len())];
-            lines.extend(files.iter().map(|file| format!("  {}", tame(file))));
+            lines.extend(how.iter().map(|how| format!("  {}", tame(how))));
             lines
         }
     };
@@ -182,6 +182,12 @@ fn reproduction_lines(done: &Reproduction, palette: &Palette) -> Vec<String> {
     }
     if !done.also.is_empty() {
         lines.push(field(palette, "first", &format!("{} made again, for what they made was gone", done.also.join(", "))));
+    }
+    if done.compared > 1 {
+        lines.push(field(palette, "compared", &format!("{} actions, beginning with the sources", done.compared)));
+    }
+    if !done.observed.is_empty() {
+        lines.push(field(palette, "as recorded", &format!("{}: observed in BigQuery", done.observed.join(", "))));
     }
     if let Some(cost) = &done.cost {
         lines.push(field(palette, "took", &words::elapsed(cost.wall_ms)));

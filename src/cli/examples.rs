@@ -101,7 +101,8 @@ Examples:
 /// `cbi reproduce --help`.
 pub const REPRODUCE: &str = "\
 Examples:
-  cbi reproduce 3f9a                    exit code 0: the same bits; 4: not, or not possible";
+  cbi reproduce 3f9a                    exit code 0: the same bits; 4: not, or not possible
+  cbi reproduce 3f9a --deep             from the sources up: the first action that differs";
 
 /// `cbi promote --help`.
 pub const PROMOTE: &str = "\
