@@ -294,7 +294,7 @@ fn what_nobody_keeps_is_not_read(server: &BigQuery) {
 const MEMORY: u64 = 512 << 20;
 
 #[test]
-fn five_million_rows_are_read_and_put_in_order_in_little_memory() {
+fn five_million_rows_of_a_table_or_a_query_are_read_and_put_in_order_in_little_memory() {
     let Some(server) = BigQuery::start() else { return };
     server.dataset("any");
     server.query(
@@ -308,10 +308,18 @@ fn five_million_rows_are_read_and_put_in_order_in_little_memory() {
     workspace.write("recipes/a.toml", "[table.\"any.many\"]\n");
     let built = workspace.build(&[]);
     assert_eq!((built.code, built.counts()), (Some(0), [2, 0, 0]), "{built:?}");
-    let peak = |step: &str| {
+    let peak = |built: &build_kit::Said, step: &str| {
         let done = built.events.iter().find(|event| event["target"] == step && !event["cost"].is_null());
         done.and_then(|done| done["cost"]["peak_bytes"].as_u64()).unwrap()
     };
-    let peaks = [peak("export/any.many"), peak("any.many")];
+    // So are those of a query that runs there, and they come to the same file.
+    workspace.write("recipes/b.toml", "[sql.\"any.same\"]\nengine = \"warehouse\"\nquery = \"SELECT * FROM `any.many`\"\n");
+    let pushed = workspace.build(&["any.same"]);
+    assert_eq!((pushed.code, pushed.counts()), (Some(0), [1, 0, 0]), "{pushed:?}");
+    assert_eq!(
+        fs::read(workspace.path(".cbi-cache/out/any.same/table.parquet")).unwrap(),
+        fs::read(workspace.path(".cbi-cache/out/any.many/table.parquet")).unwrap()
+    );
+    let peaks = [peak(&built, "export/any.many"), peak(&built, "any.many"), peak(&pushed, "any.same")];
     assert!(peaks.iter().all(|&peak| peak < MEMORY), "{peaks:?}");
 }

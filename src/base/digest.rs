@@ -1,6 +1,7 @@
 //! Owns the hash. Invariant: a digest is the BLAKE3 of exact bytes under one context, and ids of different contexts never interconvert.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,6 +15,16 @@ impl Digest {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The same of all that a reader gives, however much that is.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of_reader(reader: impl Read) -> io::Result<Self> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(reader)?;
+        Ok(hasher.finalize().into())
     }
 
     /// The digest of `bytes` under a `derive_key` context, so that equal bytes of different types never share an id.

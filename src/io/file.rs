@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::base::digest::Digest;
 use crate::io::fs::{FsResult, Stat, absent, at, remove_file, rename, sync, write_with};
 
 /// An open file that remembers its path, so that what fails can be named.
@@ -70,6 +71,14 @@ impl File {
     #[must_use]
     pub fn into_std(self) -> std_fs::File {
         self.inner
+    }
+
+    /// The digest of its bytes, from its position on.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn digest(&self) -> FsResult<Digest> {
+        at("read", &self.path, || Digest::of_reader(&self.inner))
     }
 
     pub(crate) fn std(&self) -> &std_fs::File {

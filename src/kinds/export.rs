@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::engine::bigquery::account::Account;
 use crate::engine::bigquery::columns;
 use crate::engine::bigquery::fault::BigQueryError;
-use crate::engine::bigquery::read;
+use crate::engine::bigquery::read::{self, Session};
 use crate::engine::bigquery::rest::Rest;
 use crate::engine::bigquery::tokens::Tokens;
 use crate::engine::bigquery::version::{self, TableVersion};
@@ -160,18 +160,38 @@ async fn export(reach: &Reach, spec: &Spec, file: &Path) -> Result<(usize, Optio
     let instant_ms = reach.instant_ms.filter(|_| billed.is_none());
     let session = read::open(&reach.account, tokens, &table, &spec.columns, instant_ms).await;
     let mut session = session.map_err(failed)?;
-    let held = |error: TableFileError| match &error {
-        TableFileError::Type(_) => RunError::refused(&error).hint("leave the column out with 'columns' in the table's stanza"),
-        _ => RunError::failed(&error),
-    };
-    let mut growing = Growing::create(file, &session.schema).map_err(held)?;
-    while let Some(batch) = session.next().await {
-        growing.add(&batch.map_err(failed)?).map_err(held)?;
-    }
+    let held = |error: TableFileError| unheld(&error, "leave the column out with 'columns' in the table's stanza");
+    let rows = keep(&mut session, file).await?.map_err(held)?;
     if billed.is_none() && !session.at_instant {
         version::still(&rest, version).await.map_err(failed)?;
     }
-    Ok((growing.finish().map_err(held)?, billed))
+    Ok((rows, billed))
+}
+
+/// Writes the rows of a session into a file as they come, in their order; how many they were, or why the file cannot hold them.
+///
+/// # Errors
+/// When the session breaks off for good.
+pub async fn keep(session: &mut Session, file: &Path) -> Result<Result<usize, TableFileError>, RunError> {
+    let mut growing = match Growing::create(file, &session.schema) {
+        Ok(growing) => growing,
+        Err(error) => return Ok(Err(error)),
+    };
+    while let Some(batch) = session.next().await {
+        if let Err(error) = growing.add(&batch.map_err(|error| failure(&error))?) {
+            return Ok(Err(error));
+        }
+    }
+    Ok(growing.finish())
+}
+
+/// What a person is told of rows that no table file can hold; `column` is the way out where a column's type is the reason.
+#[must_use]
+pub fn unheld(error: &TableFileError, column: &str) -> RunError {
+    match error {
+        TableFileError::Type(_) => RunError::refused(error).hint(column),
+        _ => RunError::failed(error),
+    }
 }
 
 /// Whether something of this kind, as BigQuery calls it, holds rows itself, so that nothing is computed to read it.

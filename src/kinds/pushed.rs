@@ -8,20 +8,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use serde_json::{Value, json};
 
-use crate::base::digest::{ActionKey, BlobId, Digest, ManifestId};
+use crate::base::digest::{ActionKey, BlobId, ManifestId};
 use crate::engine::bigquery::dataset::{self, Dataset, Entry, KEY, ROWS};
 use crate::engine::bigquery::fault::BigQueryError;
 use crate::engine::bigquery::jobs::{self, Done, Job, PATIENCE};
 use crate::engine::bigquery::read;
 use crate::engine::bigquery::rest::Rest;
 use crate::engine::bigquery::tokens::Tokens;
-use crate::engine::table_file;
+use crate::engine::table_file::{self, TableFileError};
+use crate::io::file::File;
 use crate::io::fs;
-use crate::kinds::export::{Reach, failure, wait};
+use crate::kinds::export::{self, Reach, failure, unheld, wait};
 use crate::kinds::pinned::{PinError, Spec, statement};
 use crate::kinds::query::{self, ARTIFACT};
 use crate::kinds::reach::Step;
@@ -75,8 +74,7 @@ async fn perform(request: &Request, spec: &Spec, reach: &Reach, step: &Step) -> 
         let limit = reach.limit().map_err(told)?;
         done = pushed.query(&statement, &made, limit).await.map_err(|error| refused(&error, &statement, spec))?;
     }
-    let rows = pushed.rows(&made).await?;
-    let mut response = query::keep(request, &rows, "the query's result")?;
+    let mut response = pushed.keep(request, &made).await?;
     let digest = manifest(&request.output(ARTIFACT)?)?;
     pushed.mark(&made, &step.target, Some(&step.key), &digest).await.map_err(told)?;
     response.metrics.extend(reach.work.charged(done.bytes_billed));
@@ -102,8 +100,9 @@ fn artifacts(request: &Request) -> Vec<(String, ManifestId, PathBuf)> {
 
 /// The digest under which the rows in `folder` will be known.
 fn manifest(folder: &Path) -> Result<ManifestId, RunError> {
-    let bytes = fs::read(&folder.join(table_file::FILE_NAME)).map_err(|error| RunError::failed(&error))?;
-    let entry = FileEntry { blob: BlobId(Digest::of(&bytes)), size: bytes.len() as u64, executable: false };
+    let file = File::open(&folder.join(table_file::FILE_NAME));
+    let entry = file.and_then(|file| Ok(FileEntry { blob: BlobId(file.digest()?), size: file.stat()?.size, executable: false }));
+    let entry = entry.map_err(|error| RunError::failed(&error))?;
     Ok(Manifest { files: BTreeMap::from([(table_file::FILE_NAME.to_owned(), entry)]) }.id())
 }
 
@@ -154,16 +153,16 @@ impl Pushed<'_> {
         jobs::leave(self.rest, &job, bytes, async || Ok(self.own.look(self.rest, table).await?.is_some())).await
     }
 
-    /// The rows of a table of the dataset.
-    async fn rows(&self, table: &str) -> Result<RecordBatch, RunError> {
-        let told = |error: BigQueryError| failure(&error);
+    /// Writes the rows of a table of the dataset as the request's artifact: as they come at first, and then in order, so that they are never all in memory.
+    async fn keep(&self, request: &Request, table: &str) -> Result<Response, RunError> {
         let opened = read::open(&self.reach.account, self.tokens.clone(), &self.own.whole(table), &[], None).await;
-        let mut session = opened.map_err(told)?;
-        let mut batches = Vec::new();
-        while let Some(batch) = session.next().await {
-            batches.push(batch.map_err(told)?);
-        }
-        concat_batches(&session.schema, &batches).map_err(|error| RunError::failed(&error))
+        let mut session = opened.map_err(|error| failure(&error))?;
+        let held = |error: TableFileError| unheld(&error, "leave the column out of the query, or CAST it");
+        // Gone before anybody looks at what was made.
+        let coming = tempfile::tempdir_in(&request.out).map_err(|error| RunError::failed(&error))?;
+        let file = coming.path().join(table_file::FILE_NAME);
+        export::keep(&mut session, &file).await?.map_err(held)?;
+        query::keep_file(request, &file, &[], held, || query::empty(request, "the query's result"))
     }
 
     /// Writes down which rows a table holds, for those that look for them.

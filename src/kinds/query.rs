@@ -183,12 +183,7 @@ pub fn failure(error: &QueryError) -> RunError {
 /// When it has no rows, not the columns of the key, or cannot be written.
 pub fn keep(request: &Request, rows: &RecordBatch, what: &str) -> Result<Response, RunError> {
     if rows.num_rows() == 0 {
-        let empty = TableError::Empty { what: what.to_owned() };
-        let read = request.inputs.keys().find_map(|slot| slot.strip_prefix(TABLE_SLOT));
-        return Err(RunError::refused(&empty).hint(match read {
-            Some(table) => format!("look at what it reads: cbi cat {table}"),
-            None => "look at what it reads".to_owned(),
-        }));
+        return Err(empty(request, what));
     }
     let key = key_columns(request.params.get("key"), &rows.schema());
     table_file::write(&path(request)?, rows, &key).map_err(unwritten)?;
@@ -215,6 +210,17 @@ pub fn keep_file(
         error => RunError::failed(&error),
     })?;
     if rows == 0 { Err(empty()) } else { Ok(counted(rows)) }
+}
+
+/// What a person is told of rows that are none.
+#[must_use]
+pub fn empty(request: &Request, what: &str) -> RunError {
+    let empty = TableError::Empty { what: what.to_owned() };
+    let read = request.inputs.keys().find_map(|slot| slot.strip_prefix(TABLE_SLOT));
+    RunError::refused(&empty).hint(match read {
+        Some(table) => format!("look at what it reads: cbi cat {table}"),
+        None => "look at what it reads".to_owned(),
+    })
 }
 
 /// The file that takes the request's table.
