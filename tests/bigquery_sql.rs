@@ -169,23 +169,61 @@ fn what_changes_there_runs_what_stands_on_it_as_far_as_rows_differ() {
     assert!(offline.code == 3, "{offline:?}");
 }
 
+/// A frame, and a model of it, on the features of a query that runs there.
+const LEARNING: &str = r#"
+[table."m.p"]
+available_after = "0 days"
+
+[sql."a.f"]
+engine = "warehouse"
+query = "SELECT date, LN(price / LAG(price) OVER (ORDER BY date)) AS x FROM m.p"
+
+[frame."frame/a"]
+features = "a.f"
+columns = ["x"]
+price = { table = "m.p", column = "price", series = "spot" }
+horizon = { rows = 1 }
+label = "log_return"
+split = { train = [2010-01-05, 2012-12-31], valid = [2013-01-01, 2013-12-31], test = [2014-01-01] }
+
+[ridge."model/a"]
+frame = "frame/a"
+params = { alpha = 1.0 }
+"#;
+
+#[test]
+fn a_frame_learns_from_a_query_there_that_is_tested_here() {
+    let Some((server, proxy, space)) = begun() else { return };
+    server.query(
+        "CREATE TABLE m.p AS SELECT DATE_ADD(DATE '2010-01-01', INTERVAL n DAY) AS date, 100 + MOD(n * 7919, 101) / 10 AS price \
+         FROM UNNEST(GENERATE_ARRAY(0, 1600)) AS n",
+    );
+    space.write("recipes/all.toml", LEARNING);
+    proxy.plan(|_, _| None);
+    let built = space.build(&["model/a"]).ok().ran(&["a.f", "export/m.p", "frame/a", "m.p", "model/a"]);
+    assert_eq!(jobs(&proxy).len(), 1, "the query ran there, and its rows were not brought there: {built:?}");
+    space.build(&["model/a"]).ok().ran(&[]);
+
+    // What it gives is seen not to have been known: by what it says, or by running it here without the rows that came later.
+    space.edit("recipes/all.toml", "LAG(price)", "LEAD(price)");
+    let refused = space.build_plainly(&["model/a"]);
+    assert!(refused.code == 3 && refused.stderr.contains("'a.f', which 'frame/a' would learn from, looks ahead"), "{refused:?}");
+    space.edit("recipes/all.toml", "LN(price / LEAD(price) OVER (ORDER BY date))", "price - (SELECT AVG(price) FROM m.p)");
+    let refused = space.build_plainly(&["model/a"]);
+    let said = format!("{}{}", refused.stdout, refused.stderr);
+    assert!(refused.code == 8 && said.contains("it would learn what was not known on the day: 'a.f', on "), "{said}");
+    space.build(&["a.f"]).ok();
+}
+
 #[test]
 fn a_frame_does_not_learn_from_what_cannot_be_tested_here() {
     let space = TestSpace::empty();
     let settings = bigquery_kit::settings("http://127.0.0.1:9", "http://127.0.0.1:9");
-    let recipe = "[sql.\"a.f\"]\nengine = \"warehouse\"\nquery = \"SELECT date, price FROM m.t\"\n\
-        [table.\"m.t\"]\navailable_after = \"0 days\"\n\
-        [frame.\"frame/a\"]\nfeatures = \"a.f\"\ncolumns = [\"price\"]\nprice = { table = \"m.t\", column = \"price\", series = \"spot\" }\n\
-        horizon = { rows = 1 }\nsplit = { train = [2010-01-05, 2012-12-31], valid = [2013-01-01, 2013-12-31], test = [2014-01-01] }\n";
-    space.write("recipes/all.toml", recipe);
+    space.write("recipes/all.toml", LEARNING.replace("LN(price / LAG(price) OVER (ORDER BY date))", "FORMAT('%d', 1)"));
     space.write("cbi.toml", format!("[workspace]\nname = \"t\"\nwarehouse = \"bigquery\"\n{settings}"));
-    let refused = space.build(&["frame/a"]);
-    assert_eq!(refused.code, 3);
-    assert!(
-        refused.stderr.contains("runs in the warehouse: whether it reads later rows is tested by running it here"),
-        "{}",
-        refused.stderr
-    );
+    let refused = space.build_plainly(&["frame/a"]);
+    let said = "'a.f', which 'frame/a' would learn from, cannot run here, where it is tested whether it reads later rows: ";
+    assert!(refused.code == 3 && refused.stderr.contains(said) && refused.stderr.contains("^^^"), "{}", refused.stderr);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Owns the opening of a workspace. Invariant: what a `Workspace` says of recipes comes from one reading of the files, and nothing was written.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::app::account;
@@ -222,12 +222,13 @@ impl Workspace {
             self.refused.borrow_mut().insert(name.to_string(), problems);
         };
         let tables = if self.remote.is_some() { Tables::Remote } else { Tables::Here(&names) };
+        let tested = self.tested(&stanzas, tables, &context);
         let declare = |stanza: &Stanza| {
             let (version, mut declared) = registry::declare(stanza, &context)?;
             let pushed = declared.params[ENGINE] == WAREHOUSE;
             if self.remote.is_some() {
                 if pushed {
-                    pinned::push(&mut declared, &|name| tables_written.get(name));
+                    pinned::push(&mut declared, &|name| tables_written.get(name), tested.contains(stanza.name.as_str()));
                 }
                 implicit::from_exports(&mut declared);
             } else if pushed {
@@ -242,6 +243,22 @@ impl Workspace {
         learning::mark(&mut graph);
         let clashes = publishing::clashes(&graph, &self.texts);
         if clashes.is_empty() { Ok(graph) } else { Err(clashes) }
+    }
+
+    /// The queries that run in a remote warehouse and that frames stand on. What they read there they need here too, and what that is only shows where it
+    /// is known on which targets a frame stands.
+    fn tested(&self, stanzas: &[Stanza], tables: Tables, context: &DeclareContext) -> BTreeSet<String> {
+        let pushed: BTreeSet<&str> =
+            stanzas.iter().filter(|s| s.body.get(ENGINE).is_some_and(|e| e == WAREHOUSE)).map(|s| s.name.as_str()).collect();
+        if self.remote.is_none() || pushed.is_empty() {
+            return BTreeSet::new();
+        }
+        // What is wrong with it is told of the graph that is built.
+        let Ok(graph) = build::build_around(stanzas.to_vec(), tables, |stanza| registry::declare(stanza, context), |_, _| {}) else {
+            return BTreeSet::new();
+        };
+        let learnt = learning::learnt(&graph).into_iter().map(|id| graph[id].name().to_string());
+        learnt.filter(|name| pushed.contains(name.as_str())).collect()
     }
 
     /// A folder that could not be listed is a failure of the machine, not an empty folder.

@@ -33,15 +33,20 @@ pub fn refusals(graph: &TargetGraph, chosen: &[NodeId]) -> Vec<GraphError> {
 /// Tells every query that a frame stands on when the rows of what it reads are known, so that it is tested on them; a query on which none stands
 /// is the step it always was.
 pub fn mark(graph: &mut TargetGraph) {
-    let frames: Vec<NodeId> = graph.ids().filter(|id| !graph[*id].declared.learns.is_empty()).collect();
-    let under: BTreeSet<NodeId> = frames.into_iter().flat_map(|frame| beneath(graph, frame)).collect();
-    let queries = under.into_iter().filter(|id| graph[*id].declared.text.is_some());
+    let queries = learnt(graph).into_iter().filter(|id| graph[*id].declared.text.is_some());
     let known: Vec<_> = queries.map(|id| (id, known(graph, &graph[id]))).filter(|(_, known)| !known.is_empty()).collect();
     for (id, known) in known {
         let declared = &mut graph.nodes[id.index()].declared;
         declared.params["known"] = json!(known);
         declared.outputs.insert(CHECKS.to_owned());
     }
+}
+
+/// The targets that stand beneath some frame.
+#[must_use]
+pub fn learnt(graph: &TargetGraph) -> BTreeSet<NodeId> {
+    let frames = graph.ids().filter(|id| !graph[*id].declared.learns.is_empty());
+    frames.flat_map(|frame| beneath(graph, frame)).collect()
 }
 
 /// When the rows of the tables that a query reads are known, of all that are not known always.
@@ -108,8 +113,9 @@ fn refusal(graph: &TargetGraph, node: &Node, frames: &[NodeId]) -> Vec<GraphErro
     let learners = || Learners { first: graph[frames[0]].name().clone(), others: frames.len() - 1 };
     let at_stanza = |what: Unknowable| vec![GraphError::Unknowable { place: node.stanza.place.clone(), what: Box::new(what) }];
     let target = node.name().clone();
-    if node.declared.params["engine"] == "warehouse" {
-        at_stanza(Unknowable::Elsewhere { target, learners: learners() })
+    if let Some((place, why)) = &node.declared.only_there {
+        let what = Unknowable::Elsewhere { target, why: why.clone(), learners: learners() };
+        vec![GraphError::Unknowable { place: place.clone(), what: Box::new(what) }]
     } else if node.declared.text.is_some() {
         let about = |ahead: &Ahead| {
             let what = Unknowable::LooksAhead { target: target.clone(), how: ahead.how.clone(), hint: ahead.hint, learners: learners() };

@@ -68,13 +68,13 @@ pub enum Unknowable {
         /// Who would learn from it.
         learners: Learners,
     },
-    /// A query that runs where it cannot be tested.
-    #[error(
-        "'{target}', which {learners} would learn from, runs in the warehouse: whether it reads later rows is tested by running it here"
-    )]
+    /// A query that cannot be tested, because it runs in the warehouse alone.
+    #[error("'{target}', which {learners} would learn from, cannot run here, where it is tested whether it reads later rows: {why}")]
     Elsewhere {
         /// The query's target.
         target: TargetName,
+        /// What it says that cannot.
+        why: String,
         /// Who would learn from it.
         learners: Learners,
     },
@@ -103,7 +103,9 @@ impl Unknowable {
             }
             Self::OtherDate { date, .. } => format!("add to the table's stanza: key = [\"{date}\"]"),
             Self::LooksAhead { hint, .. } => (*hint).to_owned(),
-            Self::Elsewhere { .. } => "take engine = \"warehouse\" away".to_owned(),
+            Self::Elsewhere { .. } => {
+                "say it in words that run here too (docs/sql.md), or in a query of its own that no frame stands on".to_owned()
+            }
             Self::OtherKind { .. } => "features come from 'sql' targets, and those from tables of the warehouse".to_owned(),
         }
     }

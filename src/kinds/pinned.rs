@@ -90,8 +90,9 @@ pub fn is_pushed(action: &Action) -> bool {
 }
 
 /// Lets a query that is to run in the warehouse read tables there: those that no target is called like, and targets that are a table of the warehouse as it
-/// is, with fewer columns at most. What any other target makes stays an input.
-pub fn push<'s>(declared: &mut Declared, stanza_of: &dyn Fn(&str) -> Option<&'s Stanza>) {
+/// is, with fewer columns at most. What any other target makes stays an input; and where it is `tested` all stays one, for the test that it reads no later
+/// rows runs it here.
+pub fn push<'s>(declared: &mut Declared, stanza_of: &dyn Fn(&str) -> Option<&'s Stanza>, tested: bool) {
     let mut reads = Map::new();
     let slots: Vec<String> = declared.inputs.keys().cloned().collect();
     for slot in slots {
@@ -102,12 +103,14 @@ pub fn push<'s>(declared: &mut Declared, stanza_of: &dyn Fn(&str) -> Option<&'s 
         };
         if let Some(read) = read {
             reads.insert(table.to_owned(), read);
-            declared.inputs.remove(&slot);
-            declared.places.remove(&slot);
+            if !tested {
+                declared.inputs.remove(&slot);
+                declared.places.remove(&slot);
+            }
         }
     }
     declared.params[READS] = reads.into();
-    if declared.params.get("checks").is_none() {
+    if declared.params.get("checks").is_none() && !tested {
         declared.engines.remove("duckdb");
     }
 }

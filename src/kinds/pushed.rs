@@ -62,7 +62,7 @@ async fn perform(request: &Request, spec: &Spec, reach: &Reach, step: &Step) -> 
     let pushed = Pushed { rest: &rest, tokens, reach, step, own: own(reach), location };
     let entries = pushed.entries().await.map_err(told)?;
     let mut tables = BTreeMap::new();
-    for (table, rows, folder) in artifacts(request) {
+    for (table, rows, folder) in artifacts(request, spec) {
         let name = pushed.artifact(&entries, &table, &rows, &folder.join(table_file::FILE_NAME)).await.map_err(told)?;
         tables.insert(table, name);
     }
@@ -89,11 +89,12 @@ pub fn own(reach: &Reach) -> Dataset {
     Dataset { project: reach.account.project.clone(), name: reach.work.dataset.clone() }
 }
 
-/// The tables that come from other targets: name, digest of the rows, folder with the rows.
-fn artifacts(request: &Request) -> Vec<(String, ManifestId, PathBuf)> {
+/// The tables that it does not read there: name, digest of the rows, folder with the rows.
+fn artifacts(request: &Request, spec: &Spec) -> Vec<(String, ManifestId, PathBuf)> {
     let one = |(slot, folder): (&String, &PathBuf)| {
         let digest = request.digests.get(slot)?.parse().ok().map(ManifestId)?;
-        Some((slot.strip_prefix(TABLE_SLOT)?.to_owned(), digest, folder.clone()))
+        let table = slot.strip_prefix(TABLE_SLOT).filter(|table| !spec.reads.contains_key(*table))?;
+        Some((table.to_owned(), digest, folder.clone()))
     };
     request.inputs.iter().filter_map(one).collect()
 }

@@ -70,10 +70,12 @@ pub fn declare(body: Body, text: &str, at: &dyn Fn(Range<usize>) -> Place, conte
     let refused = |error: &SqlError| refusal(error, at);
     let query = read(text).map_err(|error| refused(&error))?;
     let params = params(body, &query, at, context)?;
-    // What runs in the warehouse need not run here.
-    if body.text(ENGINE) != Some(WAREHOUSE) {
-        translate(&query.query, &params).map_err(|error| refused(&error))?;
-    }
+    let only_there = match translate(&query.query, &params).map_err(|error| refused(&error)) {
+        Ok(_) => None,
+        // What runs in the warehouse need not run here, unless somebody learns from it.
+        Err(error) if body.text(ENGINE) == Some(WAREHOUSE) => Some((error.place, error.message)),
+        Err(error) => return Err(error),
+    };
     let mut declared = Declared {
         params: json!({ "query": query.canonical, "params": params, "key": body.value("key") }),
         text: Some(at(0..text.len())),
@@ -81,6 +83,7 @@ pub fn declare(body: Body, text: &str, at: &dyn Fn(Range<usize>) -> Place, conte
             .into_iter()
             .map(|ahead| Ahead { place: at(ahead.span), how: ahead.how.to_string(), hint: ahead.how.hint() })
             .collect(),
+        only_there,
         outputs: [ARTIFACT.to_owned()].into(),
         engines: ["duckdb", "parquet"].map(str::to_owned).into(),
         ..Declared::default()

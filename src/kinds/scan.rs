@@ -80,8 +80,9 @@ fn configuration(reach: &Reach, entries: &[Entry], query: &Query) -> Result<Opti
     if let Ok(export::Spec { version, columns }) = export::Spec::deserialize(&query.params) {
         return Ok(Some(view::configuration(&version.table, &columns, None)));
     }
-    let Some(tables) = tables(reach, entries, query) else { return Ok(None) };
-    let statement = statement(&Spec::deserialize(&query.params)?, &tables, reach.instant_ms)?;
+    let spec = Spec::deserialize(&query.params)?;
+    let Some(tables) = tables(reach, entries, query, &spec) else { return Ok(None) };
+    let statement = statement(&spec, &tables, reach.instant_ms)?;
     Ok(Some(json!({ "query": statement.text, "useLegacySql": false })))
 }
 
@@ -97,11 +98,12 @@ enum ScanError {
 }
 
 /// The tables that hold what other targets made; `None` where one of them is not there.
-fn tables(reach: &Reach, entries: &[Entry], query: &Query) -> Option<BTreeMap<String, String>> {
-    let table = |(slot, digest): (&String, &String)| {
+fn tables(reach: &Reach, entries: &[Entry], query: &Query, spec: &Spec) -> Option<BTreeMap<String, String>> {
+    let table = |(table, digest): (&str, &String)| {
         let rows = ManifestId(digest.parse().ok()?);
         let entry = entries.iter().find(|entry| entry.holds(&rows))?;
-        Some((slot.strip_prefix(TABLE_SLOT)?.to_owned(), own(reach).whole(&entry.table)))
+        Some((table.to_owned(), own(reach).whole(&entry.table)))
     };
-    query.digests.iter().filter(|(slot, _)| slot.starts_with(TABLE_SLOT)).map(table).collect()
+    let tables = query.digests.iter().filter_map(|(slot, digest)| Some((slot.strip_prefix(TABLE_SLOT)?, digest)));
+    tables.filter(|(name, _)| !spec.reads.contains_key(*name)).map(table).collect()
 }

@@ -143,6 +143,8 @@ pub struct Declared {
     pub text: Option<Place>,
     /// Where its query can be seen to read later rows.
     pub ahead: Vec<Ahead>,
+    /// Where its query, which is to run in the warehouse, says what cannot run here, and what that is.
+    pub only_there: Option<(Place, String)>,
     /// When the rows of the table it takes from the warehouse are known, where that is said.
     pub available: Option<Available>,
     /// Slots with tables that it learns from: of each the column whose date is the day on which its row must have been known.
