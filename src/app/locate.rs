@@ -81,6 +81,14 @@ fn unquoted(text: &str, part: Range<usize>) -> Option<(usize, &str)> {
     Some((part.start + quotes.len(), within.get(quotes.len()..within.len() - quotes.len())?))
 }
 
+/// The byte of a query's canonical text that stands for a byte of what was written.
+#[must_use]
+pub fn in_canonical(written: &str, canonical: &str, at: usize) -> Option<usize> {
+    let (ours, theirs) = (lex::tokens(written).ok()?, lex::tokens(canonical).ok()?);
+    let number = ours.iter().position(|token| token.span.end > at)?;
+    theirs.get(number).map(|token| token.span.start)
+}
+
 /// The query as it was written, where that is what is run; else its canonical text: placeholders and escapes are not what a person reads.
 #[must_use]
 pub fn written(texts: &Texts, node: &Node, canonical: &str) -> String {

@@ -63,7 +63,7 @@ pub fn of(workspace: &Workspace, graph: &TargetGraph, patterns: &[String]) -> Ou
     for id in closure(graph, &chosen).into_iter().filter(|id| is_query(&graph[*id])) {
         let name = graph[id].name().to_string();
         match workspace.select(graph, std::slice::from_ref(&name)) {
-            Ok(_) => queries.push(query(workspace, graph, id)),
+            Ok(_) => queries.push(one(workspace, graph, id)),
             // What is wrong beneath it is told once.
             Err(more) => more.into_iter().for_each(|problem| {
                 if !problems.contains(&problem) {
@@ -81,7 +81,9 @@ pub fn is_query(node: &Node) -> bool {
     node.declared.text.is_some() || (node.refused && node.stanza.kind == "sql")
 }
 
-fn query(workspace: &Workspace, graph: &TargetGraph, id: NodeId) -> Query {
+/// The query of a target that is one.
+#[must_use]
+pub fn one(workspace: &Workspace, graph: &TargetGraph, id: NodeId) -> Query {
     let params = &graph[id].declared.params;
     let text = params["query"].as_str().unwrap_or_default().to_owned();
     let tables = read(&text).map(|sql| sql.tables).unwrap_or_default();

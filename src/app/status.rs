@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::app::problem::{self, Outcome};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{Options, Workspace};
-use crate::app::{changes, latest, observe, releasing};
+use crate::app::{changes, latest, observe, releasing, views};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::graph::build::{NodeId, TargetGraph};
@@ -135,7 +135,9 @@ pub struct Said {
 pub fn status(options: &Options, targets: &[String]) -> Outcome<Said> {
     let survey = Survey::of(options, targets)?;
     let mut table = Table::new().left("target", "target").left("kind", "kind").left("state", "state").left("artifacts", "hash");
-    table = table.left("built", "built").right("bytes", "size").left("why", "why");
+    table = table.left("built", "built").right("bytes", "size");
+    let drift = views::drift(&survey.workspace, &survey.graph, survey.session.root(), survey.steps.keys().copied())?;
+    table = if drift.is_some() { table.left("view", "view") } else { table }.left("why", "why");
     let mut fresh = 0;
     for id in survey.steps.keys().copied() {
         let (state, reason) = survey.state(id).map_err(problem::stores)?;
@@ -147,19 +149,31 @@ pub fn status(options: &Options, targets: &[String]) -> Outcome<Said> {
         let hashes: BTreeMap<&str, String> =
             built.iter().flat_map(|r| &r.outputs).map(|(name, m)| (name.as_str(), m.id().to_string())).collect();
         let short: Vec<&str> = hashes.values().map(|h| &h[..12]).collect();
-        table.row(vec![
+        let mut row = vec![
             Cell::text(survey.name(id)).tone(Tone::Name),
             Cell::text(survey.graph[id].stanza.kind.clone()),
             Cell::text(state).tone(tone(state)),
             Cell::pair(short.join(" "), json!(hashes)).tone(Tone::Dim),
             built.as_ref().map_or_else(Cell::none, |r| Cell::text(clock::rfc3339(r.ended_ms))),
             built.as_ref().map_or_else(Cell::none, |r| Cell::bytes(r.outputs.values().map(crate::model::manifest::Manifest::size).sum())),
-            Cell::text(reason),
-        ]);
+        ];
+        if let Some(drift) = &drift {
+            let tone = |view: &str| if view == views::AS_SAID { Tone::Plain } else { Tone::Warn };
+            row.push(drift.get(&id).map_or_else(Cell::none, |view| Cell::text(*view).tone(tone(view))));
+        }
+        row.push(Cell::text(reason));
+        table.row(row);
     }
     let all = survey.steps.len() as u64;
-    let json = json!({ "targets": table.json(), "totals": { "fresh": fresh, "not_fresh": all - fresh } });
-    Ok(Said { table, total: format!("{fresh} of {all} fresh"), json })
+    let mut totals = json!({ "fresh": fresh, "not_fresh": all - fresh });
+    let mut total = format!("{fresh} of {all} fresh");
+    if let Some(drift) = &drift {
+        let as_said = drift.values().filter(|view| **view == views::AS_SAID).count();
+        totals["views"] = drift.len().into();
+        totals["views_deployed"] = as_said.into();
+        total = format!("{total}; {as_said} of {} views as their recipes say", drift.len());
+    }
+    Ok(Said { total, json: json!({ "targets": table.json(), "totals": totals }), table })
 }
 
 /// Why a target is stale; for a fresh one, what differed when it was last built.

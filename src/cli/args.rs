@@ -153,7 +153,7 @@ pub enum Command {
     /// Make keys, and say whose results from the mirror are believed
     #[command(after_help = examples::KEY)]
     Key(Key),
-    /// Try the recipes' queries without running them
+    /// Try the recipes' queries without running them, or make them views in BigQuery
     #[command(after_help = examples::SQL)]
     Sql(Sql),
     /// Keep an artifact or a build, whatever gc is told

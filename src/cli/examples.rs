@@ -160,7 +160,9 @@ Examples:
 pub const SQL: &str = "\
 Examples:
   cbi sql check                         the queries below the default targets
-  cbi sql check '**' --json             every query, for a program";
+  cbi sql check '**' --json             every query, for a program
+  cbi sql deploy --dry-run              which views would be made or changed in BigQuery
+  cbi sql deploy wti.daily --prune      that one and those it reads; views of recipes that are gone go";
 
 /// `cbi pin --help`.
 pub const PIN: &str = "\

@@ -2,6 +2,7 @@
 
 use crate::app::problem::{Outcome, Problems};
 use crate::app::sql_check;
+use crate::app::sql_deploy::{self, How};
 use crate::app::status::Said;
 use crate::app::workspace::Options;
 use crate::cli::args_sql::SqlCommand;
@@ -21,7 +22,15 @@ pub struct Told {
 /// # Errors
 /// As the use-cases.
 pub fn sql(what: &SqlCommand, options: &Options) -> Outcome<Told> {
-    let SqlCommand::Check(ask) = what;
-    let checked = sql_check::check(options, &ask.targets)?;
-    Ok(Told { said: checked.said, problems: checked.problems, json: ask.format.json })
+    match what {
+        SqlCommand::Check(ask) => {
+            let checked = sql_check::check(options, &ask.targets)?;
+            Ok(Told { said: checked.said, problems: checked.problems, json: ask.format.json })
+        }
+        SqlCommand::Deploy(ask) => {
+            let how = How { dry: ask.dry_run, force: ask.force, prune: ask.prune };
+            let done = sql_deploy::deploy(options, &ask.select.targets, how)?;
+            Ok(Told { said: done.said, problems: done.problems, json: ask.select.format.json })
+        }
+    }
 }

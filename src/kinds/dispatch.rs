@@ -2,9 +2,7 @@
 
 use crate::kinds::request::{Request, RequestError, Response, RunError};
 use crate::kinds::{
-    ar, backtest, bqml, channel, drift, elastic_net, ensemble, evaluate, exponential_smoothing, export, forecast, frame, garch, lightgbm,
-    naive, neural, probe, publish, publish_bigquery, quantiles, refit, regime_classifier, release, ridge, scan, score, seasonal_naive,
-    signal, sql, sweep, table, try_bigquery, try_here, tune_rank, view, xgboost,
+    ar, backtest, bqml, channel, drift, elastic_net, ensemble, evaluate, exponential_smoothing, export, forecast, frame, garch, lightgbm, naive, neural, probe, publish, publish_bigquery, quantiles, refit, regime_classifier, release, ridge, scan, score, seasonal_naive, signal, sql, sweep, table, try_bigquery, try_here, tune_rank, view, views, xgboost,
 };
 
 /// Runs the action that the request asks for; what it made is in its output folder.
@@ -36,6 +34,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
         "probe:sql" if request.reach.is_some() => try_bigquery::run(request),
         "probe:sql" => try_here::run(request),
         "probe:engine" => probe::engine(request),
+        "probe:views" => views::run(request),
         "publish" if request.reach.is_some() => publish_bigquery::deliver(request),
         "publish" => publish::run(request),
         "publish:bigquery:deliveries" => publish_bigquery::tell(request),

@@ -78,4 +78,5 @@ pub mod tune_rank;
 pub mod tune_search;
 pub mod tuned;
 pub mod view;
+pub mod views;
 pub mod xgboost;

@@ -192,6 +192,12 @@ impl Root {
         self.path().join("mirrors")
     }
 
+    /// Which views were deployed from here into a remote warehouse.
+    #[must_use]
+    pub fn deployed(&self) -> PathBuf {
+        self.path().join("deployed")
+    }
+
     /// Where the format's number is.
     #[must_use]
     pub fn format_file(&self) -> PathBuf {

@@ -104,13 +104,25 @@ impl Dataset {
         format!("projects/{}/datasets/{}", self.project, self.name)
     }
 
+    /// The path of its tables, as the REST interface has it.
+    #[must_use]
+    pub fn tables(&self) -> String {
+        format!("{}/tables", self.path())
+    }
+
+    /// The path of a table in it.
+    #[must_use]
+    pub fn table(&self, table: &str) -> String {
+        format!("{}/{table}", self.tables())
+    }
+
     /// What stands in it; `None` where there is no such dataset.
     ///
     /// # Errors
     /// When BigQuery does not tell.
     pub async fn entries(&self, rest: &Rest) -> Result<Option<Vec<Entry>>, BigQueryError> {
         let what = format!("list the tables of {}.{}", self.project, self.name);
-        let Some(listed) = if_any(pages(rest, &format!("{}/tables", self.path()), "tables", &what).await)? else { return Ok(None) };
+        let Some(listed) = if_any(pages(rest, &self.tables(), "tables", &what).await)? else { return Ok(None) };
         let entry = |listed: &Value| Entry {
             table: text(&listed["tableReference"]["tableId"]),
             kind: text(&listed["type"]),
@@ -164,8 +176,7 @@ impl Dataset {
     /// # Errors
     /// When BigQuery does not tell.
     pub async fn look(&self, rest: &Rest, table: &str) -> Result<Option<Value>, BigQueryError> {
-        let path = format!("{}/tables/{table}", self.path());
-        if_any(rest.get(&path, &[], &format!("describe the table {}", self.whole(table))).await)
+        if_any(rest.get(&self.table(table), &[], &format!("describe the table {}", self.whole(table))).await)
     }
 
     /// Marks a table with labels and a sentence for people.
@@ -174,8 +185,7 @@ impl Dataset {
     /// When BigQuery refuses.
     pub async fn mark(&self, rest: &Rest, table: &str, labels: &Value, description: &str) -> Result<(), BigQueryError> {
         let body = json!({ "labels": labels, "description": description });
-        let path = format!("{}/tables/{table}", self.path());
-        rest.patch(&path, &body, &format!("mark the table {}", self.whole(table))).await.map(|_| ())
+        rest.patch(&self.table(table), &body, &format!("mark the table {}", self.whole(table))).await.map(|_| ())
     }
 
     /// Drops a table; nothing where it is gone.
@@ -183,8 +193,7 @@ impl Dataset {
     /// # Errors
     /// When BigQuery refuses.
     pub async fn drop_table(&self, rest: &Rest, table: &str) -> Result<(), BigQueryError> {
-        let path = format!("{}/tables/{table}", self.path());
-        if_any(rest.delete(&path, &format!("drop the table {}", self.whole(table))).await).map(|_| ())
+        if_any(rest.delete(&self.table(table), &format!("drop the table {}", self.whole(table))).await).map(|_| ())
     }
 }
 

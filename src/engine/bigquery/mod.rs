@@ -19,3 +19,4 @@ pub mod script;
 pub mod tokens;
 pub mod version;
 pub mod view;
+pub mod views;

@@ -67,6 +67,14 @@ impl Rest {
         self.call(Method::PATCH, &self.url(path), &[], &Content::Resource(body), what).await.and_then(|bytes| json_of(&bytes, what))
     }
 
+    /// Changes a part of a resource, if it still has this etag.
+    ///
+    /// # Errors
+    /// When it was changed meanwhile (412), BigQuery refuses or cannot be reached; `what` says in the error what was asked.
+    pub async fn patch_if(&self, path: &str, body: &Value, etag: &str, what: &str) -> Result<Value, BigQueryError> {
+        self.call(Method::PATCH, path, &[], &Content::Change(body, etag), what).await
+    }
+
     /// Removes a resource.
     ///
     /// # Errors
@@ -155,6 +163,7 @@ impl Rest {
         request = match content {
             Content::None => request,
             Content::Resource(body) => request.json(body),
+            Content::Change(body, etag) => request.header("if-match", *etag).json(body),
             Content::Upload(body, bytes) => {
                 let boundary = format!("{:032x}", fastrand::u128(..));
                 let kind = format!("multipart/related; boundary={boundary}");
@@ -191,6 +200,8 @@ fn origin(url: &str) -> &str {
 enum Content<'a> {
     None,
     Resource(&'a Value),
+    /// A resource that is to replace the one with this etag.
+    Change(&'a Value, &'a str),
     /// A resource, and the bytes that go with it.
     Upload(&'a Value, &'a [u8]),
 }
