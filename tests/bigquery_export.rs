@@ -41,7 +41,7 @@ fn reach(server: &BigQuery, instant_ms: Option<i64>) -> Value {
         storage_endpoint: server.storage.clone(),
         credentials: Credentials::None,
     };
-    json!(Reach { account, env: Vec::new(), instant_ms, offline: false, work: Work::default(), step: None })
+    json!(Reach { account, env: Vec::new(), instant_ms, modified: BTreeMap::new(), offline: false, work: Work::default(), step: None })
 }
 
 fn act(kind: &str, params: Value, reach: Value, inputs: &[(&str, &Path)], folder: &Path) -> Result<Response, RunError> {
@@ -63,7 +63,13 @@ fn act(kind: &str, params: Value, reach: Value, inputs: &[(&str, &Path)], folder
 
 /// Looks at a table and reads these columns of it; the folder with its rows.
 fn export(server: &BigQuery, table: &str, columns: &[&str], folder: &Path) -> Result<PathBuf, RunError> {
-    act("probe:bigquery", json!(Probe { tables: Some(BTreeSet::from([table.to_owned()])) }), reach(server, None), &[], folder)?;
+    act(
+        "probe:bigquery",
+        json!(Probe { tables: Some(BTreeSet::from([table.to_owned()])), ..Probe::default() }),
+        reach(server, None),
+        &[],
+        folder,
+    )?;
     let found: Found = serde_json::from_slice(&fs::read(folder.join("out/tables.json")).unwrap()).unwrap();
     let params = json!({"from": table, "version": found.versions[table], "columns": columns});
     act("export", params, reach(server, Some(found.instant_ms)), &[], folder)?;

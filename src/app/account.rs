@@ -1,5 +1,6 @@
 //! Owns which account of BigQuery a workspace speaks as. Invariant: it says where a secret is found, and never looks at one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::app::problem::Outcome;
@@ -86,5 +87,6 @@ fn variables(account: &Account) -> Vec<(String, String)> {
 /// The way to the account's project, as steps and questions are told of it.
 #[must_use]
 pub fn reach(account: &Account, instant_ms: Option<i64>, offline: bool) -> Reach {
-    Reach { account: account.clone(), env: variables(account), instant_ms, offline, work: Work::default(), step: None }
+    let (account, env) = (account.clone(), variables(account));
+    Reach { account, env, instant_ms, modified: BTreeMap::new(), offline, work: Work::default(), step: None }
 }

@@ -18,6 +18,7 @@ use crate::exec::executor::Executor;
 use crate::exec::failure::Failure;
 use crate::exec::outcome::Outcome as Built;
 use crate::graph::build::{NodeId, TargetGraph};
+use crate::graph::implicit::whole_of;
 use crate::io::fs;
 use crate::model::build::{Build, Counts};
 use crate::model::event::{Event, EventSink};
@@ -86,11 +87,14 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     }
     let workspace = Workspace::open(&ask.options)?;
     let mut graph = workspace.graph()?;
-    let selection = workspace.select(&graph, &ask.targets)?;
+    let mut selection = workspace.select(&graph, &ask.targets)?;
     let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
     // Held to the end, so that nothing is collected or repaired under the build.
     let _building = session.root().building().map_err(problem::stores)?;
     let observed = observe::observe(&workspace, session.root(), &mut graph, &selection.closure)?;
+    if observed.as_ref().is_some_and(|observed| observed.split) {
+        selection = workspace.select(&graph, &ask.targets)?;
+    }
     if let Some(observed) = &observed {
         observed.keep(session.root()).map_err(problem::stores)?;
         sink.event(&observed.event());
@@ -217,7 +221,8 @@ fn is_volatile(name: &str) -> bool {
 
 /// The state of all targets: the last one, with what was made now, without targets that no recipe makes any more.
 fn next_state(graph: &TargetGraph, last: &BuiltTargets, made: &BuiltTargets) -> BuiltTargets {
-    let kept = last.iter().filter(|(name, _)| graph.find(name).is_some());
+    let known = |name: &str| graph.find(name).or_else(|| graph.find(whole_of(name)?)).is_some();
+    let kept = last.iter().filter(|(name, _)| known(name));
     kept.chain(made).map(|(name, built)| (name.clone(), built.clone())).collect()
 }
 

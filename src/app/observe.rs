@@ -8,15 +8,18 @@ use serde_json::{Value, json};
 
 use crate::app::account;
 use crate::app::kept;
+use crate::app::partitions::Memory;
 use crate::app::pins::{Pin, Pins};
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::workspace::Workspace;
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::engine::bigquery::account::Account;
+use crate::engine::bigquery::parts::{self, Part};
 use crate::exec::ask;
 use crate::graph::build::{NodeId, TargetGraph};
-use crate::graph::implicit::EXPORT_KIND;
+use crate::graph::implicit::{self, EXPORT_KIND};
+use crate::graph::split::{self, Parts};
 use crate::kinds::export::{ANSWER, Found, Probe, Reach};
 use crate::kinds::pinned::{ENGINE, READS, WAREHOUSE};
 use crate::kinds::registry;
@@ -36,6 +39,8 @@ pub struct Observed {
     pub instant_ms: i64,
     /// When they were seen, where that was not now: by the last look at the one that was longest not looked at, milliseconds since 1970.
     pub seen_ms: Option<u64>,
+    /// Whether tables turned out to have parts, so that targets are other ones than before.
+    pub split: bool,
     pins: Pins,
 }
 
@@ -55,8 +60,8 @@ impl Observed {
     }
 }
 
-/// Looks at the tables that these targets read from a remote warehouse, or takes what was seen last, and tells each reader which version it reads.
-/// Nothing where nothing is read from one.
+/// Looks at the tables that these targets read from a remote warehouse, or takes what was seen last, and tells each reader which version it reads. The
+/// reader of a table whose partitions can be told apart becomes one for each of its parts. Nothing where nothing is read from one.
 ///
 /// # Errors
 /// When the warehouse cannot be asked, has not one of the tables, or does not remember the instant that is asked for.
@@ -86,7 +91,12 @@ pub fn observe(workspace: &Workspace, root: &Root, graph: &mut TargetGraph, targ
         let names = tables.iter().map(|table| format!("{}.{table}", account.project));
         seen_ms = Some(names.map(|table| pins.seen(&table)).collect::<Outcome<Vec<u64>>>()?.into_iter().min().unwrap_or_default());
     } else {
-        let found: Found = look(&reach, &Probe { tables: Some(tables.clone()) })?;
+        let mut memory = Memory::read(root).map_err(|error| problem::stores(error.into()))?;
+        let parted: BTreeSet<String> = exports.iter().map(|(_, table)| table.clone()).collect();
+        let known = memory.of(&account.project, &parted);
+        let probe = Probe { tables: Some(tables.clone()), parted, known };
+        let found: Found = look(&reach, &probe)?;
+        memory.take(&account.project, &found, root).map_err(problem::stores)?;
         pins.take(&found, clock::now_ms());
         looked_at = Some(found.instant_ms);
     }
@@ -98,11 +108,17 @@ pub fn observe(workspace: &Workspace, root: &Root, graph: &mut TargetGraph, targ
     for table in &tables {
         instant_ms = instant_ms.max(pin(table)?.instant_ms);
     }
+    let mut wholes = BTreeMap::new();
     for (id, table) in exports {
-        for (key, value) in told(pin(&table)?) {
+        let (pin, columns) = (pin(&table)?, kept::columns(graph, id));
+        if let Some(parts) = parts_of(graph, id, (&table, pin), &columns) {
+            reach.modified.insert(pin.version.table.clone(), pin.version.modified.clone());
+            wholes.insert(id, parts);
+            continue;
+        }
+        for (key, value) in told(pin) {
             graph.tell(id, key, value);
         }
-        let columns = kept::columns(graph, id);
         graph.tell(id, "columns", json!(columns));
     }
     for (id, mut reads) in pushed {
@@ -113,9 +129,23 @@ pub fn observe(workspace: &Workspace, root: &Root, graph: &mut TargetGraph, targ
         }
         graph.tell(id, READS, json!(reads));
     }
+    let split = !wholes.is_empty();
+    if split {
+        *graph = split::split(std::mem::take(graph), &wholes);
+    }
     let count = tables.len();
     reach.instant_ms = Some(instant_ms);
-    Ok(Some(Observed { reach: json!(reach), tables: count, instant_ms, seen_ms, pins }))
+    Ok(Some(Observed { reach: json!(reach), tables: count, instant_ms, seen_ms, split, pins }))
+}
+
+/// The parts that a table is read in, each with what its reader is told: no more of the table than all versions of these partitions have in common.
+fn parts_of(graph: &TargetGraph, whole: NodeId, (table, pin): (&str, &Pin), columns: &[String]) -> Option<Parts> {
+    let version = json!(pin.version.in_parts());
+    let named = |(name, part): (String, Part)| {
+        let name = implicit::part_of(graph[whole].name(), &name).filter(|name| graph.find(name.as_str()).is_none())?;
+        Some((name, json!({ "from": table, "version": version, "part": part, "columns": columns })))
+    };
+    parts::parts(pin.version.partitioning.as_ref()?, pin.partitions.as_ref()?)?.into_iter().map(named).collect()
 }
 
 /// What a reader is told of the table that it reads.
@@ -150,7 +180,7 @@ pub fn reach(workspace: &Workspace, graph: &TargetGraph, targets: &[NodeId], obs
 /// When the warehouse cannot be asked.
 pub fn tables(account: &Account) -> Outcome<BTreeSet<String>> {
     let reach = account::reach(account, None, false);
-    Ok(look(&reach, &Probe { tables: None })?.names)
+    Ok(look(&reach, &Probe::default())?.names)
 }
 
 fn look(reach: &Reach, probe: &Probe) -> Outcome<Found> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::problem::Outcome;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
+use crate::engine::bigquery::partitioning::Partitions;
 use crate::engine::bigquery::version::TableVersion;
 use crate::io::file;
 use crate::io::fs::{self, FsError};
@@ -23,6 +24,9 @@ pub struct Pin {
     pub instant_ms: i64,
     /// When it was seen, by this machine's clock, milliseconds since 1970.
     pub seen_ms: u64,
+    /// Its partitions, where they are told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<Partitions>,
 }
 
 /// The tables that were seen, by `project.dataset.table`.
@@ -52,8 +56,9 @@ impl Pins {
 
     /// Takes what a look found.
     pub fn take(&mut self, found: &Found, seen_ms: u64) {
-        for version in found.versions.values() {
-            let pin = Pin { version: version.clone(), instant_ms: found.instant_ms, seen_ms };
+        for (table, version) in &found.versions {
+            let partitions = found.partitions.get(table).cloned();
+            let pin = Pin { version: version.clone(), instant_ms: found.instant_ms, seen_ms, partitions };
             self.0.insert(version.table.clone(), pin);
         }
     }

@@ -45,20 +45,21 @@ pub enum SortError {
     Rows(#[from] ArrowError),
 }
 
-/// Writes the rows of the Parquet file `from` to `to` in canonical types and order: these of its columns, by their places (all where empty), by the
+/// Writes the rows of the Parquet files `from`, which have the same columns, to `to` in canonical types and order: these of its columns, by their places (all where empty), by the
 /// `key` first. What does not fit into memory is put away in files in the folder of `to` that have no name. Gives the number of rows; of none,
 /// nothing is written.
 ///
 /// # Errors
 /// When a file cannot be read or written, a key column is missing, or a column has a type no table can hold.
-pub fn sort(from: &Path, columns: &[usize], key: &[String], to: &Path) -> Result<usize, SortError> {
+pub fn sort(from: &[PathBuf], columns: &[usize], key: &[String], to: &Path) -> Result<usize, SortError> {
     sort_in_runs(from, columns, key, to, RUN)
 }
 
-fn sort_in_runs(from: &Path, columns: &[usize], key: &[String], to: &Path, run: usize) -> Result<usize, SortError> {
+fn sort_in_runs(from: &[PathBuf], columns: &[usize], key: &[String], to: &Path, run: usize) -> Result<usize, SortError> {
     let folder = to.parent().unwrap_or(Path::new("."));
     let (mut some, mut bytes, mut rows, mut runs) = (Vec::new(), 0, 0, Vec::new());
-    for batch in table_file::batches(from, columns).map_err(SortError::Read)? {
+    let files = from.iter().map(|file| table_file::batches(file, columns)).collect::<Result<Vec<_>, _>>();
+    for batch in files.map_err(SortError::Read)?.into_iter().flatten() {
         let batch = canonical(&batch.map_err(SortError::Read)?).map_err(|error| SortError::Read(error.into()))?;
         rows += batch.num_rows();
         bytes += batch.get_array_memory_size();
@@ -247,7 +248,7 @@ mod tests {
             let key = [key.to_owned()];
             table_file::write(&at("whole.parquet"), &rows, &key).unwrap();
             for &run in runs {
-                let sorted = sort_in_runs(&at("rows.parquet"), &[], &key, &at("sorted.parquet"), run).unwrap();
+                let sorted = sort_in_runs(&[at("rows.parquet")], &[], &key, &at("sorted.parquet"), run).unwrap();
                 assert_eq!(sorted, rows.num_rows());
                 let same = count == 0 || fs::read(&at("sorted.parquet")).unwrap() == fs::read(&at("whole.parquet")).unwrap();
                 assert!(same, "{count} rows in runs of {run} bytes");
@@ -262,7 +263,7 @@ mod tests {
         let from = folder.path().join("rows.parquet");
         table_file::write(&from, &rows(9000, false), &[]).unwrap();
         for run in [1, usize::MAX] {
-            let error = sort_in_runs(&from, &[0, 2], &["n".into()], &folder.path().join("to"), run).unwrap_err();
+            let error = sort_in_runs(std::slice::from_ref(&from), &[0, 2], &["n".into()], &folder.path().join("to"), run).unwrap_err();
             assert!(matches!(error, SortError::Write(TableFileError::Key { .. })), "{error:?}");
         }
     }

@@ -68,6 +68,21 @@ pub fn tables(folder: &Path) -> Result<BTreeMap<String, PathBuf>, WarehouseError
     Ok(all)
 }
 
+/// The files of a table that comes in these parts, one in each folder.
+///
+/// # Errors
+/// When a folder has none, or more than one.
+pub fn files(folders: &[&Path]) -> Result<(Vec<PathBuf>, Format), WarehouseError> {
+    let mut format = Format::Parquet;
+    let mut files = Vec::with_capacity(folders.len());
+    for folder in folders {
+        let (file, own) = only_file(folder)?;
+        files.push(file);
+        format = own;
+    }
+    Ok((files, format))
+}
+
 /// The one table file in an action's input folder.
 ///
 /// # Errors

@@ -27,7 +27,7 @@ pub struct TargetGraph {
     /// Dependencies before their dependants.
     pub nodes: Vec<Node>,
     by_name: Vec<NodeId>,
-    tables: BTreeSet<String>,
+    pub(super) tables: BTreeSet<String>,
 }
 
 /// One target.
@@ -72,6 +72,11 @@ pub enum BuildError<E> {
 }
 
 impl NodeId {
+    /// The node at this position.
+    pub(super) fn at(index: usize) -> Self {
+        Self(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+
     /// The position.
     #[must_use]
     pub fn index(self) -> usize {
@@ -96,6 +101,13 @@ impl Node {
 }
 
 impl TargetGraph {
+    /// A graph of nodes that are linked and in their order.
+    pub(super) fn of(nodes: Vec<Node>, tables: BTreeSet<String>) -> Self {
+        let mut by_name: Vec<NodeId> = (0..nodes.len()).map(NodeId::at).collect();
+        by_name.sort_by(|a, b| nodes[a.index()].name().cmp(nodes[b.index()].name()));
+        Self { nodes, by_name, tables }
+    }
+
     /// The target with this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<NodeId> {

@@ -52,6 +52,19 @@ impl Tables<'_> {
     }
 }
 
+/// The target that reads one part of a remote table, `export/DATASET.TABLE/PART`; `None` where that is too long for a name.
+#[must_use]
+pub fn part_of(whole: &TargetName, part: &str) -> Option<TargetName> {
+    format!("{whole}/{part}").parse().ok()
+}
+
+/// The target that reads the whole of a remote table, of the name of one that reads a part of it.
+#[must_use]
+pub fn whole_of(part: &str) -> Option<&str> {
+    let (whole, _) = part.rsplit_once('/')?;
+    whole.strip_prefix(EXPORT_KIND)?.strip_prefix('/').filter(|table| is_table_name(table)).map(|_| whole)
+}
+
 /// The source of a remote table's rows: the target that reads it.
 fn export_of(table: &str) -> Option<Source> {
     let name = format!("{EXPORT_KIND}/{table}").parse().ok()?;

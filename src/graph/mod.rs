@@ -6,5 +6,6 @@ pub mod expand;
 pub mod implicit;
 pub mod learning;
 pub mod select;
+pub mod split;
 pub mod topo;
 pub mod unknowable;

@@ -4,6 +4,7 @@ use globset::GlobBuilder;
 
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::graph::error::GraphError;
+use crate::graph::implicit::whole_of;
 use crate::graph::learning;
 use crate::model::recipe::Part;
 
@@ -46,6 +47,14 @@ pub fn select(graph: &TargetGraph, patterns: &[String]) -> Result<Selection, Vec
 pub fn matches(graph: &TargetGraph, pattern: &str) -> Result<Vec<NodeId>, GraphError> {
     if let Some(id) = graph.find(pattern) {
         return Ok(vec![id]);
+    }
+    // Whether a remote table is read in parts is known when it was looked at.
+    if let Some(whole) = whole_of(pattern).and_then(|whole| graph.find(whole)) {
+        return Ok(vec![whole]);
+    }
+    let parts: Vec<NodeId> = graph.ids().filter(|id| whole_of(graph[*id].name().as_str()) == Some(pattern)).collect();
+    if !parts.is_empty() {
+        return Ok(parts);
     }
     if !pattern.contains(['*', '?', '[', '{']) {
         let part: Vec<NodeId> = choosable(graph).filter(|id| is_part_of(pattern, graph[*id].name().as_str())).collect();

@@ -1,4 +1,4 @@
-//! Kind `export`: a BigQuery table, read at one version. Invariant: its key holds the version and no time of reading, so that an unchanged table
+//! Kind `export`: a BigQuery table, or a part of one, read at one version. Invariant: its key holds the version and no time of reading, so that an unchanged table
 //! is never read again; no stanza is written for it.
 //!
 //! The order of its rows is the server's and differs from one reading to the next; the kind `table` above it puts them in order.
@@ -14,7 +14,10 @@ use serde_json::json;
 use crate::engine::bigquery::account::Account;
 use crate::engine::bigquery::columns;
 use crate::engine::bigquery::fault::BigQueryError;
-use crate::engine::bigquery::read::{self, Session};
+use crate::engine::bigquery::partitioning::{Partitioning, Partitions};
+use crate::engine::bigquery::partitions;
+use crate::engine::bigquery::parts::Part;
+use crate::engine::bigquery::read::{self, Session, Wanted};
 use crate::engine::bigquery::rest::Rest;
 use crate::engine::bigquery::tokens::Tokens;
 use crate::engine::bigquery::version::{self, TableVersion};
@@ -54,6 +57,9 @@ pub struct Reach {
     /// The instant that all tables of a build are read at, in milliseconds since 1970.
     #[serde(default)]
     pub instant_ms: Option<i64>,
+    /// The times of change of tables that are read in parts, by `project.dataset.table`: no part's version says them.
+    #[serde(default)]
+    pub modified: BTreeMap<String, String>,
     /// Whether it must not be asked.
     #[serde(default)]
     pub offline: bool,
@@ -89,10 +95,27 @@ impl Reach {
 }
 
 /// What a probe is asked.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Probe {
     /// The tables whose versions are wanted, `dataset.table`; `None` asks which tables there are.
     pub tables: Option<BTreeSet<String>>,
+    /// Those of them whose partitions are wanted too, where they have some.
+    #[serde(default)]
+    pub parted: BTreeSet<String>,
+    /// What is known of partitions, by `dataset.table`: it is not asked for again while the table has that version.
+    #[serde(default)]
+    pub known: BTreeMap<String, Known>,
+}
+
+/// The partitions of one version of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The table's time of change.
+    pub modified: String,
+    /// The hash of its description.
+    pub etag: String,
+    /// Its partitions.
+    pub partitions: Partitions,
 }
 
 /// What a probe answers.
@@ -107,6 +130,9 @@ pub struct Found {
     /// An instant, by the server's clock, at which every version was the table's.
     #[serde(default)]
     pub instant_ms: i64,
+    /// The partitions asked for, of tables that have some; none of those of which BigQuery does not tell.
+    #[serde(default)]
+    pub partitions: BTreeMap<String, Partitions>,
 }
 
 /// What the action is told.
@@ -117,6 +143,20 @@ pub struct Spec {
     /// What the table's readers keep; all where empty.
     #[serde(default)]
     pub columns: Vec<String>,
+    /// The part that is read; the whole where there is none.
+    #[serde(default)]
+    pub part: Option<Part>,
+}
+
+impl Spec {
+    /// The condition that the rows fulfil; nothing where all are wanted and none is needed.
+    fn restriction(&self) -> String {
+        let needed = self.version.partitioning.as_ref().filter(|partitioning| partitioning.required);
+        match &self.part {
+            Some(part) => part.restriction.clone(),
+            None => needed.map(Partitioning::everything).unwrap_or_default(),
+        }
+    }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the form that every kind has")]
@@ -157,13 +197,16 @@ async fn export(reach: &Reach, spec: &Spec, file: &Path) -> Result<(usize, Optio
     let (rest, tokens) = reach.open().await.map_err(failed)?;
     let (table, billed) = source(reach, spec, &rest).await.map_err(failed)?;
     // A result that was computed for this reading has no past.
-    let instant_ms = reach.instant_ms.filter(|_| billed.is_none());
-    let session = read::open(&reach.account, tokens, &table, &spec.columns, instant_ms).await;
+    let own = billed.is_none();
+    let restriction = if own { spec.restriction() } else { String::new() };
+    let wanted = Wanted { columns: &spec.columns, restriction: &restriction, instant_ms: reach.instant_ms.filter(|_| own) };
+    let session = read::open(&reach.account, tokens, &table, wanted).await;
     let mut session = session.map_err(failed)?;
     let held = |error: TableFileError| unheld(&error, "leave the column out with 'columns' in the table's stanza");
     let rows = keep(&mut session, file).await?.map_err(held)?;
-    if billed.is_none() && !session.at_instant {
-        version::still(&rest, version).await.map_err(failed)?;
+    if own && !session.at_instant {
+        let modified = reach.modified.get(&version.table).filter(|_| spec.part.is_some()).unwrap_or(&version.modified);
+        version::still(&rest, &TableVersion { modified: modified.clone(), ..version.clone() }).await.map_err(failed)?;
     }
     Ok((rows, billed))
 }
@@ -235,9 +278,21 @@ async fn look(reach: &Reach, asked: &Probe) -> Result<Found, BigQueryError> {
         return Ok(Found { names: version::tables(&rest, project).await?, ..Found::default() });
     };
     let names: BTreeSet<String> = tables.iter().map(|table| format!("{project}.{table}")).collect();
-    let (versions, instant_ms) = version::probe_all(Arc::new(rest), &reach.account.billing_project, &names, reach.instant_ms).await?;
-    let own = |name: String| name.split_once('.').map_or(name.clone(), |(_, table)| table.to_owned());
-    Ok(Found { versions: versions.into_iter().map(|(name, found)| (own(name), found)).collect(), instant_ms, ..Found::default() })
+    let (rest, billing) = (Arc::new(rest), &reach.account.billing_project);
+    let (versions, instant_ms) = version::probe_all(rest.clone(), billing, &names, reach.instant_ms).await?;
+    let own = |name: &str| name.split_once('.').map_or(name, |(_, table)| table).to_owned();
+    let versions: BTreeMap<String, TableVersion> = versions.into_iter().map(|(name, found)| (own(&name), found)).collect();
+    let (mut partitions, mut unknown) = (BTreeMap::new(), Vec::new());
+    for (table, version) in versions.iter().filter(|(table, version)| asked.parted.contains(*table) && version.has_partitions()) {
+        match asked.known.get(table).filter(|known| (&known.modified, &known.etag) == (&version.modified, &version.etag)) {
+            Some(known) => _ = partitions.insert(table.clone(), known.partitions.clone()),
+            None => unknown.push(version),
+        }
+    }
+    let mut told = partitions::ask(&rest, billing, &unknown).await?;
+    // Where nothing is told, that is known too: it is not asked for again.
+    partitions.extend(unknown.iter().map(|version| (own(&version.table), told.remove(&version.table).unwrap_or_default())));
+    Ok(Found { versions, instant_ms, partitions, ..Found::default() })
 }
 
 /// Runs a conversation with BigQuery to its end, on this thread.

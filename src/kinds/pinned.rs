@@ -195,6 +195,8 @@ mod tests {
             location: String::new(),
             schema,
             definition: definition.map(text),
+            partitioning: None,
+            rows: None,
             bases,
             volatile: false,
         }

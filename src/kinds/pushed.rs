@@ -14,7 +14,7 @@ use crate::base::digest::{ActionKey, BlobId, ManifestId};
 use crate::engine::bigquery::dataset::{self, Dataset, Entry, KEY, ROWS};
 use crate::engine::bigquery::fault::BigQueryError;
 use crate::engine::bigquery::jobs::{self, Done, Job, PATIENCE};
-use crate::engine::bigquery::read;
+use crate::engine::bigquery::read::{self, Wanted};
 use crate::engine::bigquery::rest::Rest;
 use crate::engine::bigquery::tokens::Tokens;
 use crate::engine::table_file::{self, TableFileError};
@@ -156,14 +156,14 @@ impl Pushed<'_> {
 
     /// Writes the rows of a table of the dataset as the request's artifact: as they come at first, and then in order, so that they are never all in memory.
     async fn keep(&self, request: &Request, table: &str) -> Result<Response, RunError> {
-        let opened = read::open(&self.reach.account, self.tokens.clone(), &self.own.whole(table), &[], None).await;
+        let opened = read::open(&self.reach.account, self.tokens.clone(), &self.own.whole(table), Wanted::default()).await;
         let mut session = opened.map_err(|error| failure(&error))?;
         let held = |error: TableFileError| unheld(&error, "leave the column out of the query, or CAST it");
         // Gone before anybody looks at what was made.
         let coming = tempfile::tempdir_in(&request.out).map_err(|error| RunError::failed(&error))?;
         let file = coming.path().join(table_file::FILE_NAME);
         export::keep(&mut session, &file).await?.map_err(held)?;
-        query::keep_file(request, &file, &[], held, || query::empty(request, "the query's result"))
+        query::keep_files(request, &[file], &[], held, || query::empty(request, "the query's result"))
     }
 
     /// Writes down which rows a table holds, for those that look for them.

@@ -193,18 +193,19 @@ pub fn keep(request: &Request, rows: &RecordBatch, what: &str) -> Result<Respons
     Ok(counted(rows.num_rows()))
 }
 
-/// The same for the rows of a Parquet file, however many: these of its columns, by their places (all where empty).
+/// The same for the rows of Parquet files that have the same columns, at least one, however many rows: these of its columns, by their places (all where empty).
 ///
 /// # Errors
 /// When they cannot be read, there are none (the error is `empty`'s), or as `keep`.
-pub fn keep_file(
+pub fn keep_files(
     request: &Request,
-    from: &Path,
+    from: &[PathBuf],
     columns: &[usize],
     read: impl Fn(TableFileError) -> RunError,
     empty: impl Fn() -> RunError,
 ) -> Result<Response, RunError> {
-    let schema = table_file::schema(from).map_err(&read)?;
+    let first = from.first().map_or(Path::new(""), PathBuf::as_path);
+    let schema = table_file::schema(first).map_err(&read)?;
     let kept = if columns.is_empty() { schema } else { schema.project(columns).map(Arc::new).map_err(|error| RunError::failed(&error))? };
     let key = key_columns(request.params.get("key"), &kept);
     let rows = table_sort::sort(from, columns, &key, &path(request)?).map_err(|error| match error {

@@ -77,7 +77,7 @@ async fn scan(rest: &Rest, reach: &Reach, entries: &[Entry], target: &str, query
 
 /// `configuration.query` of the job that would run; `None` where rows that it reads are not there yet.
 fn configuration(reach: &Reach, entries: &[Entry], query: &Query) -> Result<Option<Value>, ScanError> {
-    if let Ok(export::Spec { version, columns }) = export::Spec::deserialize(&query.params) {
+    if let Ok(export::Spec { version, columns, .. }) = export::Spec::deserialize(&query.params) {
         return Ok(Some(view::configuration(&version.table, &columns, None)));
     }
     let spec = Spec::deserialize(&query.params)?;

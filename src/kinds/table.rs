@@ -2,7 +2,12 @@
 //! out and how the warehouse ordered it change nothing above.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::Schema;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -20,7 +25,7 @@ use crate::kinds::request::{Request, Response, RunError};
 use crate::model::recipe::{Declared, Source, Stanza};
 use crate::syntax::shape::{Key, Want};
 
-/// The slot that takes the warehouse table's file.
+/// The slot that takes the warehouse table's file; `source:…` each take a part of it, where it comes in parts.
 const SLOT: &str = "source";
 
 /// Kind `table`.
@@ -144,21 +149,32 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
 fn table(request: &Request) -> Result<Response, RunError> {
     let spec: Spec = request.params()?;
     let Some(from) = spec.from else { return query::run(request) };
-    let (path, format) = warehouse::only_file(request.input(SLOT)?).map_err(|error| RunError::failed(&error))?;
+    let (paths, format) = warehouse::files(&sources(request)?).map_err(|error| RunError::failed(&error))?;
+    let path = paths.first().map_or(Path::new(""), PathBuf::as_path);
     let empty = || {
         let empty = TableError::Empty { what: format!("the warehouse table '{from}'") };
         RunError::refused(&empty).hint(format!("see {}", path.display()))
     };
     if format == Format::Parquet && spec.types.is_empty() {
-        let places = table_import::places(&path, &spec.columns).map_err(|error| failure(&error))?;
-        return query::keep_file(request, &path, &places, |error| failure(&error.into()), empty);
+        let places = table_import::places(path, &spec.columns).map_err(|error| failure(&error))?;
+        return query::keep_files(request, &paths, &places, |error| failure(&error.into()), empty);
     }
-    let rows =
-        table_import::import(&path, format, &Wanted { columns: spec.columns, types: spec.types }).map_err(|error| failure(&error))?;
+    let wanted = Wanted { columns: spec.columns, types: spec.types };
+    let parts: Result<Vec<RecordBatch>, ImportError> = paths.iter().map(|path| table_import::import(path, format, &wanted)).collect();
+    let parts = parts.map_err(|error| failure(&error))?;
+    let schema = parts.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+    let rows = concat_batches(&schema, &parts).map_err(|error| failure(&error.into()))?;
     if rows.num_rows() == 0 {
         return Err(empty());
     }
     keep(request, &rows, "the table")
+}
+
+/// The folders with the table's rows.
+fn sources(request: &Request) -> Result<Vec<&Path>, RunError> {
+    let part = |slot: &str| slot.strip_prefix(SLOT).is_some_and(|part| part.starts_with(':'));
+    let parts: Vec<&Path> = request.inputs.iter().filter(|(slot, _)| part(slot)).map(|(_, folder)| folder.as_path()).collect();
+    if parts.is_empty() { Ok(vec![request.input(SLOT)?]) } else { Ok(parts) }
 }
 
 /// What a person is told of a warehouse file that gives no rows.

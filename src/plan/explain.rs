@@ -52,6 +52,14 @@ impl Difference {
         if let Some((table, _)) = name.strip_prefix("reads.").and_then(|read| read.split_once(".version.")) {
             return format!("the table {table} was changed");
         }
+        if let Some(partition) = name.strip_prefix("part.partitions.") {
+            let partition = partition.split('.').next().unwrap_or_default();
+            return match (&self.before, &self.after) {
+                (None, Some(_)) => format!("partition {partition} is new"),
+                (Some(_), None) => format!("partition {partition} is gone"),
+                _ => format!("partition {partition} was changed"),
+            };
+        }
         if name.starts_with("version.") {
             return "the table was changed".to_owned();
         }
@@ -169,6 +177,15 @@ mod tests {
         let before = action(json!({"version": {"etag": "a", "modified": "1", "schema": []}}), "1");
         let after = action(json!({"version": {"etag": "b", "modified": "2", "schema": [{"name": "x"}]}}), "1");
         assert_eq!(reason(Some(&before), true, &after), "the table was changed");
+    }
+
+    #[test]
+    fn a_partition_that_changed_came_or_went_is_named() {
+        let part = |partitions: serde_json::Value| action(json!({"part": {"restriction": "x", "partitions": partitions}}), "1");
+        let before = part(json!({"20240101": {"modified": 1, "rows": 2}, "20240102": {"modified": 1, "rows": 2}}));
+        let after = part(json!({"20240102": {"modified": 2, "rows": 3}, "20240103": {"modified": 2, "rows": 1}}));
+        let words = "partition 20240101 is gone; partition 20240102 was changed; partition 20240103 is new";
+        assert_eq!(reason(Some(&before), true, &after), words);
     }
 
     #[test]

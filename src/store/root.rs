@@ -198,6 +198,12 @@ impl Root {
         self.path().join("deployed")
     }
 
+    /// What is known of the partitions of a remote warehouse's tables.
+    #[must_use]
+    pub fn partitions(&self) -> PathBuf {
+        self.path().join("partitions")
+    }
+
     /// Where the format's number is.
     #[must_use]
     pub fn format_file(&self) -> PathBuf {

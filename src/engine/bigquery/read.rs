@@ -62,23 +62,29 @@ struct Stream {
     schema: Arc<[u8]>,
 }
 
-/// Opens `project.dataset.table`, these columns (all where empty), as it was at `instant_ms` (now where `None`).
+/// Which rows are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// These columns; all where empty.
+    pub columns: &'a [String],
+    /// A condition that the rows fulfil; all where empty.
+    pub restriction: &'a str,
+    /// As they were then, milliseconds since 1970; now where `None`.
+    pub instant_ms: Option<i64>,
+}
+
+/// Opens `project.dataset.table`.
 ///
 /// # Errors
 /// When the session is refused or its columns are not understood.
-pub async fn open(
-    account: &Account,
-    tokens: Arc<Tokens>,
-    table: &str,
-    columns: &[String],
-    instant_ms: Option<i64>,
-) -> Result<Session, BigQueryError> {
+pub async fn open(account: &Account, tokens: Arc<Tokens>, table: &str, wanted: Wanted<'_>) -> Result<Session, BigQueryError> {
     let client = connect(account).await?;
-    let session = session(&client, &tokens, account, table, columns, instant_ms).await?;
+    let session = session(&client, &tokens, account, table, wanted).await?;
     let Some(api::read_session::Schema::ArrowSchema(schema)) = &session.schema else {
         return Err(odd(table, "the session has no Arrow columns"));
     };
-    let at_instant = instant_ms.is_some() && session.table_modifiers.is_some_and(|said| said.snapshot_time == instant_ms.map(timestamp));
+    let instant = wanted.instant_ms.map(timestamp);
+    let at_instant = instant.is_some() && session.table_modifiers.is_some_and(|said| said.snapshot_time == instant);
     let bytes: Arc<[u8]> = Arc::from(schema.serialized_schema.as_slice());
     let columns = StreamReader::try_new(Cursor::new(bytes.to_vec()), None).map_err(|error| odd(table, &error.to_string()))?.schema();
     let (send, batches) = channel(WAITING);
@@ -120,16 +126,16 @@ async fn session(
     tokens: &Tokens,
     account: &Account,
     table: &str,
-    columns: &[String],
-    instant_ms: Option<i64>,
+    rows: Wanted<'_>,
 ) -> Result<api::ReadSession, BigQueryError> {
     let [project, dataset, name] = table.split('.').collect::<Vec<_>>()[..] else { return Err(odd(table, "not project.dataset.table")) };
-    let snapshot_time = instant_ms.map(timestamp);
+    let snapshot_time = rows.instant_ms.map(timestamp);
+    let (selected_fields, row_restriction) = (rows.columns.to_vec(), rows.restriction.to_owned());
     let wanted = api::ReadSession {
         table: format!("projects/{project}/datasets/{dataset}/tables/{name}"),
         data_format: api::DataFormat::Arrow.into(),
         table_modifiers: Some(api::read_session::TableModifiers { snapshot_time }),
-        read_options: Some(api::read_session::TableReadOptions { selected_fields: columns.to_vec(), ..Default::default() }),
+        read_options: Some(api::read_session::TableReadOptions { selected_fields, row_restriction, ..Default::default() }),
         ..Default::default()
     };
     let ask = api::CreateReadSessionRequest {

@@ -72,7 +72,7 @@ impl Rest {
     /// # Errors
     /// When it was changed meanwhile (412), BigQuery refuses or cannot be reached; `what` says in the error what was asked.
     pub async fn patch_if(&self, path: &str, body: &Value, etag: &str, what: &str) -> Result<Value, BigQueryError> {
-        self.call(Method::PATCH, path, &[], &Content::Change(body, etag), what).await
+        self.call(Method::PATCH, &self.url(path), &[], &Content::Change(body, etag), what).await.and_then(|bytes| json_of(&bytes, what))
     }
 
     /// Removes a resource.

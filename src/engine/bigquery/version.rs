@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::base::name::{is_table_name, nearest};
 use crate::engine::bigquery::fault::BigQueryError;
 use crate::engine::bigquery::jobs;
+use crate::engine::bigquery::partitioning::Partitioning;
 use crate::engine::bigquery::rest::Rest;
 
 /// Begins the time of change of what changed after the instant that it is read at.
@@ -39,6 +40,12 @@ pub struct TableVersion {
     /// A view's query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definition: Option<String>,
+    /// How it is partitioned, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitioning: Option<Partitioning>,
+    /// Its rows, where BigQuery says how many; no part of its identity, and not written down.
+    #[serde(skip)]
+    pub rows: Option<u64>,
     /// What a view stands on, sorted by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bases: Vec<TableVersion>,
@@ -62,6 +69,18 @@ impl TableVersion {
             self.etag = String::new();
             self.schema = Value::Null;
         }
+    }
+
+    /// What the versions of a table have in common whose partitions are told apart: not when it changed.
+    #[must_use]
+    pub fn in_parts(&self) -> Self {
+        Self { modified: String::new(), etag: String::new(), ..self.clone() }
+    }
+
+    /// Whether its partitions can be told apart: it is partitioned, and what BigQuery says of partitions now was so at the instant that it is read at.
+    #[must_use]
+    pub fn has_partitions(&self) -> bool {
+        self.kind == "TABLE" && self.partitioning.is_some() && !self.volatile && self.changed_after_instant().is_none()
     }
 
     /// What of it, or of what it stands on, changed after the instant that it is read at, so that its rows then are known to BigQuery's past alone.
@@ -177,7 +196,14 @@ pub async fn probe_all(
 }
 
 /// The versions of all of them now, side by side.
-async fn look(rest: &Arc<Rest>, billing: &str, names: &BTreeSet<String>) -> Result<BTreeMap<String, TableVersion>, BigQueryError> {
+///
+/// # Errors
+/// When one is not there, or BigQuery does not tell.
+pub(super) async fn look(
+    rest: &Arc<Rest>,
+    billing: &str,
+    names: &BTreeSet<String>,
+) -> Result<BTreeMap<String, TableVersion>, BigQueryError> {
     let mut versions = BTreeMap::new();
     for some in names.iter().collect::<Vec<_>>().chunks(SIDE_BY_SIDE) {
         let mut looks = JoinSet::new();
@@ -255,6 +281,8 @@ async fn described(rest: &Rest, name: &str) -> Result<TableVersion, BigQueryErro
         etag: text("etag"),
         location: text("location"),
         schema: found["schema"]["fields"].clone(),
+        partitioning: Partitioning::of(&found),
+        rows: found["numRows"].as_str().and_then(|rows| rows.parse().ok()),
         definition,
         bases: Vec::new(),
     })
