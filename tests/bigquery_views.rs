@@ -193,6 +193,7 @@ fn the_recipes_views_stand_in_bigquery_and_say_what_the_recipes_say() {
     let mean = there(&server, "a_mean");
     let query = mean["view"]["query"].as_str().unwrap();
     assert!(query.starts_with("-- The mean of a day.\nSELECT\n\tdate") && query.contains("JOIN `p1.m.v` AS v"), "{query}");
+    assert!(query.ends_with("GROUP BY date"), "{query}");
     let top = there(&server, "a_top");
     assert!(top["view"]["query"].as_str().unwrap().contains("FROM `p1.cbi_Soy_oil.a_mean` AS `mean`"), "{top}");
     assert_eq!(top["description"], "What is dear. The query of 'a.top', kept by cbi sql deploy.");

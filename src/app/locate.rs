@@ -97,7 +97,10 @@ pub fn written(texts: &Texts, node: &Node, canonical: &str) -> String {
         let text = texts.text(&place.file).ok()?;
         let (_, query) = unquoted(&text, place.span.clone())?;
         let tokens = lex::tokens(query).ok()?;
-        (lex::canonical(query, &tokens) == canonical).then(|| query.trim().to_owned())
+        // A view's query ends without the sign that ends a statement.
+        let end = tokens.iter().rev().skip(1).take_while(|token| token.kind == Kind::Symbol(";")).last();
+        let end = end.map_or(query.len(), |token| token.span.start);
+        (lex::canonical(query, &tokens) == canonical).then(|| query[..end].trim().to_owned())
     };
     part().unwrap_or_else(|| canonical.to_owned())
 }
