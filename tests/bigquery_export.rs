@@ -47,18 +47,7 @@ fn reach(server: &BigQuery, instant_ms: Option<i64>) -> Value {
 fn act(kind: &str, params: Value, reach: Value, inputs: &[(&str, &Path)], folder: &Path) -> Result<Response, RunError> {
     fs::create_dir_all(folder.join("out")).unwrap();
     let inputs = inputs.iter().map(|(slot, path)| ((*slot).to_owned(), (*path).to_owned())).collect::<BTreeMap<_, _>>();
-    let (out, response) = (folder.join("out"), folder.join("response"));
-    dispatch::run(&Request {
-        kind: kind.into(),
-        params,
-        threads: 1,
-        inputs,
-        digests: BTreeMap::new(),
-        reach: Some(reach),
-        out,
-        response,
-        scratch: None,
-    })
+    dispatch::run(&Request { reach: Some(reach), ..Request::of(kind, params, inputs, folder.join("out")) })
 }
 
 /// Looks at a table and reads these columns of it; the folder with its rows.

@@ -14,8 +14,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bigquery_kit::{BigQuery, PROJECT, settings};
+use cbi::base::diagnostic::ExitCode;
+use cbi::base::digest::{ActionKey, Digest, ManifestId};
+use cbi::engine::bigquery::account::{Account, Credentials};
+use cbi::engine::table_columns::{Values, table};
+use cbi::engine::table_file;
+use cbi::kinds::dispatch;
+use cbi::kinds::export::Reach;
+use cbi::kinds::publish::FROM_SLOT;
+use cbi::kinds::publish_bigquery::{Delivering, Whose};
+use cbi::kinds::reach::Work;
+use cbi::kinds::request::Request;
 use proxy_kit::{Fault, Proxy, Seen};
-use serde_json::Value;
+use serde_json::{Value, json};
 use space::TestSpace;
 
 type Row<'a> = (&'a str, &'a str, u32);
@@ -86,6 +97,7 @@ fn a_table_is_delivered_once_in_every_mode_and_an_earlier_one_is_put_back() {
     an_earlier_delivery_is_put_back_as_a_delivery_of_its_own(&server, &proxy);
     every_type_comes_as_it_is(&server, &proxy);
     nothing_of_another_shape_is_delivered(&server, &proxy);
+    nothing_empty_is_delivered(&server, &proxy);
     what_somebody_else_made_is_left_alone(&server, &proxy);
     assert_eq!(left(&server), Vec::<String>::new());
 }
@@ -214,6 +226,30 @@ fn nothing_of_another_shape_is_delivered(server: &BigQuery, proxy: &Proxy) {
     // A column that came later stays, without values, when what was before it is put back.
     assert_eq!(space.rollback(&[&target]).0.code, 0);
     assert_eq!(held(server, "shaped"), "a=1 b=2 b2=3");
+}
+
+/// A step without rows is refused where it is made; a table that has none all the same does not get past here.
+fn nothing_empty_is_delivered(server: &BigQuery, proxy: &Proxy) {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = table([("day".to_owned(), Values::Strings(Vec::new()))]).unwrap();
+    table_file::write(&folder.path().join(table_file::FILE_NAME), &rows, &[]).unwrap();
+    let account = Account {
+        project: PROJECT.into(),
+        billing_project: PROJECT.into(),
+        endpoint: proxy.address.clone(),
+        storage_endpoint: server.storage.clone(),
+        credentials: Credentials::None,
+    };
+    let reach = Reach { account, env: Vec::new(), instant_ms: None, offline: false, work: Work::default(), step: None };
+    let any = Digest::of(b"x");
+    let delivery = Whose { target: "publish/empty".into(), action: ActionKey(any), artifact: ManifestId(any) };
+    let inputs = BTreeMap::from([(FROM_SLOT.to_owned(), folder.path().to_owned())]);
+    let params = json!({"to": "out.empty", "mode": "replace", "columns": [], "allow_schema_change": false});
+    let told = Request::of("publish", params, inputs, folder.path().join("out"));
+    proxy.plan(|_, _| None);
+    let refused = dispatch::run(&Request { reach: Some(json!(Delivering { reach, delivery })), ..told }).unwrap_err();
+    assert_eq!((refused.code, refused.message.as_str()), (ExitCode::Refused, "what it delivers has no rows"));
+    assert!(proxy.seen().is_empty(), "{:?}", proxy.seen());
 }
 
 fn what_somebody_else_made_is_left_alone(server: &BigQuery, proxy: &Proxy) {

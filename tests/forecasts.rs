@@ -140,19 +140,7 @@ fn signal(work: &Work, rules: &Value, features: bool) -> Result<Response, RunErr
         inputs.insert("features".into(), work.path("features"));
     }
     let out = work.path("signal");
-    let response = out.join("response.json");
-    let request = cbi::kinds::request::Request {
-        kind: "signal".into(),
-        params,
-        threads: 1,
-        inputs,
-        digests: BTreeMap::new(),
-        out,
-        response,
-        reach: None,
-        scratch: None,
-    };
-    cbi::kinds::dispatch::run(&request)
+    cbi::kinds::dispatch::run(&cbi::kinds::request::Request::of("signal", params, inputs, out))
 }
 
 #[test]

@@ -67,19 +67,7 @@ impl Oil {
         let models = ["a", "b", "c"].iter().enumerate().map(|(at, name)| (format!("model:{at}"), self.path(name).join("model")));
         let mut inputs: BTreeMap<String, PathBuf> = models.collect();
         inputs.extend(["regimes", "frame"].map(|slot| (slot.to_owned(), self.path(if slot == "frame" { "test" } else { slot }))));
-        let out = self.path(out);
-        let response = out.join("response.json");
-        cbi::kinds::dispatch::run(&Request {
-            kind: "evaluate".into(),
-            params: declared.params,
-            threads: 1,
-            inputs,
-            digests: BTreeMap::new(),
-            out,
-            response,
-            reach: None,
-            scratch: None,
-        })
+        cbi::kinds::dispatch::run(&Request::of("evaluate", declared.params, inputs, self.path(out)))
     }
 }
 
@@ -137,18 +125,7 @@ fn a_quantile_sets_forecasts_are_the_vendors_in_order_and_its_figures_scikit_lea
         let declared = declare("evaluate", 1, &stanza).unwrap_or_else(|errors| panic!("{errors:?}"));
         let out = oil.path(&format!("{learner}_judged"));
         let inputs = [("frame".to_owned(), oil.path("test")), ("model:0".to_owned(), oil.path(learner).join("model"))].into();
-        let response = out.join("response.json");
-        let request = Request {
-            kind: "evaluate".into(),
-            params: declared.params,
-            threads: 1,
-            inputs,
-            digests: BTreeMap::new(),
-            out: out.clone(),
-            response,
-            reach: None,
-            scratch: None,
-        };
+        let request = Request::of("evaluate", declared.params, inputs, out.clone());
         let report = cbi::kinds::dispatch::run(&request).unwrap_or_else(|error| panic!("{error}"));
         assert!(report.metrics.contains_key("model/set/p2.5/pinball") && report.metrics.contains_key("model/set/p10_p90/coverage"));
 

@@ -110,8 +110,7 @@ fn a_table_that_a_step_made_is_known_by_its_file() {
         let tries = Tries { queries: BTreeMap::from([("a.q".to_owned(), query)]) };
         let out = folder.path().join(column);
         std::fs::create_dir(&out).unwrap();
-        let request = json!({ "kind": "probe:sql", "params": tries, "inputs": {}, "out": out, "response": folder.path().join("r") });
-        dispatch::run(&serde_json::from_value::<Request>(request).unwrap()).unwrap();
+        dispatch::run(&Request::of("probe:sql", json!(tries), BTreeMap::new(), out.clone())).unwrap();
         let found: BTreeMap<String, Tried> = serde_json::from_slice(&std::fs::read(out.join(TRIED)).unwrap()).unwrap();
         found["a.q"].fault.clone()
     };

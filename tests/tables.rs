@@ -35,18 +35,7 @@ impl Bench {
 
     fn run(&self, kind: &str, params: Value, inputs: &[(&str, &Path)]) -> Result<Response, RunError> {
         let inputs = inputs.iter().map(|(slot, path)| ((*slot).to_owned(), (*path).to_owned())).collect::<BTreeMap<_, _>>();
-        let (out, response) = (self.path("out"), self.path("response.json"));
-        dispatch::run(&Request {
-            kind: kind.into(),
-            params,
-            threads: 1,
-            inputs,
-            digests: BTreeMap::new(),
-            out,
-            response,
-            reach: None,
-            scratch: None,
-        })
+        dispatch::run(&Request::of(kind, params, inputs, self.path("out")))
     }
 
     /// Columns with their types, and rows, of the table made.

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::observe;
 use crate::app::problem::Problems;
@@ -13,12 +12,14 @@ use crate::app::workspace::{CACHE_FOLDER, Options, Workspace};
 use crate::base::diagnostic::ExitCode;
 use crate::base::units;
 use crate::engine::native;
+use crate::exec::ask;
 use crate::exec::environment::{self, PROGRAM_PATH};
 use crate::graph::build::TargetGraph;
 use crate::io::file::File;
 use crate::io::jail;
-use crate::io::process::{Children, Ended, Spawn, find_program};
+use crate::io::process::find_program;
 use crate::io::{fs, machine};
+use crate::kinds::probe::SAID;
 use crate::store::error::StoreError;
 use crate::store::hash;
 use crate::store::root::Root;
@@ -115,41 +116,11 @@ fn engine(name: &'static str) -> Check {
     }
 }
 
-/// What the notes of a response are worth here.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Response {
-    notes: Vec<String>,
-}
-
 /// Has the action program load the engine; what the engine says of itself.
 fn try_engine(name: &str) -> Result<Option<String>, String> {
-    let text = |e: &dyn std::fmt::Display| e.to_string();
-    let program = environment::action_program().map_err(|path| format!("'{}' is not there", path.display()))?;
-    let folder = tempfile::tempdir().map_err(|e| text(&e))?;
-    let at = |name: &str| folder.path().join(name);
-    let request =
-        json!({ "kind": "probe:engine", "params": { "engine": name }, "inputs": {}, "out": at("out"), "response": at("response") });
-    fs::create_folder(&at("out")).and_then(|()| fs::write(&at("request"), request.to_string().as_bytes())).map_err(|e| text(&e))?;
-    let native = std::env::var("CBI_NATIVE_DIR").ok().map(|dir| ("CBI_NATIVE_DIR".to_owned(), dir));
-    let spawn = Spawn {
-        name: String::new(),
-        program,
-        args: vec![at("request").into()],
-        cwd: folder.path().to_owned(),
-        env: native.into_iter().collect(),
-        log: at("log"),
-        timeout: Some(PATIENCE),
-        jail: None,
-    };
-    let (ended, _) = Children::new().run(&spawn, &mut None).map_err(|e| text(&e))?;
-    let log = String::from_utf8_lossy(&fs::read_if_any(&at("log")).ok().flatten().unwrap_or_default()).into_owned();
-    if ended != Ended::Exited(0) {
-        let last = log.lines().rev().find(|line| !line.starts_with("hint:")).unwrap_or("it ended without a word");
-        return Err(last.strip_prefix("error: ").unwrap_or(last).to_owned());
-    }
-    let response: Response = fs::read(&at("response")).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    Ok(response.notes.into_iter().next())
+    let said =
+        ask::ask_within(PATIENCE, "probe:engine", &json!({ "engine": name }), &Value::Null, SAID).map_err(|failure| failure.error)?;
+    serde_json::from_slice(&said).map_err(|error| format!("what it says is not understood: {error}"))
 }
 
 /// Has the action program look for graphics adapters.

@@ -19,11 +19,19 @@ const PATIENCE: Duration = Duration::from_mins(10);
 /// # Errors
 /// With what a person should know, when there is no answer.
 pub fn ask(kind: &str, params: &Value, reach: &Value, answer: &str) -> Result<Vec<u8>, Failure> {
-    let mut log = Vec::new();
-    try_ask(kind, params, reach, answer, &mut log).map_err(|error| failure::describe(&error, &log))
+    ask_within(PATIENCE, kind, params, reach, answer)
 }
 
-fn try_ask(kind: &str, params: &Value, reach: &Value, answer: &str, log: &mut Vec<u8>) -> Result<Vec<u8>, RunError> {
+/// The same, of a question whose answer may take so long.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_within(patience: Duration, kind: &str, params: &Value, reach: &Value, answer: &str) -> Result<Vec<u8>, Failure> {
+    let mut log = Vec::new();
+    try_ask(patience, kind, params, reach, answer, &mut log).map_err(|error| failure::describe(&error, &log))
+}
+
+fn try_ask(patience: Duration, kind: &str, params: &Value, reach: &Value, answer: &str, log: &mut Vec<u8>) -> Result<Vec<u8>, RunError> {
     let folder = tempfile::tempdir().map_err(|error| RunError::Ended {
         message: format!("no temporary folder: {error}"),
         hint: None,
@@ -43,11 +51,11 @@ fn try_ask(kind: &str, params: &Value, reach: &Value, answer: &str, log: &mut Ve
         cwd: folder.path().to_owned(),
         env,
         log: at("log"),
-        timeout: Some(PATIENCE),
+        timeout: Some(patience),
         jail: None,
     };
     let (ended, _) = Children::new().run(&spawn, &mut None)?;
     *log = fs::read_if_any(&spawn.log)?.unwrap_or_default();
-    failure::judge(ended, Some(PATIENCE), Some(&[]), log)?;
+    failure::judge(ended, Some(patience), Some(&[]), log)?;
     Ok(fs::read(&at("out").join(answer))?)
 }

@@ -1,6 +1,6 @@
 //! Tries an engine for `cbi doctor`: no recipe kind, for nothing is built. Invariant: it answers only what the loaded engine itself did or said.
 //!
-//! `probe:engine`: params `engine` (`duckdb`, `lightgbm`, `xgboost`; `adapters`, which lists the graphics adapters, of a build with the feature `gpu`). The answer's notes say what is known of it; an engine that does not load fails.
+//! `probe:engine`: params `engine` (`duckdb`, `lightgbm`, `xgboost`; `adapters`, which lists the graphics adapters, of a build with the feature `gpu`). The answer says what is known of it; an engine that does not load fails.
 
 use arrow::array::{Array, AsArray};
 use serde::Deserialize;
@@ -8,6 +8,9 @@ use serde::Deserialize;
 use crate::engine::duck::Duck;
 use crate::engine::gbdt::{lightgbm, xgboost};
 use crate::kinds::request::{Request, RequestError, Response, RunError};
+
+/// The file, in the question's output folder, that takes what the engine says of itself.
+pub const SAID: &str = "engine.json";
 
 #[derive(Debug, Deserialize)]
 struct Spec {
@@ -20,16 +23,15 @@ struct Spec {
 /// When it does not load.
 pub fn engine(request: &Request) -> Result<Response, RunError> {
     let spec: Spec = request.params()?;
-    let mut notes = Vec::new();
-    match spec.engine.as_str() {
-        "duckdb" => notes.extend(duckdb()?),
-        "lightgbm" => _ = lightgbm::library().map_err(|error| RunError::failed(&error))?,
-        "xgboost" => _ = xgboost::library().map_err(|error| RunError::failed(&error))?,
+    let said: Option<String> = match spec.engine.as_str() {
+        "duckdb" => duckdb()?,
+        "lightgbm" => lightgbm::library().map(|_| None).map_err(|error| RunError::failed(&error))?,
+        "xgboost" => xgboost::library().map(|_| None).map_err(|error| RunError::failed(&error))?,
         #[cfg(feature = "gpu")]
-        "adapters" => notes.push(crate::engine::neural::device::adapters().join(", ")),
+        "adapters" => Some(crate::engine::neural::device::adapters().join(", ")),
         other => return Err(RunError::failed(&RequestError::Kind { kind: other.to_owned() })),
-    }
-    Ok(Response { notes, ..Response::default() })
+    };
+    request.tell(SAID, &said)
 }
 
 /// What it calls its own version, after one query.

@@ -139,6 +139,13 @@ pub enum RequestError {
 }
 
 impl Request {
+    /// What an action of this kind is told, on one thread, with nothing outside the machine: its answer is `response` in the folder `out`.
+    #[must_use]
+    pub fn of(kind: &str, params: Value, inputs: BTreeMap<String, PathBuf>, out: PathBuf) -> Self {
+        let response = out.join("response.json");
+        Self { kind: kind.to_owned(), params, threads: 1, inputs, digests: BTreeMap::new(), reach: None, out, response, scratch: None }
+    }
+
     /// Reads the request in `path`.
     ///
     /// # Errors

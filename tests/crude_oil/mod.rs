@@ -174,18 +174,7 @@ pub fn run(kind: &str, declared: &Declared, fit: &Path, models: &[PathBuf], out:
 fn run_on(threads: u32, kind: &str, declared: &Declared, fit: &Path, models: &[PathBuf], out: &Path) -> Result<Response, RunError> {
     let mut inputs = BTreeMap::from([("frame".to_owned(), fit.to_owned())]);
     inputs.extend(models.iter().enumerate().map(|(index, folder)| (format!("model:{index}"), folder.clone())));
-    let request = Request {
-        kind: kind.to_owned(),
-        params: declared.params.clone(),
-        threads,
-        inputs,
-        digests: BTreeMap::new(),
-        out: out.to_owned(),
-        response: out.join("response.json"),
-        reach: None,
-        scratch: None,
-    };
-    cbi::kinds::dispatch::run(&request)
+    dispatch::run(&Request { threads, ..Request::of(kind, declared.params.clone(), inputs, out.to_owned()) })
 }
 
 /// A folder with the tables of crude oil, and what actions make of them.
@@ -228,17 +217,6 @@ impl Work {
         let slots: Vec<_> = declared.inputs.keys().map(String::as_str).collect();
         let inputs: BTreeMap<String, PathBuf> = inputs.iter().map(|(slot, folder)| ((*slot).to_owned(), self.path(folder))).collect();
         assert_eq!(slots, inputs.keys().map(String::as_str).collect::<Vec<_>>());
-        let out = self.path(out);
-        dispatch::run(&Request {
-            kind: kind.to_owned(),
-            params: declared.params,
-            threads: 1,
-            inputs,
-            digests: BTreeMap::new(),
-            response: out.join("response.json"),
-            reach: None,
-            scratch: None,
-            out,
-        })
+        dispatch::run(&Request::of(kind, declared.params, inputs, self.path(out)))
     }
 }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::base::digest::{ActionKey, ManifestId};
 use crate::engine::bigquery::fault::BigQueryError;
+use crate::engine::bigquery::pages::pages;
 use crate::engine::bigquery::rest::{Rest, if_any};
-use crate::engine::bigquery::version::pages;
 
 /// The label with the digest of a table's rows.
 pub const ROWS: &str = "cbi_rows";

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::base::digest::{ActionKey, ManifestId};
 use crate::engine::bigquery::fault::BigQueryError;
+use crate::engine::bigquery::pages;
 use crate::engine::bigquery::place::Place;
 use crate::engine::bigquery::rest::{Rest, if_any};
 use crate::model::delivery::Delivered;
@@ -46,19 +47,7 @@ pub fn opening(ledger: &Place) -> String {
 pub async fn read(rest: &Rest, place: &Place) -> Result<Option<Vec<Delivered>>, BigQueryError> {
     let ledger = place.ledger();
     let what = format!("read the ledger {ledger}");
-    let (path, mut token, mut rows) = (format!("{}/data", ledger.path()), String::new(), Vec::new());
-    loop {
-        let query = [("formatOptions.useInt64Timestamp", "true"), ("maxResults", "10000"), ("pageToken", token.as_str())];
-        let page = rest.get(&path, if token.is_empty() { &query[..2] } else { &query[..] }, &what).await;
-        let Some(mut page) = if_any(page)? else { return Ok(None) };
-        if let Some(Value::Array(found)) = page.get_mut("rows").map(Value::take) {
-            rows.extend(found);
-        }
-        match page["pageToken"].as_str() {
-            Some(next) if !next.is_empty() => next.clone_into(&mut token),
-            _ => break,
-        }
-    }
+    let Some(rows) = if_any(pages::rows(rest, &ledger.path(), &what).await)? else { return Ok(None) };
     deliveries(&rows).map(Some).ok_or_else(|| BigQueryError::Answer { what, why: "its rows are not those of a ledger".into() })
 }
 

@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod ml;
 pub mod ml_text;
 pub mod objects;
+pub mod pages;
 pub mod partitioning;
 pub mod partitions;
 pub mod parts;

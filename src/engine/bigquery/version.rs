@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::base::name::{is_table_name, nearest};
 use crate::engine::bigquery::fault::BigQueryError;
 use crate::engine::bigquery::jobs;
+use crate::engine::bigquery::pages::pages;
 use crate::engine::bigquery::partitioning::Partitioning;
 use crate::engine::bigquery::rest::Rest;
 
@@ -134,24 +135,6 @@ pub async fn tables(rest: &Rest, project: &str) -> Result<BTreeSet<String>, BigQ
     }
     names.retain(|name| is_table_name(name));
     Ok(names)
-}
-
-/// Every item of a list that comes in pages.
-pub(super) async fn pages(rest: &Rest, path: &str, items: &str, what: &str) -> Result<Vec<Value>, BigQueryError> {
-    let mut all = Vec::new();
-    let mut token = String::new();
-    loop {
-        let query = [("maxResults", "1000"), ("pageToken", token.as_str())];
-        let query = if token.is_empty() { &query[..1] } else { &query[..] };
-        let mut page = rest.get(path, query, what).await?;
-        if let Some(Value::Array(found)) = page.get_mut(items).map(Value::take) {
-            all.extend(found);
-        }
-        match page["nextPageToken"].as_str() {
-            Some(next) if !next.is_empty() => token = next.to_owned(),
-            _ => return Ok(all),
-        }
-    }
 }
 
 /// How often a table that was changed while it was looked at is looked at again.

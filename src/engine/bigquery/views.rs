@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::base::digest::Digest;
 use crate::engine::bigquery::dataset::{Dataset, mark};
 use crate::engine::bigquery::fault::BigQueryError;
+use crate::engine::bigquery::pages::pages;
 use crate::engine::bigquery::rest::{Rest, if_any};
-use crate::engine::bigquery::version::pages;
 
 /// The label with the digest of what a view says.
 const SAYS: &str = "cbi_view";
