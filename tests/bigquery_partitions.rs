@@ -3,8 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test that cannot go on may stop where it stands")]
 
 mod bigquery_kit;
-#[path = "bigquery_kit/partitions.rs"]
-mod partitions;
+mod partition_kit;
 mod proxy_kit;
 #[path = "common/space.rs"]
 mod space;
@@ -22,7 +21,7 @@ use cbi::engine::bigquery::parts::{MOST, parts};
 use cbi::engine::bigquery::read::{self, Wanted};
 use cbi::engine::bigquery::tokens::Tokens;
 use cbi::store::action_cache::Session;
-use partitions::Partitions;
+use partition_kit::Partitions;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

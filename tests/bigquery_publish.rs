@@ -240,7 +240,8 @@ fn nothing_empty_is_delivered(server: &BigQuery, proxy: &Proxy) {
         storage_endpoint: server.storage.clone(),
         credentials: Credentials::None,
     };
-    let reach = Reach { account, env: Vec::new(), instant_ms: None, offline: false, work: Work::default(), step: None };
+    let reach =
+        Reach { account, env: Vec::new(), instant_ms: None, offline: false, work: Work::default(), step: None, modified: BTreeMap::new() };
     let any = Digest::of(b"x");
     let delivery = Whose { target: "publish/empty".into(), action: ActionKey(any), artifact: ManifestId(any) };
     let inputs = BTreeMap::from([(FROM_SLOT.to_owned(), folder.path().to_owned())]);

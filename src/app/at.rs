@@ -121,7 +121,7 @@ pub fn build(ask: &Ask, at: &At, cancel: &AtomicBool, sink: &mut dyn EventSink) 
             Diagnostic::new(ExitCode::Usage, format!("'{}' delivers: what was delivered then is not delivered again", graph[*id].name()));
         return Err(vec![problem.hint(format!("cbi rollback {} --list", graph[*id].name()))]);
     }
-    let observed = observe::observe(&workspace, session.root(), &mut graph, &selection.closure)?;
+    let (selection, observed) = observe::selected(&workspace, session.root(), &mut graph, (selection, &wanted))?;
     if let Some(observed) = &observed {
         sink.event(&observed.event());
     }

@@ -87,14 +87,11 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     }
     let workspace = Workspace::open(&ask.options)?;
     let mut graph = workspace.graph()?;
-    let mut selection = workspace.select(&graph, &ask.targets)?;
+    let selection = workspace.select(&graph, &ask.targets)?;
     let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
     // Held to the end, so that nothing is collected or repaired under the build.
     let _building = session.root().building().map_err(problem::stores)?;
-    let observed = observe::observe(&workspace, session.root(), &mut graph, &selection.closure)?;
-    if observed.as_ref().is_some_and(|observed| observed.split) {
-        selection = workspace.select(&graph, &ask.targets)?;
-    }
+    let (selection, observed) = observe::selected(&workspace, session.root(), &mut graph, (selection, &ask.targets))?;
     if let Some(observed) = &observed {
         observed.keep(session.root()).map_err(problem::stores)?;
         sink.event(&observed.event());

@@ -165,12 +165,9 @@ pub fn push(options: &Options, limit: Option<u64>) -> Outcome<Pushed> {
 pub fn pull(options: &Options, targets: &[String], limit: Option<u64>) -> Outcome<Pulled> {
     let (workspace, session, bucket) = open(options, limit)?;
     let mut graph = workspace.graph()?;
-    let mut selection = workspace.select(&graph, targets)?;
+    let selection = workspace.select(&graph, targets)?;
     let _building = session.root().building().map_err(problem::stores)?;
-    let observed = observe::observe(&workspace, session.root(), &mut graph, &selection.closure)?;
-    if observed.as_ref().is_some_and(|observed| observed.split) {
-        selection = workspace.select(&graph, targets)?;
-    }
+    let (selection, observed) = observe::selected(&workspace, session.root(), &mut graph, (selection, targets))?;
     if let Some(observed) = &observed {
         observed.keep(session.root()).map_err(problem::stores)?;
     }

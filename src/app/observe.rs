@@ -19,6 +19,7 @@ use crate::engine::bigquery::parts::{self, Part};
 use crate::exec::ask;
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::graph::implicit::{self, EXPORT_KIND};
+use crate::graph::select::Selection;
 use crate::graph::split::{self, Parts};
 use crate::kinds::export::{ANSWER, Found, Probe, Reach};
 use crate::kinds::pinned::{ENGINE, READS, WAREHOUSE};
@@ -40,7 +41,7 @@ pub struct Observed {
     /// When they were seen, where that was not now: by the last look at the one that was longest not looked at, milliseconds since 1970.
     pub seen_ms: Option<u64>,
     /// Whether tables turned out to have parts, so that targets are other ones than before.
-    pub split: bool,
+    split: bool,
     pins: Pins,
 }
 
@@ -60,12 +61,27 @@ impl Observed {
     }
 }
 
+/// Looks as [`observe`] does for what these patterns chose, and chooses again where targets turned out to be others.
+///
+/// # Errors
+/// Those of `observe`, and of choosing.
+pub fn selected(
+    workspace: &Workspace,
+    root: &Root,
+    graph: &mut TargetGraph,
+    (selection, patterns): (Selection, &[String]),
+) -> Outcome<(Selection, Option<Observed>)> {
+    let observed = observe(workspace, root, graph, &selection.closure)?;
+    let split = observed.as_ref().is_some_and(|observed| observed.split);
+    Ok((if split { workspace.select(graph, patterns)? } else { selection }, observed))
+}
+
 /// Looks at the tables that these targets read from a remote warehouse, or takes what was seen last, and tells each reader which version it reads. The
 /// reader of a table whose partitions can be told apart becomes one for each of its parts. Nothing where nothing is read from one.
 ///
 /// # Errors
 /// When the warehouse cannot be asked, has not one of the tables, or does not remember the instant that is asked for.
-pub fn observe(workspace: &Workspace, root: &Root, graph: &mut TargetGraph, targets: &[NodeId]) -> Outcome<Option<Observed>> {
+fn observe(workspace: &Workspace, root: &Root, graph: &mut TargetGraph, targets: &[NodeId]) -> Outcome<Option<Observed>> {
     let Some(account) = &workspace.remote else { return Ok(None) };
     let exports: Vec<(NodeId, String)> = targets
         .iter()

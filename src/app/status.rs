@@ -48,12 +48,9 @@ impl Survey {
     pub fn of(options: &Options, targets: &[String]) -> Outcome<Self> {
         let workspace = Workspace::open(options)?;
         let mut graph = workspace.graph()?;
-        let mut selection = workspace.select(&graph, targets)?;
+        let selection = workspace.select(&graph, targets)?;
         let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
-        let observed = observe::observe(&workspace, session.root(), &mut graph, &selection.closure)?;
-        if observed.as_ref().is_some_and(|observed| observed.split) {
-            selection = workspace.select(&graph, targets)?;
-        }
+        let (selection, observed) = observe::selected(&workspace, session.root(), &mut graph, (selection, targets))?;
         releasing::resolve(&workspace, &session, &mut graph, &selection.closure, false)?;
         let last = latest::targets(&session).map_err(problem::journal)?;
         let (identities, _) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;

@@ -8,9 +8,10 @@ use serde_json::json;
 
 use crate::engine::bigquery::fault::BigQueryError;
 use crate::engine::bigquery::jobs::{self, Job, PATIENCE};
+use crate::engine::bigquery::pages::pages;
 use crate::engine::bigquery::partitioning::{PartitionVersion, Partitions};
 use crate::engine::bigquery::rest::Rest;
-use crate::engine::bigquery::version::{self, TableVersion, pages};
+use crate::engine::bigquery::version::{self, TableVersion};
 
 /// Tables that are asked for in one query; BigQuery takes 1,000.
 const TOGETHER: usize = 500;
