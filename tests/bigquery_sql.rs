@@ -293,7 +293,7 @@ fn a_query_costs_what_it_may_and_what_it_cost_is_told() {
     // After: what it cost, by month and target.
     let output = space.command(&["log", "--cost", "--json"]).output().unwrap();
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(told["totals"], json!({"runs": 2, "bytes_billed": 40 << 20, "cost": 0.039_062_5}));
+    assert_eq!(told["totals"], json!({"jobs": 2, "bytes_billed": 40 << 20, "cost": 0.039_062_5}));
     let rows: Vec<_> = told["costs"]
         .as_array()
         .unwrap()
@@ -302,7 +302,7 @@ fn a_query_costs_what_it_may_and_what_it_cost_is_told() {
         .collect();
     assert_eq!(rows, [("a.mean", 20 << 20), ("a.top", 20 << 20)]);
     let said = space.command(&["log", "--cost", "a.top"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&said.stdout).ends_with("1 run, 20.0 MiB billed, 0.02\n"), "{said:?}");
+    assert!(String::from_utf8_lossy(&said.stdout).ends_with("1 job, 20.0 MiB billed, 0.02\n"), "{said:?}");
 
     // What nothing stands on any more is dropped there too, and what others made is left.
     server.query("CREATE TABLE cbi_soy_oil.mine AS SELECT 1 AS x");
@@ -336,5 +336,5 @@ fn a_query_costs_what_it_may_and_what_it_cost_is_told() {
     space.build(&["b.seen"]).ok().ran(&["b.seen", "export/m.v"]);
     let output = space.command(&["log", "--cost", "--json", "export/m.v"]).output().unwrap();
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(told["totals"], json!({"runs": 1, "bytes_billed": 20 << 20, "cost": 0.019_531_25}));
+    assert_eq!(told["totals"], json!({"jobs": 1, "bytes_billed": 20 << 20, "cost": 0.019_531_25}));
 }

@@ -11,14 +11,15 @@ use crate::graph::build::{NodeId, TargetGraph};
 use crate::graph::implicit::EXPORT_KIND;
 use crate::kinds::export::Reach;
 use crate::kinds::reach::Work;
+use crate::store::root::Root;
 use crate::syntax::settings::{BigQuery, Settings};
 
 /// What a TiB costs that a query is charged for: BigQuery's list price on demand, in dollars.
 const PRICE_PER_TIB: f64 = 6.25;
 
-/// What steps that run in the warehouse are told, beside how to reach it.
+/// What steps that run in the warehouse are told, beside how to reach it; `cache` is the workspace's.
 #[must_use]
-pub fn work(settings: &Settings, graph: &TargetGraph) -> Work {
+pub fn work(settings: &Settings, graph: &TargetGraph, cache: &Path) -> Work {
     let said = settings.bigquery.clone().unwrap_or_default();
     let limit = |id| Some((graph[id].name().to_string(), limit(graph, id)?));
     Work {
@@ -26,6 +27,7 @@ pub fn work(settings: &Settings, graph: &TargetGraph) -> Work {
         location: said.location,
         price_per_tib: said.price_per_tib.and_then(|price| price.as_f64()).unwrap_or(PRICE_PER_TIB),
         budget: said.budget,
+        charges: Some(Root::at(cache).charges_log()),
         limits: graph.ids().filter_map(limit).collect(),
         bucket: said.bucket,
         storage_json_endpoint: said.storage_json_endpoint.unwrap_or_else(|| objects::ENDPOINT.to_owned()),

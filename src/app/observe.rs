@@ -100,7 +100,7 @@ fn observe(workspace: &Workspace, root: &Root, graph: &mut TargetGraph, targets:
     let tables = exports.iter().map(|(_, table)| table.clone());
     let tables: BTreeSet<String> = tables.chain(pushed.iter().flat_map(|(_, reads)| reads.values().filter_map(from))).collect();
     let mut reach = account::reach(account, workspace.reading.instant_ms, workspace.reading.offline);
-    reach.work = account::work(&workspace.settings, graph);
+    reach.work = account::work(&workspace.settings, graph, &workspace.cache());
     let mut pins = Pins::read(root).map_err(|error| problem::stores(error.into()))?;
     let (mut seen_ms, mut looked_at) = (None, None);
     if workspace.reading.offline {
@@ -186,7 +186,7 @@ pub fn reach(workspace: &Workspace, graph: &TargetGraph, targets: &[NodeId], obs
         return Err(vec![problem.hint("add to cbi.toml: [bigquery] project = \"…\"")]);
     };
     let account = account::of(settings, &workspace.root)?;
-    let work = account::work(&workspace.settings, graph);
+    let work = account::work(&workspace.settings, graph, &workspace.cache());
     Ok(Some(json!(Reach { work, ..account::reach(&account, None, workspace.reading.offline) })))
 }
 
@@ -223,7 +223,7 @@ pub fn ask<T: DeserializeOwned>(question: &str, params: &Value, reach: &Value, a
 /// When it cannot be asked.
 pub fn sweep(workspace: &Workspace, sweep: &Sweep) -> Outcome<Vec<String>> {
     let Some(account) = workspace.remote.as_ref().filter(|_| !workspace.reading.offline) else { return Ok(Vec::new()) };
-    let work = account::work(&workspace.settings, &TargetGraph::default());
+    let work = account::work(&workspace.settings, &TargetGraph::default(), &workspace.cache());
     let reach = Reach { work, ..account::reach(account, None, false) };
     ask("probe:sweep", &json!(sweep), &json!(reach), SWEPT)
 }

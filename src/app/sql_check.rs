@@ -106,7 +106,7 @@ fn ask(workspace: &Workspace, tries: &Tries) -> Outcome<BTreeMap<String, Tried>>
         }
         Some(account) => {
             let mut reach = account::reach(account, None, false);
-            reach.work = account::work(&workspace.settings, &TargetGraph::default());
+            reach.work = account::work(&workspace.settings, &TargetGraph::default(), &workspace.cache());
             json!(reach)
         }
         None => Value::Null,

@@ -62,7 +62,7 @@ pub fn reach(workspace: &Workspace) -> Outcome<(Reach, Dataset)> {
         return Err(vec![problem.hint("name the profile whose warehouse is BigQuery: --profile NAME")]);
     };
     let mut reach = account::reach(account, None, workspace.reading.offline);
-    reach.work = account::work(&workspace.settings, &TargetGraph::default());
+    reach.work = account::work(&workspace.settings, &TargetGraph::default(), &workspace.cache());
     let own = Dataset { project: account.project.clone(), name: reach.work.dataset.clone() };
     Ok((reach, own))
 }

@@ -25,6 +25,7 @@ use crate::graph::learning;
 use crate::graph::select::{self, Selection};
 use crate::io::{fs, machine};
 use crate::kinds::context::{DeclareContext, KindError};
+use crate::kinds::export::Reach;
 use crate::kinds::pinned::{self, ENGINE, WAREHOUSE};
 use crate::kinds::registry;
 use crate::kinds::tuned::TUNE;
@@ -176,7 +177,9 @@ impl Workspace {
         let outlet = match (&self.settings.published, &self.remote) {
             (Some(folder), _) if folder != BIGQUERY => Some(Outlet::Folder(Destination::new(self.root.join(folder)))),
             (_, Some(account)) => {
-                Some(Outlet::BigQuery(Box::new(Project::new(account::reach(account, self.reading.instant_ms, self.reading.offline)))))
+                let work = account::work(&self.settings, &TargetGraph::default(), &self.cache());
+                let reach = account::reach(account, self.reading.instant_ms, self.reading.offline);
+                Some(Outlet::BigQuery(Box::new(Project::new(Reach { work, ..reach }))))
             }
             _ => None,
         };

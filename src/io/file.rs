@@ -61,6 +61,17 @@ impl File {
         at("open for writing", path, || options.open(path)).map(|inner| Self { inner, path: path.to_owned() })
     }
 
+    /// Adds bytes at the end of a file, which is made where there is none, and waits for the disk. Of several processes that do so each finds its bytes
+    /// together.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn append(path: &Path, bytes: &[u8]) -> FsResult<()> {
+        let mut file = at("open for writing", path, || std_fs::OpenOptions::new().append(true).create(true).open(path))?;
+        at("write", path, || file.write_all(bytes))?;
+        at("sync", path, || file.sync_data())
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -78,7 +78,8 @@ impl Reach {
     /// When there are no credentials, or no certificates to trust.
     pub async fn open(&self) -> Result<(Rest, Arc<Tokens>), BigQueryError> {
         let tokens = Arc::new(Tokens::open(&self.account.credentials, &self.env).await?);
-        Ok((Rest::open(&self.account, tokens.clone())?, tokens))
+        let rest = Rest::open(&self.account, tokens.clone())?;
+        Ok((rest.charged_to(self.work.charges(self.step.as_ref())), tokens))
     }
 
     /// The most that the step may be charged for, in bytes: its own limit, and what is left of the build's budget. `None` where there is neither.
@@ -289,7 +290,7 @@ async fn look(reach: &Reach, asked: &Probe) -> Result<Found, BigQueryError> {
             None => unknown.push(version),
         }
     }
-    let mut told = partitions::ask(&rest, billing, &unknown).await?;
+    let mut told = partitions::ask(&rest, billing, &unknown, reach.work.budget).await?;
     // Where nothing is told, that is known too: it is not asked for again.
     partitions.extend(unknown.iter().map(|version| (own(&version.table), told.remove(&version.table).unwrap_or_default())));
     Ok(Found { versions, instant_ms, partitions, ..Found::default() })

@@ -1,18 +1,20 @@
 //! Owns what a step that runs in the warehouse is told beside how to reach it. Invariant: nothing of it is in a key, for nothing of it changes a result.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::ActionKey;
+use crate::engine::bigquery::charges::{self, Charges};
 
 /// The metric with the bytes that a step was charged for.
 pub const BILLED: &str = "bytes_billed";
 /// The metric with what that cost, at the price of its day.
 pub const COST: &str = "cost";
 
-/// Bytes of a TiB.
-const TIB: f64 = 1_099_511_627_776.0;
+/// Stands for the target of what is no step: a question for partitions, a delivery that is put back.
+pub const BESIDE: &str = "beside steps";
 
 /// What a step in the warehouse needs to know beside how to reach it; in no key.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub struct Work {
     pub budget: Option<u64>,
     /// The most that single targets may be charged for, in bytes.
     pub limits: BTreeMap<String, u64>,
+    /// Where it is written down what jobs were charged for; nowhere where it is not said.
+    #[serde(default)]
+    pub charges: Option<PathBuf>,
     /// Where models are exported to, `gs://…`.
     pub bucket: Option<String>,
     /// The address of Cloud Storage's JSON interface.
@@ -37,9 +42,14 @@ impl Work {
     /// What so many bytes cost.
     #[must_use]
     pub fn cost(&self, bytes: u64) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a price, for people")]
-        let bytes = bytes as f64;
-        bytes / TIB * self.price_per_tib
+        charges::cost(bytes, self.price_per_tib)
+    }
+
+    /// Where charges for a step are written down, or for a question that is none.
+    #[must_use]
+    pub fn charges(&self, step: Option<&Step>) -> Option<Charges> {
+        let target = step.map_or(BESIDE, |step| step.target.as_str()).to_owned();
+        Some(Charges { path: self.charges.clone()?, target, price_per_tib: self.price_per_tib })
     }
 
     /// The metrics of a step that was charged for so many bytes.

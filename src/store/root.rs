@@ -114,6 +114,12 @@ impl Root {
         self.path().join("journal/builds.log")
     }
 
+    /// The list of what jobs in a remote warehouse were charged for.
+    #[must_use]
+    pub fn charges_log(&self) -> PathBuf {
+        self.path().join("journal/charges.log")
+    }
+
     /// The log of releases.
     #[must_use]
     pub fn releases_log(&self) -> PathBuf {

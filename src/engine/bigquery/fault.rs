@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::base::clock;
+use crate::io::fs::FsError;
 
 /// A request that BigQuery did not fulfil.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,12 @@ pub enum BigQueryError {
     /// Nothing is left for a query.
     #[error("the queries before it used up this build's budget, or this target's")]
     Spent,
+    /// What a job was charged for cannot be written down.
+    #[error("what was charged for cannot be written down")]
+    Unwritten {
+        /// What the disk says.
+        source: FsError,
+    },
     /// A job that does not end.
     #[error("BigQuery was asked to {what} and did not end within {} s; the job {job} was cancelled", patience.as_secs())]
     Stuck {

@@ -105,6 +105,7 @@ pub async fn run_or_find(rest: &Rest, job: &Job, bytes: Option<&[u8]>) -> Result
         pause = (pause * 2).min(LOOK);
         state = look(rest, job).await?;
     }
+    charge(rest, job, &state)?;
     Ok(Ended { became: done(&state, job), found })
 }
 
@@ -133,6 +134,14 @@ pub async fn leave(
         }
     }
     Err(last.unwrap_or_else(|| BigQueryError::Answer { what: job.what.clone(), why: "what it leaves is gone each time".into() }))
+}
+
+/// Writes down what a job that ended was charged for, where it was for anything.
+fn charge(rest: &Rest, job: &Job, state: &Value) -> Result<(), BigQueryError> {
+    let bytes = number(&state["statistics"]["query"]["totalBytesBilled"]);
+    let Some(charges) = rest.charges().filter(|_| bytes > 0) else { return Ok(()) };
+    let ended = state["statistics"]["endTime"].as_str().and_then(|ended| ended.parse().ok());
+    charges.add(format!("{}:{}", job.project, job.id), bytes, ended)
 }
 
 /// The job as it stands.

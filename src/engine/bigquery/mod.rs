@@ -2,6 +2,7 @@
 //! with a token that is in no key, record or error.
 
 pub mod account;
+pub mod charges;
 pub mod columns;
 pub mod dataset;
 pub mod delivered_columns;

@@ -16,12 +16,17 @@ use crate::engine::bigquery::version::{self, TableVersion};
 /// Tables that are asked for in one query; BigQuery takes 1,000.
 const TOGETHER: usize = 500;
 
-/// The partitions of these tables, by `project.dataset.table`. It costs one query for each dataset, at least 10 MB each. Nothing of tables of which BigQuery
+/// The partitions of these tables, by `project.dataset.table`. It costs one query for each dataset, at least 10 MB each, and at most `limit` bytes. Nothing of tables of which BigQuery
 /// refuses to tell, that changed meanwhile, or whose partitions have together another number of rows than the table.
 ///
 /// # Errors
 /// When BigQuery cannot be reached, or one of the tables is gone.
-pub async fn ask(rest: &Arc<Rest>, billing: &str, tables: &[&TableVersion]) -> Result<BTreeMap<String, Partitions>, BigQueryError> {
+pub async fn ask(
+    rest: &Arc<Rest>,
+    billing: &str,
+    tables: &[&TableVersion],
+    limit: Option<u64>,
+) -> Result<BTreeMap<String, Partitions>, BigQueryError> {
     let mut datasets: BTreeMap<&str, Vec<&TableVersion>> = BTreeMap::new();
     for table in tables {
         let dataset = table.table.rsplit_once('.').map_or("", |(dataset, _)| dataset);
@@ -30,7 +35,7 @@ pub async fn ask(rest: &Arc<Rest>, billing: &str, tables: &[&TableVersion]) -> R
     let mut found = BTreeMap::new();
     for (dataset, tables) in datasets {
         for some in tables.chunks(TOGETHER) {
-            match query(rest, billing, dataset, some).await {
+            match query(rest, billing, dataset, some, limit).await {
                 Ok(partitions) => found.extend(partitions),
                 Err(BigQueryError::Refused { .. } | BigQueryError::Job { .. }) => {}
                 Err(error) => return Err(error),
@@ -49,14 +54,22 @@ pub async fn ask(rest: &Arc<Rest>, billing: &str, tables: &[&TableVersion]) -> R
 }
 
 /// What BigQuery says of the partitions of some tables of one dataset, `project.dataset`.
-async fn query(rest: &Rest, billing: &str, dataset: &str, tables: &[&TableVersion]) -> Result<BTreeMap<String, Partitions>, BigQueryError> {
+async fn query(
+    rest: &Rest,
+    billing: &str,
+    dataset: &str,
+    tables: &[&TableVersion],
+    limit: Option<u64>,
+) -> Result<BTreeMap<String, Partitions>, BigQueryError> {
     let names: Vec<&str> = tables.iter().filter_map(|table| table.table.rsplit('.').next()).collect();
     let location = tables.iter().map(|table| table.location.clone()).find(|location| !location.is_empty());
+    let limit = limit.map(|bytes| bytes.to_string());
+    let query = json!({ "query": statement(dataset, &names), "useLegacySql": false, "maximumBytesBilled": limit });
     let job = Job {
         project: billing.to_owned(),
         id: format!("cbi_partitions_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
         location: location.clone(),
-        configuration: json!({ "query": { "query": statement(dataset, &names), "useLegacySql": false } }),
+        configuration: json!({ "query": query }),
         what: format!("list the partitions of tables of {dataset}"),
         patience: PATIENCE,
     };

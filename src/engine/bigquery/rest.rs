@@ -9,6 +9,7 @@ use reqwest::{Client, Method};
 use serde_json::Value;
 
 use crate::engine::bigquery::account::Account;
+use crate::engine::bigquery::charges::Charges;
 use crate::engine::bigquery::fault::{BigQueryError, refused};
 use crate::engine::bigquery::tokens::Tokens;
 use crate::io::retry;
@@ -21,6 +22,7 @@ pub struct Rest {
     http: Client,
     tokens: Arc<Tokens>,
     base: String,
+    charges: Option<Charges>,
 }
 
 impl Rest {
@@ -32,7 +34,19 @@ impl Rest {
         let base = account.endpoint.trim_end_matches('/').to_owned();
         let http = Client::builder().connect_timeout(Duration::from_secs(20)).read_timeout(PATIENCE).build();
         let http = http.map_err(|error| unreachable(&base, &error))?;
-        Ok(Self { http, tokens: tokens.into(), base })
+        Ok(Self { http, tokens: tokens.into(), base, charges: None })
+    }
+
+    /// The same client, which writes down what its jobs are charged for.
+    #[must_use]
+    pub fn charged_to(self, charges: Option<Charges>) -> Self {
+        Self { charges, ..self }
+    }
+
+    /// Where it is written down what jobs are charged for.
+    #[must_use]
+    pub fn charges(&self) -> Option<&Charges> {
+        self.charges.as_ref()
     }
 
     /// Asks for a resource, for example `projects/p/datasets`.
