@@ -101,6 +101,9 @@ fn a_model_goes_from_candidate_to_version_and_back_and_its_forecast_with_it() {
     let failed = space.build(&["forecast/oil"]);
     assert_eq!(failed.code, 3, "{failed:?}");
     assert!(failed.stdout.contains("the release 'release/oil' has no version on 'current'"), "{}", failed.stdout);
+    // Who does not name it asks for nothing that is not there yet.
+    let all = oil().build(&["oil"]).ok();
+    assert!(!all.targets.contains("forecast/oil"), "{:?}", all.targets);
     assert!(refused(&space, &["models", NAME], 2).contains("hint: cbi build release/oil, then cbi promote release/oil"));
 
     // A candidate: the model as it is, and what is said of it.

@@ -4,7 +4,7 @@ use globset::GlobBuilder;
 
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::graph::error::GraphError;
-use crate::graph::implicit::whole_of;
+use crate::graph::implicit::{CHANNEL_KIND, whole_of};
 use crate::graph::learning;
 use crate::model::recipe::Part;
 
@@ -17,7 +17,7 @@ pub struct Selection {
     pub closure: Vec<NodeId>,
 }
 
-/// Chooses by names, words and globs, of which only a name chooses what delivers: a name is one target, a word all that have it as a segment or dataset; `*` and `?` stay within a segment, `**` crosses segments, `{a,b}` and `[ab]` choose. Tables of the warehouse
+/// Chooses by names, words and globs, of which only a name chooses what delivers or follows a release's channel: a name is one target, a word all that have it as a segment or dataset; `*` and `?` stay within a segment, `**` crosses segments, `{a,b}` and `[ab]` choose. Tables of the warehouse
 /// without a stanza are chosen only by their full name.
 ///
 /// # Errors
@@ -71,9 +71,12 @@ pub fn matches(graph: &TargetGraph, pattern: &str) -> Result<Vec<NodeId>, GraphE
     if hits.is_empty() { Err(GraphError::NoMatch { pattern: pattern.to_owned(), nearest: nearest(graph, pattern) }) } else { Ok(hits) }
 }
 
-/// The targets that need not be named to be chosen: neither bare tables of the warehouse nor what has an effect outside the store.
+/// The targets that need not be named to be chosen: neither bare tables of the warehouse, nor what has an effect outside the store, nor what follows a
+/// channel, which may stand at nothing yet.
 fn choosable(graph: &TargetGraph) -> impl Iterator<Item = NodeId> + '_ {
-    graph.ids().filter(|id| !graph[*id].implicit && !graph[*id].declared.delivers)
+    let channels: Vec<NodeId> = graph.ids().filter(|id| graph[*id].stanza.kind == CHANNEL_KIND).collect();
+    let following = above(graph, &channels);
+    graph.ids().filter(move |id| !graph[*id].implicit && !graph[*id].declared.delivers && following.binary_search(id).is_err())
 }
 
 /// Whether a word is a whole segment of a name, or a table's dataset: `zl` is part of `model/zl/1w` and of `zl.daily`.
