@@ -61,7 +61,7 @@ impl Observed {
     }
 }
 
-/// Looks as [`observe`] does for what these patterns chose, and chooses again where targets turned out to be others.
+/// Looks as `observe` does for what these patterns chose, and chooses again where targets turned out to be others.
 ///
 /// # Errors
 /// Those of `observe`, and of choosing.

@@ -230,7 +230,7 @@ pub enum KeyCommand {
     Generate(KeyGenerate),
     /// List the keys of this machine and of the workspace
     List(Format),
-    /// Believe what a key signs: add it to [trust] in cbi.toml
+    /// Believe what a key signs: add it to those trusted in cbi.toml
     Trust(KeyTrust),
     /// Believe nothing any more that a key signed: add it to those revoked in cbi.toml
     Revoke(KeyRevoke),
