@@ -1,6 +1,7 @@
 //! One suite for every bucket that a mirror can be in: what the protocol asks of a bucket, and results that go through it.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod bucket_kit;
 mod gcs_kit;
 mod machine_kit;
 mod s3_kit;
@@ -8,6 +9,7 @@ mod store_kit;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bucket_kit::every_bucket;
 use cbi::mirror::bucket::{Bucket, Listed};
 use cbi::mirror::layout::{Epoch, PART};
 use cbi::mirror::push::push;
@@ -15,19 +17,6 @@ use cbi::mirror::stores::Address;
 use cbi::mirror::verify::{Finding, verify};
 use cbi::model::result::ActionResult;
 use machine_kit::{Machine, files, noise};
-
-/// Runs `check` on an empty bucket of every kind.
-fn every_bucket(check: fn(&Bucket)) {
-    check(&Bucket::memory().unwrap());
-    let folder = tempfile::tempdir().unwrap();
-    check(&Bucket::open(&Address { url: format!("file://{}", folder.path().display()), ..Address::default() }).unwrap());
-    if let Some(server) = s3_kit::S3::start() {
-        check(&Bucket::open(&server.bucket("bucket")).unwrap());
-    }
-    if let Some(server) = gcs_kit::Gcs::start() {
-        check(&Bucket::open(&server.bucket("bucket")).unwrap());
-    }
-}
 
 #[test]
 fn what_the_protocol_asks_of_a_bucket_is_so() {

@@ -1,6 +1,7 @@
 //! A mirror that is pruned: what must stay does, what nobody needs goes, and nothing that happens meanwhile makes it unsound.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod bucket_kit;
 mod gcs_kit;
 mod machine_kit;
 mod proxy_kit;
@@ -12,12 +13,13 @@ mod store_kit;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bucket_kit::every_bucket;
 use cbi::base::digest::ActionKey;
 use cbi::mirror::bucket::Bucket;
 use cbi::mirror::error::MirrorResult;
 use cbi::mirror::layout::{Epoch, PART};
 use cbi::mirror::prune::{Ask, Pruned, apply, plan};
-use cbi::mirror::push::push_pinned;
+use cbi::mirror::push::{Pushed, pin, push};
 use cbi::mirror::stores::Address;
 use cbi::mirror::verify::verify;
 use cbi::model::result::ActionResult;
@@ -30,28 +32,20 @@ use space::TestSpace;
 const LATER: u64 = 4_000_000_000_000;
 const DAY: u64 = 86_400_000;
 
-/// Runs `check` on an empty bucket of every kind.
-fn every_bucket(check: fn(&Bucket)) {
-    check(&Bucket::memory().unwrap());
-    let folder = tempfile::tempdir().unwrap();
-    check(&Bucket::open(&Address { url: format!("file://{}", folder.path().display()), ..Address::default() }).unwrap());
-    if let Some(server) = s3_kit::S3::start() {
-        check(&Bucket::open(&server.bucket("bucket")).unwrap());
-    }
-    if let Some(server) = gcs_kit::Gcs::start() {
-        check(&Bucket::open(&server.bucket("bucket")).unwrap());
-    }
-}
-
 /// Prunes so that these stay; epochs are emptied so long after their fence.
 fn pruned(bucket: &Bucket, keep: &[&ActionResult], grace_ms: u64, now_ms: u64) -> Pruned {
     let keys: BTreeSet<ActionKey> = keep.iter().map(|result| result.key).collect();
-    let live = move |_: &Bucket| -> MirrorResult<BTreeSet<ActionKey>> { Ok(keys.clone()) };
-    let ask = Ask { live: &live, since_ms: None, grace_ms, now_ms };
+    let ask = Ask { live: &keys, since_ms: None, grace_ms, now_ms };
     let before = bucket.list("").unwrap();
     plan(bucket, &ask).unwrap();
     assert_eq!(bucket.list("").unwrap(), before, "a plan changes nothing");
     apply(bucket, &ask).unwrap()
+}
+
+/// As a release does: the pin first, so that a prune that fences after the push's look sees it.
+fn push_pinned(bucket: &Bucket, machine: &Machine, result: &ActionResult) -> MirrorResult<Pushed> {
+    pin(bucket, &[result.key])?;
+    push(bucket, machine.session.content(), std::slice::from_ref(result))
 }
 
 fn three(machine: &Machine) -> [ActionResult; 3] {
@@ -70,7 +64,7 @@ fn what_must_stay_is_carried_over_and_the_rest_goes_when_its_time_has_come() {
         let [a, b, long] = three(&first);
         first.pushes(bucket, &[a.clone(), b.clone(), long.clone()]);
         let pinned = first.makes(4, &[("pinned", b"pinned".to_vec())]);
-        push_pinned(bucket, first.session.content(), std::slice::from_ref(&pinned)).unwrap();
+        push_pinned(bucket, &first, &pinned).unwrap();
 
         let fence = pruned(bucket, &[&a, &long], DAY, 0);
         assert_eq!((fence.fenced.as_slice(), fence.carried, fence.broken, fence.deleted), (&[1][..], 3, 0, 0), "what is pinned stays too");
@@ -139,7 +133,7 @@ fn a_prune_that_ends_at_any_request_loses_nothing_and_the_next_one_finishes() {
     let proxy = Proxy::in_the_name_of(&server.endpoint);
     let first = Machine::new();
     let [a, b, _] = three(&first);
-    let live = |_: &Bucket| -> MirrorResult<BTreeSet<ActionKey>> { Ok(BTreeSet::from([a.key])) };
+    let live = BTreeSet::from([a.key]);
     let ask = Ask { live: &live, since_ms: None, grace_ms: 0, now_ms: LATER };
     let (mut at, mut requests) = (0, 1);
     while at < requests {
@@ -167,8 +161,7 @@ fn a_prune_that_ends_at_any_request_loses_nothing_and_the_next_one_finishes() {
 fn machines_that_push_while_others_prune_lose_nothing_that_is_pinned() {
     every_bucket(|bucket| {
         let stop = AtomicBool::new(false);
-        let nothing = |_: &Bucket| -> MirrorResult<BTreeSet<ActionKey>> { Ok(BTreeSet::new()) };
-        let ask = Ask { live: &nothing, since_ms: None, grace_ms: 0, now_ms: LATER };
+        let ask = Ask { live: &BTreeSet::new(), since_ms: None, grace_ms: 0, now_ms: LATER };
         let pushed = std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
@@ -198,8 +191,8 @@ fn pushes_pinned(bucket: &Bucket, me: u64) -> Vec<ActionResult> {
     for n in 0..4 {
         let result = machine.makes(100 * (me + 1) + n, &[("own", format!("{me} {n}").into_bytes()), ("shared", noise(2000))]);
         let garbage = machine.makes(1000 * (me + 1) + n, &[("garbage", noise(100 + 10 * me + n))]);
-        _ = cbi::mirror::push::push(bucket, machine.session.content(), &[garbage]);
-        if push_pinned(bucket, machine.session.content(), std::slice::from_ref(&result)).is_ok() {
+        _ = push(bucket, machine.session.content(), &[garbage]);
+        if push_pinned(bucket, &machine, &result).is_ok() {
             pushed.push(result);
         }
     }

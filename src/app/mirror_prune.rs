@@ -12,8 +12,6 @@ use crate::app::upkeep::{self, Span};
 use crate::app::workspace::Options;
 use crate::base::clock;
 use crate::base::digest::ActionKey;
-use crate::mirror::bucket::Bucket;
-use crate::mirror::error::MirrorResult;
 use crate::mirror::prune::{self, Ask, Plan, Pruned};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -49,9 +47,8 @@ pub struct Told {
 /// When there is no mirror, it does not answer, or it cannot be said what this workspace's builds need.
 pub fn prune(options: &Options, wish: Wish) -> Outcome<Told> {
     let (_, session, bucket) = mirror::open(options, None)?;
-    let kept = live(&upkeep::keep(&session, wish.span)?.0.actions);
     // Asked once: what is built meanwhile is put into the newest epoch by its own build, which looks for a fence when it is done.
-    let live = move |_: &Bucket| -> MirrorResult<BTreeSet<ActionKey>> { Ok(kept.clone()) };
+    let live: BTreeSet<ActionKey> = upkeep::keep(&session, wish.span)?.0.actions.into_iter().collect();
     let now_ms = clock::now_ms();
     let since_ms = (wish.span.days > 0).then(|| now_ms.saturating_sub(u64::from(wish.span.days) * DAY_MS));
     let grace_ms = u64::try_from(wish.grace.as_millis()).unwrap_or(u64::MAX);
@@ -59,9 +56,4 @@ pub fn prune(options: &Options, wish: Wish) -> Outcome<Told> {
     let done = if wish.apply { Some(prune::apply(&bucket, &ask).map_err(problems)?) } else { None };
     let plan = prune::plan(&bucket, &ask).map_err(problems)?;
     Ok(Told { url: bucket.url().to_owned(), plan, done, grace_ms })
-}
-
-/// What stays whatever its age: what kept builds left. What is pinned in the bucket stays beside it.
-fn live(kept: &std::collections::HashSet<ActionKey>) -> BTreeSet<ActionKey> {
-    kept.iter().copied().collect()
 }

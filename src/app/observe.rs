@@ -99,8 +99,7 @@ fn observe(workspace: &Workspace, root: &Root, graph: &mut TargetGraph, targets:
     let from = |read: &Value| read["from"].as_str().map(str::to_owned);
     let tables = exports.iter().map(|(_, table)| table.clone());
     let tables: BTreeSet<String> = tables.chain(pushed.iter().flat_map(|(_, reads)| reads.values().filter_map(from))).collect();
-    let mut reach = account::reach(account, workspace.reading.instant_ms, workspace.reading.offline);
-    reach.work = account::work(&workspace.settings, graph, &workspace.cache());
+    let mut reach = Reach { instant_ms: workspace.reading.instant_ms, ..workspace.reach(account, graph) };
     let mut pins = Pins::read(root).map_err(|error| problem::stores(error.into()))?;
     let (mut seen_ms, mut looked_at) = (None, None);
     if workspace.reading.offline {
@@ -186,8 +185,7 @@ pub fn reach(workspace: &Workspace, graph: &TargetGraph, targets: &[NodeId], obs
         return Err(vec![problem.hint("add to cbi.toml: [bigquery] project = \"…\"")]);
     };
     let account = account::of(settings, &workspace.root)?;
-    let work = account::work(&workspace.settings, graph, &workspace.cache());
-    Ok(Some(json!(Reach { work, ..account::reach(&account, None, workspace.reading.offline) })))
+    Ok(Some(json!(workspace.reach(&account, graph))))
 }
 
 /// The names of all tables in the account's project, `dataset.table`.
@@ -223,9 +221,7 @@ pub fn ask<T: DeserializeOwned>(question: &str, params: &Value, reach: &Value, a
 /// When it cannot be asked.
 pub fn sweep(workspace: &Workspace, sweep: &Sweep) -> Outcome<Vec<String>> {
     let Some(account) = workspace.remote.as_ref().filter(|_| !workspace.reading.offline) else { return Ok(Vec::new()) };
-    let work = account::work(&workspace.settings, &TargetGraph::default(), &workspace.cache());
-    let reach = Reach { work, ..account::reach(account, None, false) };
-    ask("probe:sweep", &json!(sweep), &json!(reach), SWEPT)
+    ask("probe:sweep", &json!(sweep), &json!(workspace.reach(account, &TargetGraph::default())), SWEPT)
 }
 
 fn bug(message: String) -> Problems {

@@ -12,9 +12,8 @@ use crate::exec::deliver::delivers;
 use crate::io::fs;
 use crate::mirror::client::Mirror;
 use crate::mirror::error::MirrorError;
-use crate::mirror::layout::pin;
+use crate::mirror::push;
 use crate::mirror::releases;
-use crate::mirror::transfer::each;
 use crate::model::release::{Entry, History};
 use crate::model::result::ActionResult;
 use crate::registry::releases::{Releases, ReleasesError};
@@ -169,7 +168,7 @@ impl<'a> Book<'a> {
     fn secure(&self, entry: &Entry) -> Result<(), MirrorError> {
         let Some(mirror) = &self.mirror else { return Ok(()) };
         let keys: Vec<ActionKey> = entry.lineage.iter().chain([&entry.action]).copied().collect();
-        each(&keys, |key| mirror.bucket().put_if_absent(&pin(key), Vec::new()).map(|_| ()))?;
+        push::pin(mirror.bucket(), &keys)?;
         let mut results = Vec::new();
         for key in &keys {
             results.extend(self.session.lookup(key)?.filter(|result| !delivers(&result.action)));

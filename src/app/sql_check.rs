@@ -9,7 +9,7 @@ use crate::app::problem::{Outcome, Problems};
 use crate::app::queries::{self, Query, Reads, Store};
 use crate::app::status::Said;
 use crate::app::workspace::{Options, Workspace};
-use crate::app::{account, locate, observe};
+use crate::app::{locate, observe};
 use crate::base::diagnostic::{Diagnostic, ExitCode, Snippet};
 use crate::base::units;
 use crate::graph::build::TargetGraph;
@@ -104,11 +104,7 @@ fn ask(workspace: &Workspace, tries: &Tries) -> Outcome<BTreeMap<String, Tried>>
             let problem = Diagnostic::new(ExitCode::Usage, "queries are tried in BigQuery, and --offline asks nobody");
             return Err(vec![problem.hint("leave --offline away: a dry run costs nothing")]);
         }
-        Some(account) => {
-            let mut reach = account::reach(account, None, false);
-            reach.work = account::work(&workspace.settings, &TargetGraph::default(), &workspace.cache());
-            json!(reach)
-        }
+        Some(account) => json!(workspace.reach(account, &TargetGraph::default())),
         None => Value::Null,
     };
     observe::ask("probe:sql", &json!(tries), &reach, TRIED)

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::queries::{self, Query, Reads};
 use crate::app::workspace::Workspace;
-use crate::app::{account, locate, observe};
+use crate::app::{locate, observe};
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::engine::bigquery::dataset::{Dataset, stem};
 use crate::engine::bigquery::views::{Standing, View};
@@ -61,8 +61,7 @@ pub fn reach(workspace: &Workspace) -> Outcome<(Reach, Dataset)> {
         let problem = Diagnostic::new(ExitCode::Usage, "views are deployed into BigQuery, and the warehouse is a folder");
         return Err(vec![problem.hint("name the profile whose warehouse is BigQuery: --profile NAME")]);
     };
-    let mut reach = account::reach(account, None, workspace.reading.offline);
-    reach.work = account::work(&workspace.settings, &TargetGraph::default(), &workspace.cache());
+    let reach = workspace.reach(account, &TargetGraph::default());
     let own = Dataset { project: account.project.clone(), name: reach.work.dataset.clone() };
     Ok((reach, own))
 }

@@ -171,15 +171,20 @@ impl Workspace {
         Budget { cpus, memory }
     }
 
+    /// How steps and questions reach this account as things are now, with the limits of the graph's targets.
+    #[must_use]
+    pub fn reach(&self, account: &Account, graph: &TargetGraph) -> Reach {
+        Reach { work: account::work(&self.settings, graph, &self.cache()), ..account::reach(account, None, self.reading.offline) }
+    }
+
     /// Where steps deliver to.
     #[must_use]
     pub fn deliveries(&self) -> Deliveries {
         let outlet = match (&self.settings.published, &self.remote) {
             (Some(folder), _) if folder != BIGQUERY => Some(Outlet::Folder(Destination::new(self.root.join(folder)))),
             (_, Some(account)) => {
-                let work = account::work(&self.settings, &TargetGraph::default(), &self.cache());
-                let reach = account::reach(account, self.reading.instant_ms, self.reading.offline);
-                Some(Outlet::BigQuery(Box::new(Project::new(Reach { work, ..reach }))))
+                let reach = self.reach(account, &TargetGraph::default());
+                Some(Outlet::BigQuery(Box::new(Project::new(Reach { instant_ms: self.reading.instant_ms, ..reach }))))
             }
             _ => None,
         };

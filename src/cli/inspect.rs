@@ -86,6 +86,21 @@ pub fn tell<T: Serialize>(global: &Global, json: bool, value: &T, lines: impl Fn
     ExitCode::Ok
 }
 
+/// Shows what a command did: with `json` one object in one line, else lines, of which `--quiet` leaves none where all went well.
+#[must_use]
+pub fn answer(global: &Global, json: bool, value: &Value, lines: &[String], code: ExitCode) -> ExitCode {
+    let (mut out, _) = Output::stdout(global.colour());
+    if json {
+        out.line(&value.to_string());
+    } else if !global.quiet || code != ExitCode::Ok {
+        for line in lines {
+            out.line(line);
+        }
+    }
+    out.flush();
+    code
+}
+
 /// A word that begins a part of the text.
 #[must_use]
 pub fn heading(palette: &Palette, word: &str) -> String {

@@ -8,7 +8,8 @@ use crate::app::workspace::Options;
 use crate::base::diagnostic::ExitCode;
 use crate::cli::args::Global;
 use crate::cli::args_build::KeyCommand;
-use crate::ui::output::{Output, tame};
+use crate::cli::inspect;
+use crate::ui::output::tame;
 
 /// `cbi key`.
 ///
@@ -33,16 +34,7 @@ pub fn key(what: &KeyCommand, options: &Options, global: &Global) -> Outcome<Exi
             (ask.format, json!(named), vec![said(&named, "revoked")])
         }
     };
-    let (mut out, _) = Output::stdout(global.colour());
-    if format.json {
-        out.line(&json.to_string());
-    } else if !global.quiet {
-        for line in &lines {
-            out.line(line);
-        }
-    }
-    out.flush();
-    Ok(ExitCode::Ok)
+    Ok(inspect::answer(global, format.json, &json, &lines, ExitCode::Ok))
 }
 
 fn generated(made: &Generated) -> Vec<String> {

@@ -12,8 +12,9 @@ use crate::base::diagnostic::ExitCode;
 use crate::base::units;
 use crate::cli::args::Global;
 use crate::cli::args_build::MirrorCommand;
+use crate::cli::inspect;
 use crate::mirror::verify::Report;
-use crate::ui::output::{Output, tame};
+use crate::ui::output::tame;
 
 /// Names and findings listed before the rest is only counted; programs get all.
 const LISTED: usize = 20;
@@ -52,16 +53,7 @@ pub fn mirror(what: &MirrorCommand, options: &Options, global: &Global) -> Outco
             (*format, json!({ "forgot": forgot }), vec![said.to_owned()], ExitCode::Ok)
         }
     };
-    let (mut out, _) = Output::stdout(global.colour());
-    if format.json {
-        out.line(&json.to_string());
-    } else if !global.quiet || code != ExitCode::Ok {
-        for line in &lines {
-            out.line(line);
-        }
-    }
-    out.flush();
-    Ok(code)
+    Ok(inspect::answer(global, format.json, &json, &lines, code))
 }
 
 fn pushed_lines(pushed: &Pushed) -> Vec<String> {

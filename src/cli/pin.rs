@@ -8,7 +8,8 @@ use crate::app::workspace::Options;
 use crate::base::diagnostic::ExitCode;
 use crate::cli::args::Global;
 use crate::cli::args_keep::Pin;
-use crate::ui::output::{Output, tame};
+use crate::cli::inspect;
+use crate::ui::output::tame;
 
 /// `cbi pin`.
 ///
@@ -32,16 +33,7 @@ pub fn pin(ask: &Pin, options: &Options, global: &Global) -> Outcome<ExitCode> {
             (json!(one), vec![format!("{verb} {}", line(&one))])
         }
     };
-    let (mut out, _) = Output::stdout(global.colour());
-    if ask.format.json {
-        out.line(&json.to_string());
-    } else if !global.quiet {
-        for line in &lines {
-            out.line(line);
-        }
-    }
-    out.flush();
-    Ok(ExitCode::Ok)
+    Ok(inspect::answer(global, ask.format.json, &json, &lines, ExitCode::Ok))
 }
 
 fn line(one: &Pinned) -> String {

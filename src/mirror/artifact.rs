@@ -7,7 +7,7 @@ use crate::mirror::bucket::Bucket;
 use crate::mirror::epochs::Epochs;
 use crate::mirror::error::MirrorResult;
 use crate::mirror::layout::LONGEST_RECORD;
-use crate::mirror::pull::fetch;
+use crate::mirror::pull::{fetch, missing};
 use crate::mirror::record::read_manifest;
 use crate::model::manifest::Manifest;
 use crate::store::action_cache::Session;
@@ -35,13 +35,7 @@ pub fn bring(bucket: &Bucket, session: &Session, id: &ManifestId) -> MirrorResul
     for epoch in Epochs::of(bucket)?.readable() {
         let Some(bytes) = bucket.get(&epoch.manifest(id), LONGEST_RECORD)? else { continue };
         let Some(manifest) = read_manifest(&bytes, id) else { continue };
-        let mut missing = BTreeSet::new();
-        for entry in manifest.files.values() {
-            if session.content().size_of(&entry.blob)? != Some(entry.size) {
-                missing.insert((entry.blob, entry.size));
-            }
-        }
-        let missing: Vec<_> = missing.into_iter().collect();
+        let missing = missing(session, manifest.files.values().map(|entry| (entry.blob, entry.size)))?;
         if let Some(batch) = fetch(bucket, epoch, session, &missing)? {
             session.content().commit(&batch)?;
             return Ok(Some(manifest));

@@ -233,6 +233,17 @@ impl Bucket {
         }
     }
 
+    /// An object's bytes, as `get` has them; one that is longer than any of its kind is as good as none.
+    ///
+    /// # Errors
+    /// When the request fails, however often it is repeated.
+    pub fn get_fitting(&self, name: &str, longest: u64) -> MirrorResult<Option<Vec<u8>>> {
+        match self.get(name, longest) {
+            Err(MirrorError::TooLong { .. }) => Ok(None),
+            got => got,
+        }
+    }
+
     /// Some of an object's bytes; `None` where it is not there.
     ///
     /// # Errors

@@ -19,8 +19,8 @@ use crate::model::manifest::Manifest;
 
 /// What must stay, and how long what need not is left lying.
 pub struct Ask<'a> {
-    /// Actions whose results stay, beside those that are pinned: asked for anew whenever an epoch is looked through, after its records were listed.
-    pub live: &'a (dyn Fn(&Bucket) -> MirrorResult<BTreeSet<ActionKey>> + Sync),
+    /// Actions whose results stay, beside those that are pinned.
+    pub live: &'a BTreeSet<ActionKey>,
     /// Results made since then stay too, milliseconds since 1970.
     pub since_ms: Option<u64>,
     /// How long an epoch is left for those who still read it, after its fence.
@@ -188,18 +188,17 @@ struct Contents {
 }
 
 impl Contents {
-    /// Lists the records first, and asks after that what must stay: what was pinned before its record was listed is among it.
+    /// Lists the records first, and asks after that what is pinned: what was pinned before its record was listed is among it.
     fn of(bucket: &Bucket, epoch: Epoch, ask: &Ask) -> MirrorResult<Self> {
         let listed = bucket.list(&epoch.records())?;
         let keys: BTreeSet<ActionKey> = listed.iter().filter_map(|listed| records::key_of(epoch, &listed.name)).collect();
         let keys: Vec<ActionKey> = keys.into_iter().collect();
-        let mut live = (ask.live)(bucket)?;
-        live.extend(pins(bucket)?);
+        let pinned = pins(bucket)?;
         let staying = Mutex::new(BTreeMap::new());
         each(&keys, |key| {
             // One that is not believed here is as good as none.
             let Some(record) = records::get(bucket, epoch, key)? else { return Ok::<_, MirrorError>(()) };
-            if live.contains(key) || ask.since_ms.is_some_and(|since| record.result.ended_ms >= since) {
+            if ask.live.contains(key) || pinned.contains(key) || ask.since_ms.is_some_and(|since| record.result.ended_ms >= since) {
                 staying.lock().unwrap_or_else(PoisonError::into_inner).insert(*key, record);
             }
             Ok(())

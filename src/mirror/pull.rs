@@ -1,6 +1,6 @@
 //! Owns the way of results out of a mirror. Invariant: a result is recorded only when every byte of it is here and was hashed; anything less is a miss.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -48,7 +48,7 @@ fn pull_from(bucket: &Bucket, epoch: Epoch, session: &Session, key: &ActionKey) 
     let Some(record) = records::get(bucket, epoch, key)? else { return Ok(None) };
     let mut manifests = BTreeMap::new();
     for id in record.artifacts.values() {
-        let Some(bytes) = get(bucket, &epoch.manifest(id), LONGEST_RECORD)? else { return Ok(None) };
+        let Some(bytes) = bucket.get_fitting(&epoch.manifest(id), LONGEST_RECORD)? else { return Ok(None) };
         let Some(manifest) = read_manifest(&bytes, id) else {
             bucket.trust().refuse(key, Refusal::Artifact);
             return Ok(None);
@@ -57,15 +57,24 @@ fn pull_from(bucket: &Bucket, epoch: Epoch, session: &Session, key: &ActionKey) 
     }
     let log_size = record.log_size;
     let Some(result) = record.into_result(&manifests) else { return Ok(None) };
-    let mut missing = Vec::new();
-    for (blob, size) in blobs(&result, log_size) {
-        if session.content().size_of(&blob)? != Some(size) {
-            missing.push((blob, size));
-        }
-    }
+    let missing = missing(session, blobs(&result, log_size))?;
     let Some(batch) = fetch(bucket, epoch, session, &missing)? else { return Ok(None) };
     session.record(&result, &batch)?;
     Ok(Some(Pulled { result, bytes: missing.iter().map(|(_, size)| size).sum() }))
+}
+
+/// Those of some blobs, each once with its size, that are not here.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn missing(session: &Session, blobs: impl IntoIterator<Item = (BlobId, u64)>) -> MirrorResult<Vec<(BlobId, u64)>> {
+    let mut missing = BTreeSet::new();
+    for (blob, size) in blobs {
+        if session.content().size_of(&blob)? != Some(size) {
+            missing.insert((blob, size));
+        }
+    }
+    Ok(missing.into_iter().collect())
 }
 
 /// What ends a download.
@@ -128,14 +137,6 @@ fn fetch_long(bucket: &Bucket, epoch: Epoch, (blob, size): (&BlobId, u64), path:
 }
 
 fn part(bucket: &Bucket, epoch: Epoch, (blob, size): (&BlobId, u64), index: u64) -> Result<Vec<u8>, Stop> {
-    let packed = get(bucket, &epoch.part(blob, index), LONGEST_PART)?;
+    let packed = bucket.get_fitting(&epoch.part(blob, index), LONGEST_PART)?;
     packed.and_then(|packed| unpack(packed, part_size(size, index))).ok_or(Stop::Hole)
-}
-
-/// An object; one that is longer than any of its kind is as good as none.
-fn get(bucket: &Bucket, name: &str, longest: u64) -> MirrorResult<Option<Vec<u8>>> {
-    match bucket.get(name, longest) {
-        Err(MirrorError::TooLong { .. }) => Ok(None),
-        got => got,
-    }
 }

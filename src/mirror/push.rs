@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::base::digest::{BlobId, ManifestId};
+use crate::base::digest::{ActionKey, BlobId, ManifestId};
 use crate::io::file::File;
 use crate::mirror::bucket::Bucket;
 use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
-use crate::mirror::layout::{Epoch, PART, part_size, parts, pin};
+use crate::mirror::layout::{self, Epoch, PART, part_size, parts};
 use crate::mirror::record::{Record, blobs, manifest_bytes};
 use crate::mirror::records;
 use crate::mirror::transfer::{each, pack};
@@ -40,18 +40,6 @@ pub struct Pushed {
 /// # Errors
 /// When the bucket does not answer, the store cannot be read, or nobody would believe this machine. Some of it may be in the mirror then; a repeat goes on from there.
 pub fn push(bucket: &Bucket, store: &LocalStore, results: &[ActionResult]) -> MirrorResult<Pushed> {
-    push_as(bucket, store, results, false)
-}
-
-/// As [`push`]; and no prune takes these away, whoever runs it.
-///
-/// # Errors
-/// As [`push`].
-pub fn push_pinned(bucket: &Bucket, store: &LocalStore, results: &[ActionResult]) -> MirrorResult<Pushed> {
-    push_as(bucket, store, results, true)
-}
-
-fn push_as(bucket: &Bucket, store: &LocalStore, results: &[ActionResult], pinned: bool) -> MirrorResult<Pushed> {
     if bucket.trust().is_mute() {
         return Err(MirrorError::Mute);
     }
@@ -64,16 +52,20 @@ fn push_as(bucket: &Bucket, store: &LocalStore, results: &[ActionResult], pinned
     for _ in 0..AGAIN {
         let epoch = Epochs::to_write(bucket)?;
         put_all(bucket, store, &whole, epoch, &bytes)?;
-        if pinned {
-            // Before the look: a prune that fences later than it sees the pin.
-            each(&whole, |one| put(bucket, &pin(&one.result.key), Vec::new(), &bytes))?;
-        }
         // One object is asked after, not a list: no list that lags can hide the fence.
         if bucket.size_of(&epoch.fenced())?.is_none() {
             return Ok(Pushed { results: whole.len() as u64, broken, bytes: bytes.into_inner() });
         }
     }
     Err(MirrorError::Fenced { times: AGAIN })
+}
+
+/// Pins the results of these actions: those that are pushed after it are taken away by no prune, whoever runs it.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub fn pin(bucket: &Bucket, keys: &[ActionKey]) -> MirrorResult<()> {
+    each(keys, |key| bucket.put_if_absent(&layout::pin(key), Vec::new()).map(|_| ()))
 }
 
 /// A result with all that it names, in the store.

@@ -5,7 +5,7 @@
 
 use crate::base::digest::ActionKey;
 use crate::mirror::bucket::Bucket;
-use crate::mirror::error::{MirrorError, MirrorResult};
+use crate::mirror::error::MirrorResult;
 use crate::mirror::layout::{Epoch, LONGEST_RECORD};
 use crate::mirror::record::Record;
 use crate::mirror::trust::Refusal;
@@ -15,13 +15,13 @@ use crate::mirror::trust::Refusal;
 /// # Errors
 /// When the bucket does not answer.
 pub fn get(bucket: &Bucket, epoch: Epoch, key: &ActionKey) -> MirrorResult<Option<Record>> {
-    let Some(bytes) = object(bucket, &epoch.record(key))? else { return Ok(None) };
+    let Some(bytes) = bucket.get_fitting(&epoch.record(key), LONGEST_RECORD)? else { return Ok(None) };
     let why = match open(bucket, epoch, key, &bytes) {
         Ok(record) => return Ok(Some(record)),
         Err(why) => why,
     };
     for signer in bucket.trust().signers() {
-        let bytes = object(bucket, &epoch.record_by(key, &signer.short()))?;
+        let bytes = bucket.get_fitting(&epoch.record_by(key, &signer.short()), LONGEST_RECORD)?;
         if let Some(Ok(record)) = bytes.map(|bytes| open(bucket, epoch, key, &bytes)) {
             return Ok(Some(record));
         }
@@ -44,7 +44,7 @@ pub fn put(bucket: &Bucket, epoch: Epoch, record: &Record) -> MirrorResult<u64> 
     if bucket.put_if_absent(&epoch.record(key), bytes.clone())? {
         return Ok(length);
     }
-    let there = object(bucket, &epoch.record(key))?;
+    let there = bucket.get_fitting(&epoch.record(key), LONGEST_RECORD)?;
     if there.is_some_and(|there| open(bucket, epoch, key, &there).is_ok()) {
         return Ok(0);
     }
@@ -68,14 +68,6 @@ pub fn key_of(epoch: Epoch, name: &str) -> Option<ActionKey> {
     let key = hex.parse().ok().map(ActionKey)?;
     let expected = signer.map_or_else(|| epoch.record(&key), |signer| epoch.record_by(&key, signer));
     (expected == name).then_some(key)
-}
-
-/// An object; one that is longer than any record is as good as none.
-fn object(bucket: &Bucket, name: &str) -> MirrorResult<Option<Vec<u8>>> {
-    match bucket.get(name, LONGEST_RECORD) {
-        Err(MirrorError::TooLong { .. }) => Ok(None),
-        got => got,
-    }
 }
 
 #[cfg(test)]

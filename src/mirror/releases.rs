@@ -4,7 +4,7 @@
 use crate::mirror::bucket::Bucket;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::layout::LONGEST_RECORD;
-use crate::mirror::sign::Signed;
+use crate::mirror::sign::{Signed, sealed, unsealed};
 use crate::mirror::trust::Refusal;
 use crate::model::release::version_name;
 
@@ -13,9 +13,6 @@ const LOG: &str = "releases/";
 
 /// What an entry is signed for.
 const ENTRY: &str = "entry of a log of releases";
-
-/// What the line with the signature begins with; what is not signed begins with `{`.
-const SIGNED: &[u8] = b"cbi-signed ";
 
 /// What is said of a release, or of one version of it, among what people find.
 const METADATA: &str = "metadata.json";
@@ -68,19 +65,15 @@ fn message(bucket: &Bucket, entry: &[u8]) -> Vec<u8> {
 /// An entry as it goes up: signed, where this machine has a trusted key.
 fn seal(bucket: &Bucket, entry: &[u8]) -> Vec<u8> {
     match bucket.trust().sign(ENTRY, &message(bucket, entry)) {
-        // A signature holds text alone: it can always be written.
-        Some(signed) => [SIGNED, &serde_json::to_vec(&signed).unwrap_or_default(), b"\n", entry].concat(),
+        Some(signed) => sealed(&signed, entry),
         None => entry.to_vec(),
     }
 }
 
 /// The entry in an object, if it is believed.
 fn open<'a>(bucket: &Bucket, object: &'a [u8]) -> Result<&'a [u8], Refusal> {
-    let Some(rest) = object.strip_prefix(SIGNED) else {
-        return bucket.trust().judge(ENTRY, &[], None).map(|()| object);
-    };
-    let end = rest.iter().position(|byte| *byte == b'\n').ok_or(Refusal::Forged)?;
-    let (line, entry) = (&rest[..end], &rest[end + 1..]);
+    let (line, entry) = unsealed(object).ok_or(Refusal::Forged)?;
+    let Some(line) = line else { return bucket.trust().judge(ENTRY, &[], None).map(|()| entry) };
     let signed: Signed = serde_json::from_slice(line).map_err(|_| Refusal::Forged)?;
     bucket.trust().judge(ENTRY, &message(bucket, entry), Some(&signed)).map(|()| entry)
 }

@@ -111,6 +111,24 @@ impl SecretKey {
     }
 }
 
+/// What the line with a signature begins with; nothing that is signed begins so.
+const SIGNED: &[u8] = b"cbi-signed ";
+
+/// An object with the line of its signature before it.
+#[must_use]
+pub fn sealed(line: &impl Serialize, bytes: &[u8]) -> Vec<u8> {
+    // A signature, and where it holds, are text and numbers: they can always be written.
+    [SIGNED, &serde_json::to_vec(line).unwrap_or_default(), b"\n", bytes].concat()
+}
+
+/// The line of an object's signature, where it has one, and what stands behind it; `None` where the line has no end.
+#[must_use]
+pub fn unsealed(object: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+    let Some(rest) = object.strip_prefix(SIGNED) else { return Some((None, object)) };
+    let end = rest.iter().position(|byte| *byte == b'\n')?;
+    Some((Some(&rest[..end]), &rest[end + 1..]))
+}
+
 /// What is signed: the purpose stands before the bytes, and ends where its line does.
 fn message(context: &str, bytes: &[u8]) -> Vec<u8> {
     debug_assert!(!context.contains('\n'));

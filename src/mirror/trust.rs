@@ -9,13 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::base::canon::{HashSink, Sink};
 use crate::base::digest::{ActionKey, Digest};
 use crate::mirror::layout::Epoch;
-use crate::mirror::sign::{PublicKey, SecretKey, Signed};
+use crate::mirror::sign::{PublicKey, SecretKey, Signed, sealed, unsealed};
 
 /// The purpose of a record's signature.
 const RECORD: &str = "record of an action";
-
-/// What the line with the signature begins with; what is not signed begins with `{`.
-const SIGNED: &[u8] = b"cbi-signed ";
 
 /// Whose word counts in one mirror, and who speaks for this machine. Threads may share it.
 #[derive(Debug, Default)]
@@ -151,9 +148,7 @@ impl Trust {
         let statement = statement(&self.mirror, epoch.0, action, &record);
         let Some(signed) = self.sign(RECORD, statement.as_bytes()) else { return record };
         let seal = Seal { mirror: self.mirror.clone(), epoch: epoch.0, action: *action, signed };
-        // A seal holds text and numbers alone: it can always be written.
-        let line = serde_json::to_vec(&seal).unwrap_or_default();
-        [SIGNED, &line, b"\n", &record].concat()
+        sealed(&seal, &record)
     }
 
     /// The record in an object that was found as that of `action` in `epoch`, if it is believed.
@@ -161,12 +156,8 @@ impl Trust {
     /// # Errors
     /// Why it is not.
     pub fn open<'a>(&self, epoch: Epoch, action: &ActionKey, object: &'a [u8]) -> Result<&'a [u8], Refusal> {
-        let Some(rest) = object.strip_prefix(SIGNED) else {
-            self.judge(RECORD, &[], None)?;
-            return Ok(object);
-        };
-        let end = rest.iter().position(|byte| *byte == b'\n').ok_or(Refusal::Forged)?;
-        let (line, record) = (&rest[..end], &rest[end + 1..]);
+        let (line, record) = unsealed(object).ok_or(Refusal::Forged)?;
+        let Some(line) = line else { return self.judge(RECORD, &[], None).map(|()| record) };
         if self.policy.is_none() {
             return Ok(record);
         }
