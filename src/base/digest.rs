@@ -133,6 +133,10 @@ id!(
     BlobId
 );
 id!(
+    /// Names a pack of chunks: plain BLAKE3 of its bytes.
+    PackId
+);
+id!(
     /// Names a manifest, and so an artifact: *the* hash a user sees.
     ManifestId
 );

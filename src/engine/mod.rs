@@ -31,6 +31,7 @@ pub mod price_history;
 pub mod published;
 pub mod quantiles;
 pub mod regimes;
+pub mod row_groups;
 pub mod series;
 pub mod sql;
 pub mod stacking;

@@ -14,23 +14,14 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 
 use crate::base::name::nearest;
+use crate::engine::row_groups::RowGroups;
 use crate::engine::table_types::{TypeError, canonical};
 
 /// What a table's file is called inside its artifact.
 pub const FILE_NAME: &str = "table.parquet";
-
-/// Rows of one row group; also how the writer is fed, so that page ends depend on the rows alone.
-const ROW_GROUP: usize = 1_048_576;
-
-/// Rows that the writer of flat columns is fed with, where all are not at hand.
-const PORTION: usize = 16_384;
-const _: () = assert!(
-    PORTION.is_multiple_of(1024) && ROW_GROUP.is_multiple_of(PORTION),
-    "pages and row groups end where they do for rows that are at hand"
-);
 
 /// Rows of one row group of a file that grows: few enough to be held while more come.
 const GROWING_ROW_GROUP: usize = 131_072;
@@ -135,10 +126,8 @@ pub fn schema(path: &Path) -> Result<Arc<Schema>, TableFileError> {
 pub fn write(path: &Path, batch: &RecordBatch, key: &[String]) -> Result<(), TableFileError> {
     let rows = |source| TableFileError::Rows { path: path.to_owned(), source };
     let sorted = sort(&canonical(batch)?, key, rows)?;
-    let mut writing = Writing::create(path, &sorted.schema())?;
-    for from in (0..sorted.num_rows()).step_by(ROW_GROUP) {
-        writing.feed(&sorted.slice(from, ROW_GROUP.min(sorted.num_rows() - from)))?;
-    }
+    let mut writing = Writing::create(path, &sorted.schema(), key)?;
+    writing.add(&sorted)?;
     writing.finish()
 }
 
@@ -146,51 +135,53 @@ pub fn write(path: &Path, batch: &RecordBatch, key: &[String]) -> Result<(), Tab
 pub struct Writing {
     path: PathBuf,
     writer: ArrowWriter<std::fs::File>,
-    /// Rows that the writer takes at once.
-    portion: usize,
-    waiting: Vec<RecordBatch>,
-    rows: usize,
+    groups: RowGroups,
+    /// Rows of the group that is open. It is written at once, so that the ends of its pages depend on its rows alone.
+    open: Vec<RecordBatch>,
 }
 
 impl Writing {
-    /// An empty file with these columns.
+    /// An empty file with these columns; the key's tell its rows apart, or all where there is none.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn create(path: &Path, schema: &Arc<Schema>) -> Result<Self, TableFileError> {
+    /// When a key column is missing, or it cannot be written.
+    pub fn create(path: &Path, schema: &Arc<Schema>, key: &[String]) -> Result<Self, TableFileError> {
+        let mut telling = column_order(schema, key)?;
+        if !key.is_empty() {
+            telling.truncate(key.len());
+        }
+        let groups = RowGroups::new(schema, telling).map_err(|source| TableFileError::Rows { path: path.to_owned(), source })?;
         let file = std::fs::File::create(path).map_err(|source| TableFileError::Io { path: path.to_owned(), source })?;
         let writer = ArrowWriter::try_new_with_options(file, schema.clone(), options());
         let writer = writer.map_err(|source| TableFileError::Parquet { path: path.to_owned(), source })?;
-        // The ends of pages depend on how nested rows are portioned, and of flat ones on multiples of 1,024 only.
-        let nested = schema.fields().iter().any(|field| field.data_type().is_nested());
-        let portion = if nested { ROW_GROUP } else { PORTION };
-        Ok(Self { path: path.to_owned(), writer, portion, waiting: Vec::new(), rows: 0 })
+        Ok(Self { path: path.to_owned(), writer, groups, open: Vec::new() })
     }
 
     /// Adds the next rows.
     ///
     /// # Errors
     /// When they cannot be written.
-    pub fn add(&mut self, batch: RecordBatch) -> Result<(), TableFileError> {
-        self.rows += batch.num_rows();
-        self.waiting.push(batch);
-        while self.rows >= self.portion {
-            let all = self.together()?;
-            self.feed(&all.slice(0, self.portion))?;
-            self.rows = all.num_rows() - self.portion;
-            self.waiting.push(all.slice(self.portion, self.rows));
+    pub fn add(&mut self, batch: &RecordBatch) -> Result<(), TableFileError> {
+        let ends = self.groups.ends(batch).map_err(|source| TableFileError::Rows { path: self.path.clone(), source })?;
+        let mut from = 0;
+        for end in ends {
+            self.open.push(batch.slice(from, end - from));
+            self.end_group()?;
+            from = end;
+        }
+        if from < batch.num_rows() {
+            self.open.push(batch.slice(from, batch.num_rows() - from));
         }
         Ok(())
     }
 
-    fn together(&mut self) -> Result<RecordBatch, TableFileError> {
-        let waiting = std::mem::take(&mut self.waiting);
-        let schema = waiting.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
-        concat_batches(&schema, &waiting).map_err(|source| TableFileError::Rows { path: self.path.clone(), source })
-    }
-
-    fn feed(&mut self, rows: &RecordBatch) -> Result<(), TableFileError> {
-        self.writer.write(rows).map_err(|source| TableFileError::Parquet { path: self.path.clone(), source })
+    fn end_group(&mut self) -> Result<(), TableFileError> {
+        let Some(first) = self.open.first() else { return Ok(()) };
+        let rows = concat_batches(&first.schema(), &self.open);
+        let rows = rows.map_err(|source| TableFileError::Rows { path: self.path.clone(), source })?;
+        self.open.clear();
+        let written = self.writer.write(&rows).and_then(|()| self.writer.flush());
+        written.map_err(|source| TableFileError::Parquet { path: self.path.clone(), source })
     }
 
     /// Ends the file.
@@ -198,10 +189,7 @@ impl Writing {
     /// # Errors
     /// When its end cannot be written.
     pub fn finish(mut self) -> Result<(), TableFileError> {
-        if self.rows > 0 {
-            let rest = self.together()?;
-            self.feed(&rest)?;
-        }
+        self.end_group()?;
         self.writer.close().map_err(|source| TableFileError::Parquet { path: self.path, source })?;
         Ok(())
     }
@@ -256,8 +244,10 @@ impl Growing {
     }
 }
 
+/// No dictionaries and no statistics: both would be repeated in every group, for no reader here. Only a group's end ends it.
 fn options() -> ArrowWriterOptions {
-    let properties = properties().set_max_row_group_row_count(Some(ROW_GROUP));
+    let properties = properties().set_dictionary_enabled(false).set_statistics_enabled(EnabledStatistics::None);
+    let properties = properties.set_offset_index_disabled(true).set_max_row_group_row_count(None);
     ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true)
 }
 

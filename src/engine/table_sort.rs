@@ -80,9 +80,9 @@ fn sort_in_runs(from: &[PathBuf], columns: &[usize], key: &[String], to: &Path, 
         runs.push(put_away(&in_order(&mut some, key)?, folder)?);
     }
     let mut merge = Merge::open(runs, key)?;
-    let mut writing = Writing::create(to, &merge.form.schema)?;
+    let mut writing = Writing::create(to, &merge.form.schema, key)?;
     while let Some(batch) = merge.next()? {
-        writing.add(batch)?;
+        writing.add(&batch)?;
     }
     writing.finish()?;
     Ok(rows)

@@ -58,7 +58,7 @@ const KEYS: &[Key] = &[
 /// Kind `bqml`.
 pub const KIND: Kind = Kind {
     name: "bqml",
-    version: 1,
+    version: 2,
     about: "Trains a model in BigQuery on a frame: boosted trees, a random forest, linear regression or a network.",
     keys: KEYS,
     declare,

@@ -46,7 +46,7 @@ const TREES: [&str; 2] = ["lightgbm", "xgboost"];
 /// Kind `evaluate`.
 pub const KIND: Kind = Kind {
     name: NAME,
-    version: 3,
+    version: 4,
     about: "Measures models on a frame's test rows, which none of them has seen, beside the forecast that the price stays where it is.",
     keys: &[
         Key::optional("frame", Want::Target, "The frame whose test rows are used."),

@@ -36,7 +36,7 @@ const MAX_AGE: &str = "The most calendar days that its newest date may lie befor
 /// Kind `forecast`.
 pub const KIND: Kind = Kind {
     name: "forecast",
-    version: 3,
+    version: 4,
     about: "Forecasts from a frame's newest rows, whose outcome nobody knows yet, each with the day it comes due, its intervals and the naive forecast.",
     keys: &[
         Key::required("frame", Want::Target, "The frame whose newest rows are used."),

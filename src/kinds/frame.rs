@@ -39,7 +39,7 @@ pub const REFIT: &str = "refit";
 /// Kind `frame`.
 pub const KIND: Kind = Kind {
     name: "frame",
-    version: 3,
+    version: 4,
     about: "Makes the rows that models learn from, are tested on and forecast from: labels from the price series, splits by date, chosen features.",
     keys: frame_stanza::KEYS,
     declare,

@@ -23,7 +23,7 @@ pub const ARCHITECTURES: &[&str] = &["dense", "lstm", "gru", "tcn", "cnn_lstm", 
 /// Kind `neural`.
 pub const KIND: Kind = Kind {
     name: "neural",
-    version: 1,
+    version: 2,
     about: "Trains a neural network on a frame: dense, LSTM, GRU, TCN, CNN-LSTM or attention.",
     keys: &[
         FRAME_KEY,

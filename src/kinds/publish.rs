@@ -32,7 +32,7 @@ pub const TABLE_SLOT: &str = "table";
 /// Kind `publish`.
 pub const KIND: Kind = Kind {
     name: NAME,
-    version: 1,
+    version: 2,
     about: "Delivers a table, exactly once, into the folder of published tables or into BigQuery. It runs only when its name is typed.",
     keys: &[
         Key::required("from", Want::Target, "The target whose table is delivered, or target#artifact."),

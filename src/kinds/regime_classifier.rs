@@ -38,7 +38,7 @@ const SCORE_SLOT: &str = "score";
 /// Kind `regime_classifier`.
 pub const KIND: Kind = Kind {
     name: NAME,
-    version: 1,
+    version: 2,
     about: "Tells which known regime a day looks like, and how often that was right out of sample.",
     keys: &[
         FRAME_KEY,

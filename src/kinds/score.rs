@@ -39,7 +39,7 @@ pub const PRICE_SLOT: &str = "price";
 /// Kind `score`.
 pub const KIND: Kind = Kind {
     name: NAME,
-    version: 2,
+    version: 3,
     about: "Compares forecasts that were published with the prices that came, beside the forecast that the price stays where it is.",
     keys: &[
         Key::required(

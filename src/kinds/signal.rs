@@ -39,7 +39,7 @@ const SIGNALS: Want = Want::OneOf(&["BUY", "WAIT", "MONITOR"]);
 /// Kind `signal`.
 pub const KIND: Kind = Kind {
     name: NAME,
-    version: 1,
+    version: 2,
     about: "BUY, WAIT or MONITOR by rules over forecasts and features, each with its reason and figures, and what acting on it would have come to.",
     keys: &[
         Key::required("forecast", Want::Target, "The forecasts that the rules read."),

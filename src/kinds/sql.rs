@@ -17,7 +17,7 @@ use crate::syntax::shape::{Key, Want};
 /// Kind `sql`.
 pub const KIND: Kind = Kind {
     name: "sql",
-    version: 2,
+    version: 3,
     about: "A query in BigQuery's dialect over targets and tables of the warehouse.",
     keys: &[
         Key::optional("file", Want::Text, "The file with the query, from the workspace's folder."),

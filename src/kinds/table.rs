@@ -31,7 +31,7 @@ const SLOT: &str = "source";
 /// Kind `table`.
 pub const KIND: Kind = Kind {
     name: "table",
-    version: 2,
+    version: 3,
     about: "A table of the warehouse, pinned: these columns, in canonical order.",
     keys: &[
         Key::optional("from", Want::TableName, "The warehouse table; the target's own name where it is not said."),

@@ -48,7 +48,7 @@ const RANGE: &[Key] = &[
 /// Kind `tune`.
 pub const KIND: Kind = Kind {
     name: TUNE,
-    version: 1,
+    version: 2,
     about: "Searches for a learner's parameters: trials on a frame's train rows, ranked on its valid rows.",
     keys: &[
         Key::required("frame", Want::Target, "The frame whose train and valid rows are used."),

@@ -2,6 +2,7 @@
 
 pub mod action_cache;
 pub mod content;
+pub mod cutting;
 pub mod error;
 pub mod fsck;
 pub mod gc;
@@ -12,5 +13,6 @@ pub mod log;
 pub mod materialize;
 pub mod memo;
 pub mod memory;
+pub mod pack;
 pub mod record;
 pub mod root;

@@ -1,0 +1,135 @@
+//! Owns what a workspace knows of the chunks in a mirror: those that it put there or took from there. Invariant: it is a hint and nothing more: who builds
+//! on a pack that is known asks first whether it is there.
+//!
+//! A workspace that knows nothing sends what is there already once more, and knows it then. So nobody has to read what all packs of a mirror hold.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::digest::{Digest, PackId};
+use crate::io::fs;
+use crate::mirror::error::MirrorResult;
+use crate::mirror::layout::Epoch;
+use crate::store::log::{Item, Log};
+use crate::store::pack::Segment;
+
+/// Chunks of one mirror and where they are.
+#[derive(Debug, Default)]
+pub struct Chunks {
+    /// A file for each epoch begins so; in memory only where there is none.
+    file: Option<PathBuf>,
+    known: Mutex<Option<Known>>,
+}
+
+/// Chunks in one epoch.
+#[derive(Debug)]
+struct Known {
+    epoch: Epoch,
+    places: HashMap<Digest, Segment>,
+}
+
+/// What is written down: chunk, pack, where in it, its bytes there, its bytes.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line(Vec<(Digest, PackId, u64, u64, u64)>);
+
+impl Chunks {
+    /// Those that the files with this name hold, an epoch each.
+    #[must_use]
+    pub fn of(file: PathBuf) -> Self {
+        Self { file: Some(file), known: Mutex::default() }
+    }
+
+    /// Where a chunk is, if that is known.
+    ///
+    /// # Errors
+    /// When what is known cannot be read.
+    pub fn find(&self, epoch: Epoch, chunk: &Digest) -> MirrorResult<Option<Segment>> {
+        Ok(self.of_epoch(epoch)?.as_ref().and_then(|known| known.places.get(chunk).copied()))
+    }
+
+    /// Remembers where chunks are.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub fn learn(&self, epoch: Epoch, chunks: &[(Digest, Segment)]) -> MirrorResult<()> {
+        let mut known = self.of_epoch(epoch)?;
+        let Some(known) = known.as_mut() else { return Ok(()) };
+        let new: Vec<_> = chunks.iter().filter(|(chunk, _)| !known.places.contains_key(chunk)).copied().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        if let Some(file) = self.file(epoch) {
+            let line = Line(new.iter().map(|(chunk, at)| (*chunk, at.pack, at.at, at.length, at.size)).collect());
+            let bytes = serde_json::to_vec(&line).unwrap_or_default();
+            Log::open(&file)?.append(&bytes)?;
+        }
+        known.places.extend(new);
+        Ok(())
+    }
+
+    /// Forgets all that is known of an epoch: something of it was not there.
+    ///
+    /// # Errors
+    /// When it cannot be forgotten.
+    pub fn forget(&self, epoch: Epoch) -> MirrorResult<()> {
+        let mut known = self.lock();
+        if let Some(file) = self.file(epoch) {
+            fs::remove_file(&file)?;
+        }
+        *known = None;
+        Ok(())
+    }
+
+    fn file(&self, epoch: Epoch) -> Option<PathBuf> {
+        self.file.as_ref().map(|file| file.with_extension(format!("chunks-{:08}", epoch.0)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of an epoch, read where another was asked for last.
+    fn of_epoch(&self, epoch: Epoch) -> MirrorResult<MutexGuard<'_, Option<Known>>> {
+        let mut known = self.lock();
+        if known.as_ref().is_none_or(|known| known.epoch != epoch) {
+            *known = Some(Known { epoch, places: self.read(epoch)? });
+        }
+        Ok(known)
+    }
+
+    fn read(&self, epoch: Epoch) -> MirrorResult<HashMap<Digest, Segment>> {
+        let mut places = HashMap::new();
+        let Some(file) = self.file(epoch) else { return Ok(places) };
+        for item in Log::open(&file)?.read_from(0) {
+            if let Item::Record { payload, .. } = item?
+                && let Ok(Line(chunks)) = serde_json::from_slice(&payload)
+            {
+                places.extend(chunks.into_iter().map(|(chunk, pack, at, length, size)| (chunk, Segment { pack, at, length, size })));
+            }
+        }
+        Ok(places)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_known_to_the_next_process_and_of_its_epoch_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mirror");
+        let (chunk, place) =
+            (Digest::of(b"chunk"), Segment { pack: PackId(Digest::of(b"pack")), at: 1, length: 2, size: 3 });
+        Chunks::of(file.clone()).learn(Epoch(1), &[(chunk, place)]).unwrap();
+        let next = Chunks::of(file.clone());
+        assert_eq!(next.find(Epoch(1), &chunk).unwrap(), Some(place));
+        assert_eq!(next.find(Epoch(2), &chunk).unwrap(), None);
+        next.forget(Epoch(1)).unwrap();
+        assert_eq!(next.find(Epoch(1), &chunk).unwrap(), None);
+        assert_eq!(Chunks::of(file).find(Epoch(1), &chunk).unwrap(), None);
+    }
+}
