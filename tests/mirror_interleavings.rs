@@ -45,6 +45,7 @@ fn no_order_of_steps_and_deaths_breaks_the_protocol() {
 fn every_mistake_in_the_protocol_is_noticed() {
     let mistakes = [
         Mistake::RecordFirst,
+        Mistake::ManifestFirst,
         Mistake::NoSecondLook,
         Mistake::PinLast,
         Mistake::NoFence,

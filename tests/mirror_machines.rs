@@ -103,7 +103,7 @@ fn what_is_damaged_in_the_mirror_is_built_again_and_verify_names_it() {
     let mirror = tempfile::tempdir().unwrap();
     let (first, second) = (machine(&folder_at(mirror.path())), machine(&folder_at(mirror.path())));
     first.build(&["wti.daily"]).ok();
-    let mut open = vec![mirror.path().join("00000001/blobs")];
+    let mut open = vec![mirror.path().join("00000001/packs")];
     let mut damaged = 0;
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {

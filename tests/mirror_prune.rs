@@ -17,13 +17,13 @@ use bucket_kit::every_bucket;
 use cbi::base::digest::ActionKey;
 use cbi::mirror::bucket::Bucket;
 use cbi::mirror::error::MirrorResult;
-use cbi::mirror::layout::{Epoch, PART};
+use cbi::mirror::layout::Epoch;
 use cbi::mirror::prune::{Ask, Pruned, apply, plan};
 use cbi::mirror::push::{Pushed, pin, push};
 use cbi::mirror::stores::Address;
 use cbi::mirror::verify::verify;
 use cbi::model::result::ActionResult;
-use machine_kit::{Machine, noise};
+use machine_kit::{Machine, PART, noise, packs_of};
 use proxy_kit::{Fault, Proxy};
 use serde_json::Value;
 use space::TestSpace;
@@ -111,11 +111,15 @@ fn a_result_of_which_something_is_gone_or_wrong_is_not_carried_and_says_so() {
     let bucket = Bucket::memory().unwrap();
     let first = Machine::new();
     let [a, b, long] = three(&first);
-    first.pushes(&bucket, &[a.clone(), b.clone(), long.clone()]);
-    let wrong = Epoch(1).part(&a.outputs["out"].files["a"].blob, 0);
+    // Each in packs of its own, but for what they share.
+    for result in [&b, &a, &long] {
+        first.pushes(&bucket, std::slice::from_ref(result));
+    }
+    let wrong = Epoch(1).pack(&packs_of(&bucket, Epoch(1), &a)["a"][0]);
+    let good = bucket.get(&wrong, 1 << 20).unwrap().unwrap();
     bucket.delete(&wrong).unwrap();
-    bucket.put_if_absent(&wrong, b"\0z".to_vec()).unwrap();
-    bucket.delete(&Epoch(1).part(&long.outputs["out"].files["long"].blob, 1)).unwrap();
+    bucket.put_if_absent(&wrong, good.iter().map(|byte| byte ^ 1).collect()).unwrap();
+    bucket.delete(&Epoch(1).pack(packs_of(&bucket, Epoch(1), &long)["long"].last().unwrap())).unwrap();
     let unneeded = first.makes(9, &[("x", b"x".to_vec())]);
     first.pushes(&bucket, &[unneeded]);
     let done = pruned(&bucket, &[&a, &b, &long], 0, LATER);

@@ -11,14 +11,15 @@ use std::path::{Path, PathBuf};
 
 use cbi::base::digest::{ActionKey, BlobId, Digest};
 use cbi::mirror::bucket::Bucket;
+use cbi::mirror::contents::Contents;
 use cbi::mirror::keys;
 use cbi::mirror::layout::Epoch;
-use cbi::mirror::record::{Record, manifest_bytes};
+use cbi::mirror::record::{Record, Stored};
 use cbi::mirror::sign::{PublicKey, SecretKey};
 use cbi::mirror::stores::Address;
-use cbi::mirror::transfer::pack;
 use cbi::mirror::trust::{Policy, Trust};
 use cbi::model::manifest::{FileEntry, Manifest};
+use cbi::store::pack::{Filling, Pack};
 use serde_json::{Value, json};
 use space::{Built, TestSpace};
 
@@ -128,7 +129,7 @@ fn a_record_in_the_place_of_another_and_one_that_was_changed_are_refused_and_ver
     let mirror = home.path().join("mirror");
     fs::create_dir(&mirror).unwrap();
     let (author, key, ran) = author(&mirror);
-    let records = |mirror: &Path| files(&mirror.join("00000001/actions"));
+    let records = |mirror: &Path| files(&mirror.join("00000001/results"));
     assert_eq!(records(&mirror).len() as u64, ran);
 
     let swapped = home.path().join("swapped");
@@ -176,6 +177,13 @@ fn a_mirror_that_was_filled_before_there_were_keys_is_signed_beside_what_is_ther
     assert_eq!(mirrored(&reader.build(&[TABLE]).ran(&[]))["pulled"].as_u64(), Some(ran));
 }
 
+/// A pack of one chunk.
+fn pack(chunk: &[u8]) -> Pack {
+    let mut filling = Filling::default();
+    filling.add(Digest::of(chunk), chunk);
+    filling.finish()
+}
+
 /// Who holds the bucket, and perhaps a key.
 struct Attacker {
     bucket: Bucket,
@@ -197,11 +205,12 @@ impl Attacker {
         let key = ActionKey(name.file_name().unwrap().to_str().unwrap().parse().unwrap());
         let mut record = Record::read(body, &key).unwrap();
         for id in record.artifacts.values_mut() {
-            let bytes = self.bucket.get(&Epoch(1).manifest(id), 1 << 20).unwrap().unwrap();
-            let (hostile, bytes) = list(&serde_json::from_slice(&bytes).unwrap());
+            let bytes = self.bucket.get(&Epoch(1).artifact(id), 1 << 20).unwrap().unwrap();
+            let stored: Stored = serde_json::from_slice(&bytes).unwrap();
+            let (hostile, bytes) = list(&stored.manifest);
             *id = hostile.id();
-            self.bucket.delete(&Epoch(1).manifest(id)).unwrap();
-            self.bucket.put_if_absent(&Epoch(1).manifest(id), bytes).unwrap();
+            self.bucket.delete(&Epoch(1).artifact(id)).unwrap();
+            self.bucket.put_if_absent(&Epoch(1).artifact(id), bytes).unwrap();
         }
         fs::write(name, self.trust.seal(Epoch(1), &key, record.to_bytes().unwrap())).unwrap();
     }
@@ -216,10 +225,13 @@ fn lists_of_files_that_lead_out_or_fold_together_are_refused_on_arrival_whoever_
     let secret = || keys::all(&author.path(".config/cbi/keys")).unwrap().remove(0).key;
     let evil = b"evil";
     let entry = FileEntry { blob: BlobId(Digest::of(evil)), size: 4, executable: true };
+    let packed = pack(evil);
+    let contents = Contents::of(&BTreeMap::from([(entry.blob, vec![packed.chunks[0].1])]));
     let named = |names: &[&str]| {
-        let hostile = Manifest { files: names.iter().map(|name| ((*name).to_owned(), entry)).collect::<BTreeMap<_, _>>() };
-        let bytes = manifest_bytes(&hostile).unwrap();
-        (hostile, bytes)
+        let manifest = Manifest { files: names.iter().map(|name| ((*name).to_owned(), entry)).collect::<BTreeMap<_, _>>() };
+        let hostile = Stored { manifest, contents: contents.clone() };
+        let bytes = hostile.to_bytes().unwrap();
+        (hostile.manifest, bytes)
     };
     let out = format!("{}/evil", home.path().display());
     let lists: Vec<(Manifest, Vec<u8>)> = vec![
@@ -231,7 +243,7 @@ fn lists_of_files_that_lead_out_or_fold_together_are_refused_on_arrival_whoever_
         named(&["a\\evil"]),
         named(&["."]),
         // A link is nothing that a list of files can hold.
-        (named(&["link"]).0, br#"{"link":{"link":"/etc/passwd","size":4}}"#.to_vec()),
+        (named(&["link"]).0, br#"{"files":{"link":{"link":"/etc/passwd","size":4}},"contents":{"packs":[],"blobs":{}}}"#.to_vec()),
         // Another one's list.
         (named(&["a"]).0, named(&["b"]).1),
     ];
@@ -242,8 +254,8 @@ fn lists_of_files_that_lead_out_or_fold_together_are_refused_on_arrival_whoever_
             let poisoned = home.path().join(format!("poisoned-{case}-{signed}"));
             copy(&mirror, &poisoned);
             let attacker = Attacker::new(&poisoned, signed.then(secret));
-            attacker.bucket.put_if_absent(&Epoch(1).part(&entry.blob, 0), pack(evil.to_vec())).unwrap();
-            for name in files(&poisoned.join("00000001/actions")) {
+            attacker.bucket.put_if_absent(&Epoch(1).pack(&packed.id), packed.bytes.clone()).unwrap();
+            for name in files(&poisoned.join("00000001/results")) {
                 attacker.poisons(&name, &|_| (hostile.clone(), bytes.clone()));
             }
             let trust = if signed { trusting(&[&key]) } else { String::new() };
@@ -257,10 +269,20 @@ fn lists_of_files_that_lead_out_or_fold_together_are_refused_on_arrival_whoever_
 fn bytes_in_the_place_of_others_are_never_taken_for_them() {
     let home = tempfile::tempdir().unwrap();
     let (author, key, ran) = author(home.path());
-    for part in files(&home.path().join("00000001/blobs")) {
-        // Whole, and well packed, and not what was asked for.
-        let size = fs::metadata(&part).unwrap().len();
-        fs::write(&part, pack(vec![7; usize::try_from(size).unwrap()])).unwrap();
+    for part in files(&home.path().join("00000001/packs")) {
+        // Whole, and well packed, and not what was asked for: every frame in it is another of the same size.
+        let bytes = fs::read(&part).unwrap();
+        let count = u32::from_le_bytes(bytes[11..15].try_into().unwrap()) as usize;
+        let mut other = bytes[..15 + 40 * count].to_vec();
+        for line in bytes[15..15 + 40 * count].chunks(40) {
+            let length = u32::from_le_bytes(line[32..36].try_into().unwrap()) - 9;
+            other.push(0);
+            other.extend(length.to_le_bytes());
+            other.extend(length.to_le_bytes());
+            other.extend(vec![7; length as usize]);
+        }
+        assert_eq!(other.len(), bytes.len());
+        fs::write(&part, other).unwrap();
     }
     let reader = machine(home.path(), &trusting(&[&key]));
     let built = reader.build(&[TABLE]).ok();

@@ -73,7 +73,7 @@ pub struct Status {
     pub url: String,
     /// Results in it, of whatever workspace.
     pub results: u64,
-    /// Bytes of the objects that hold blobs.
+    /// Bytes of the packs that hold blobs.
     pub bytes: u64,
     /// Results here.
     pub here: u64,
@@ -221,7 +221,7 @@ pub fn status(options: &Options) -> Outcome<Status> {
     let here = local(&session)?;
     let mut bytes = 0;
     for epoch in Epochs::of(&bucket).map_err(problems)?.readable() {
-        bytes += bucket.list(&epoch.blobs()).map_err(problems)?.iter().map(|listed| listed.size).sum::<u64>();
+        bytes += bucket.list(&epoch.packs()).map_err(problems)?.iter().map(|listed| listed.size).sum::<u64>();
     }
     let mut journal = Journal::open(session.root()).map_err(problem::journal)?;
     let last = latest::from(&mut journal, session.content()).map_err(problem::journal)?;
@@ -251,5 +251,6 @@ pub fn verify(options: &Options, deep: bool) -> Outcome<Report> {
 /// When there is no mirror, or it cannot be forgotten.
 pub fn forget(options: &Options) -> Outcome<bool> {
     let (_, _, bucket) = open(options, None)?;
+    bucket.chunks().forget().map_err(problems)?;
     bucket.seen().map_or(Ok(false), Seen::forget).map_err(problems)
 }

@@ -6,9 +6,8 @@ use crate::base::digest::{DigestPrefix, ManifestId};
 use crate::mirror::bucket::Bucket;
 use crate::mirror::epochs::Epochs;
 use crate::mirror::error::MirrorResult;
-use crate::mirror::layout::LONGEST_RECORD;
 use crate::mirror::pull::{fetch, missing};
-use crate::mirror::record::read_manifest;
+use crate::mirror::records::{self, Found};
 use crate::model::manifest::Manifest;
 use crate::store::action_cache::Session;
 use crate::store::content::ContentStore;
@@ -20,7 +19,7 @@ use crate::store::content::ContentStore;
 pub fn named(bucket: &Bucket, prefix: &DigestPrefix) -> MirrorResult<BTreeSet<ManifestId>> {
     let mut found = BTreeSet::new();
     for epoch in Epochs::of(bucket)?.readable() {
-        let below = format!("{}{}/", epoch.manifests(), &prefix.as_str()[..2]);
+        let below = format!("{}{}/", epoch.artifacts(), &prefix.as_str()[..2]);
         let ids = bucket.list(&below)?.into_iter().filter_map(|listed| listed.name.rsplit('/').next()?.parse().ok());
         found.extend(ids.filter(|digest| prefix.matches(digest)).map(ManifestId));
     }
@@ -33,12 +32,11 @@ pub fn named(bucket: &Bucket, prefix: &DigestPrefix) -> MirrorResult<BTreeSet<Ma
 /// When the bucket does not answer, or the store cannot be written to.
 pub fn bring(bucket: &Bucket, session: &Session, id: &ManifestId) -> MirrorResult<Option<Manifest>> {
     for epoch in Epochs::of(bucket)?.readable() {
-        let Some(bytes) = bucket.get(&epoch.manifest(id), LONGEST_RECORD)? else { continue };
-        let Some(manifest) = read_manifest(&bytes, id) else { continue };
-        let missing = missing(session, manifest.files.values().map(|entry| (entry.blob, entry.size)))?;
+        let Found::Whole(stored) = records::artifact(bucket, epoch, id)? else { continue };
+        let Some(missing) = missing(session, stored.blobs())? else { continue };
         if let Some(batch) = fetch(bucket, epoch, session, &missing)? {
             session.content().commit(&batch)?;
-            return Ok(Some(manifest));
+            return Ok(Some(stored.manifest));
         }
     }
     Ok(None)

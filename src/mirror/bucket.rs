@@ -17,10 +17,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::io::{fs, retry};
+use crate::mirror::chunks::Chunks;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::folder::Folder;
 use crate::mirror::gcs::Uploads;
-use crate::mirror::layout::PART;
 use crate::mirror::limit::Limit;
 use crate::mirror::seen::Seen;
 use crate::mirror::stores::{self, Address};
@@ -40,6 +40,7 @@ pub struct Bucket {
     url: String,
     trust: Trust,
     seen: Option<Seen>,
+    chunks: Chunks,
     limit: Option<Limit>,
     sent: AtomicU64,
     stop: watch::Sender<bool>,
@@ -123,13 +124,15 @@ impl Bucket {
             stop: watch::Sender::new(false),
             trust: Trust::default(),
             seen: None,
+            chunks: Chunks::default(),
         })
     }
 
     /// The same bucket, for a workspace that trusts these and has seen this of it.
     #[must_use]
     pub fn known(self, trust: Trust, seen: Seen) -> Self {
-        Self { trust, seen: Some(seen), ..self }
+        let chunks = Chunks::of(seen.file().to_owned());
+        Self { trust, seen: Some(seen), chunks, ..self }
     }
 
     /// Whose records in it are believed; everybody's, where nothing was said.
@@ -142,6 +145,12 @@ impl Bucket {
     #[must_use]
     pub fn seen(&self) -> Option<&Seen> {
         self.seen.as_ref()
+    }
+
+    /// Which chunks it is known to have.
+    #[must_use]
+    pub fn chunks(&self) -> &Chunks {
+        &self.chunks
     }
 
     /// From now on no request is made, and those under way are given up: any thread may say so, at any moment.
@@ -214,9 +223,7 @@ impl Bucket {
     /// When the request fails, however often it is repeated, or the object has more than `longest` bytes.
     pub fn get(&self, name: &str, longest: u64) -> MirrorResult<Option<Vec<u8>>> {
         let path = self.path(name);
-        // What has no known size is paid for when it is here.
-        let paid = if longest <= PART + 1 { longest } else { 0 };
-        self.pass(paid)?;
+        self.pass(0)?;
         let got = self.ask(async || {
             let found = self.store.get(&path).await?;
             if found.meta.size > longest {
@@ -225,7 +232,7 @@ impl Bucket {
             found.bytes().await.map(Ok)
         })?;
         if let Some(limit) = &self.limit {
-            limit.settle(paid, got.as_ref().ok().and_then(|got| got.as_ref().ok()).map_or(0, |bytes| bytes.len() as u64));
+            limit.passed(got.as_ref().ok().and_then(|got| got.as_ref().ok()).map_or(0, |bytes| bytes.len() as u64));
         }
         match absent(got).map_err(|error| self.failed("get", name, error))? {
             Some(Err(size)) => Err(MirrorError::TooLong { name: name.to_owned(), url: self.url.clone(), size }),

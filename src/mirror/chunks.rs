@@ -3,7 +3,7 @@
 //!
 //! A workspace that knows nothing sends what is there already once more, and knows it then. So nobody has to read what all packs of a mirror hold.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -29,6 +29,8 @@ pub struct Chunks {
 struct Known {
     epoch: Epoch,
     places: HashMap<Digest, Segment>,
+    /// Packs that this process put there, or found.
+    sure: HashSet<PackId>,
 }
 
 /// What is written down: chunk, pack, where in it, its bytes there, its bytes.
@@ -62,6 +64,9 @@ impl Chunks {
             return Ok(());
         }
         if let Some(file) = self.file(epoch) {
+            if fs::stat(&file)?.is_none() {
+                self.remove(|other| other < epoch)?;
+            }
             let line = Line(new.iter().map(|(chunk, at)| (*chunk, at.pack, at.at, at.length, at.size)).collect());
             let bytes = serde_json::to_vec(&line).unwrap_or_default();
             Log::open(&file)?.append(&bytes)?;
@@ -70,16 +75,44 @@ impl Chunks {
         Ok(())
     }
 
-    /// Forgets all that is known of an epoch: something of it was not there.
+    /// Remembers, for as long as this process lives, that a pack is there: nothing is deleted from an epoch that is written.
+    ///
+    /// # Errors
+    /// When what is known cannot be read.
+    pub fn is_there(&self, epoch: Epoch, pack: PackId) -> MirrorResult<()> {
+        if let Some(known) = self.of_epoch(epoch)?.as_mut() {
+            known.sure.insert(pack);
+        }
+        Ok(())
+    }
+
+    /// Whether this process put a pack there, or found it.
+    #[must_use]
+    pub fn is_sure(&self, epoch: Epoch, pack: &PackId) -> bool {
+        self.lock().as_ref().is_some_and(|known| known.epoch == epoch && known.sure.contains(pack))
+    }
+
+    /// Forgets all that is known: something of it was not there.
     ///
     /// # Errors
     /// When it cannot be forgotten.
-    pub fn forget(&self, epoch: Epoch) -> MirrorResult<()> {
+    pub fn forget(&self) -> MirrorResult<()> {
         let mut known = self.lock();
-        if let Some(file) = self.file(epoch) {
-            fs::remove_file(&file)?;
-        }
+        self.remove(|_| true)?;
         *known = None;
+        Ok(())
+    }
+
+    /// Removes the files of some epochs.
+    fn remove(&self, goes: impl Fn(Epoch) -> bool) -> MirrorResult<()> {
+        let Some((file, folder)) = self.file.as_ref().and_then(|file| Some((file, file.parent()?))) else { return Ok(()) };
+        let stem = format!("{}.chunks-", file.file_name().unwrap_or_default().to_string_lossy());
+        for entry in fs::list_if_any(folder)? {
+            let epoch = entry.name.to_str().and_then(|name| name.strip_prefix(&stem)?.parse().ok()).map(Epoch);
+            if epoch.is_some_and(&goes) {
+                fs::remove_file(&folder.join(&entry.name))?;
+            }
+        }
         Ok(())
     }
 
@@ -95,7 +128,7 @@ impl Chunks {
     fn of_epoch(&self, epoch: Epoch) -> MirrorResult<MutexGuard<'_, Option<Known>>> {
         let mut known = self.lock();
         if known.as_ref().is_none_or(|known| known.epoch != epoch) {
-            *known = Some(Known { epoch, places: self.read(epoch)? });
+            *known = Some(Known { epoch, places: self.read(epoch)?, sure: HashSet::new() });
         }
         Ok(known)
     }
@@ -122,13 +155,12 @@ mod tests {
     fn what_is_known_is_known_to_the_next_process_and_of_its_epoch_only() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mirror");
-        let (chunk, place) =
-            (Digest::of(b"chunk"), Segment { pack: PackId(Digest::of(b"pack")), at: 1, length: 2, size: 3 });
+        let (chunk, place) = (Digest::of(b"chunk"), Segment { pack: PackId(Digest::of(b"pack")), at: 1, length: 2, size: 3 });
         Chunks::of(file.clone()).learn(Epoch(1), &[(chunk, place)]).unwrap();
         let next = Chunks::of(file.clone());
         assert_eq!(next.find(Epoch(1), &chunk).unwrap(), Some(place));
         assert_eq!(next.find(Epoch(2), &chunk).unwrap(), None);
-        next.forget(Epoch(1)).unwrap();
+        next.forget().unwrap();
         assert_eq!(next.find(Epoch(1), &chunk).unwrap(), None);
         assert_eq!(Chunks::of(file).find(Epoch(1), &chunk).unwrap(), None);
     }

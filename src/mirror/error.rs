@@ -70,6 +70,14 @@ pub enum MirrorError {
         /// The blob.
         blob: BlobId,
     },
+    /// A blob cannot be read while it is pushed or carried.
+    #[error("cannot read blob {blob}")]
+    Unread {
+        /// The blob.
+        blob: BlobId,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The machine has no runtime for requests.
     #[error("requests cannot be made")]
     Runtime(#[source] std::io::Error),
@@ -127,7 +135,7 @@ impl MirrorError {
             Self::Memory { .. } => ExitCode::Damaged,
             Self::Store(error) => error.code(),
             Self::Stopped => ExitCode::Interrupted,
-            Self::Fs(_) | Self::Record { .. } | Self::Gone { .. } => ExitCode::ActionFailed,
+            Self::Fs(_) | Self::Record { .. } | Self::Gone { .. } | Self::Unread { .. } => ExitCode::ActionFailed,
             _ => ExitCode::Remote,
         }
     }

@@ -1,11 +1,8 @@
 //! Owns the names of objects in a mirror. Invariant: of every object that is not an epoch's mark, the name says what it must hold.
 
-use crate::base::digest::{ActionKey, BlobId, ManifestId};
+use crate::base::digest::{ActionKey, ManifestId, PackId};
 
-/// Bytes of a blob in one object; the last part has what is left.
-pub const PART: u64 = 4 << 20;
-
-/// The longest name of any kind of record, and the longest record.
+/// The longest record or artifact.
 pub const LONGEST_RECORD: u64 = 64 << 20;
 
 /// Where epochs are marked.
@@ -43,18 +40,24 @@ impl Epoch {
         Self(self.0 + 1)
     }
 
-    /// Where a part of a blob is.
+    /// Where all of the epoch is.
     #[must_use]
-    pub fn part(self, blob: &BlobId, index: u64) -> String {
-        let hex = blob.to_string();
-        format!("{:08}/blobs/{}/{hex}.{index}", self.0, &hex[..2])
+    pub fn all(self) -> String {
+        format!("{:08}/", self.0)
     }
 
-    /// Where a manifest is.
+    /// Where a pack is.
     #[must_use]
-    pub fn manifest(self, id: &ManifestId) -> String {
+    pub fn pack(self, id: &PackId) -> String {
         let hex = id.to_string();
-        format!("{:08}/manifests/{}/{hex}", self.0, &hex[..2])
+        format!("{}{}/{hex}", self.packs(), &hex[..2])
+    }
+
+    /// Where the manifest of an artifact is, and where its blobs lie.
+    #[must_use]
+    pub fn artifact(self, id: &ManifestId) -> String {
+        let hex = id.to_string();
+        format!("{}{}/{hex}", self.artifacts(), &hex[..2])
     }
 
     /// Where the record of an action is.
@@ -73,44 +76,18 @@ impl Epoch {
     /// Where all records are.
     #[must_use]
     pub fn records(self) -> String {
-        format!("{:08}/actions/", self.0)
+        format!("{:08}/results/", self.0)
     }
 
-    /// Where all parts of blobs are.
+    /// Where all packs are.
     #[must_use]
-    pub fn blobs(self) -> String {
-        format!("{:08}/blobs/", self.0)
+    pub fn packs(self) -> String {
+        format!("{:08}/packs/", self.0)
     }
 
-    /// Where all manifests are.
+    /// Where all artifacts are.
     #[must_use]
-    pub fn manifests(self) -> String {
-        format!("{:08}/manifests/", self.0)
-    }
-}
-
-/// Parts that a blob of `size` bytes has; an empty one has one.
-#[must_use]
-pub fn parts(size: u64) -> u64 {
-    size.div_ceil(PART).max(1)
-}
-
-/// The bytes of part `index` of a blob of `size` bytes.
-#[must_use]
-pub fn part_size(size: u64, index: u64) -> u64 {
-    size.saturating_sub(index * PART).min(PART)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_parts_of_a_blob_are_all_of_it() {
-        for size in [0, 1, PART - 1, PART, PART + 1, 3 * PART + 7] {
-            let sizes: Vec<u64> = (0..parts(size)).map(|index| part_size(size, index)).collect();
-            assert_eq!(sizes.iter().sum::<u64>(), size);
-            assert!(size == 0 || sizes.iter().all(|part| (1..=PART).contains(part)), "{sizes:?}");
-        }
+    pub fn artifacts(self) -> String {
+        format!("{:08}/artifacts/", self.0)
     }
 }

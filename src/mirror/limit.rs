@@ -31,10 +31,9 @@ impl Limit {
         }
     }
 
-    /// Puts right what was asked of [`Self::pass`] before the size was known.
-    pub fn settle(&self, asked: u64, passed: u64) {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        *free = (*free + self.time(passed)).saturating_sub(self.time(asked));
+    /// Says what passed of which the size was not known before: it holds up what comes after as well.
+    pub fn passed(&self, bytes: u64) {
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) += self.time(bytes);
     }
 
     /// Takes the line for these bytes; how long to wait for it.
@@ -66,12 +65,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_smaller_than_thought_gives_its_time_back() {
+    fn what_passed_before_its_size_was_known_holds_up_what_comes_after() {
         let limit = Limit::new(1000);
-        limit.take(5000, Duration::ZERO);
-        limit.settle(5000, 1000);
-        assert_eq!(limit.take(0, Duration::ZERO), Duration::from_secs(1));
-        limit.settle(0, 500);
+        limit.take(1000, Duration::ZERO);
+        limit.passed(500);
         assert_eq!(limit.take(0, Duration::ZERO), Duration::from_millis(1500));
     }
 }

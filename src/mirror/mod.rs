@@ -2,7 +2,9 @@
 
 pub mod artifact;
 pub mod bucket;
+pub mod chunks;
 pub mod client;
+pub mod contents;
 pub mod epochs;
 pub mod error;
 pub mod folder;
@@ -10,9 +12,12 @@ pub mod gcs;
 pub mod keys;
 pub mod layout;
 pub mod limit;
+pub mod packing;
 pub mod prune;
 pub mod pull;
 pub mod push;
+pub mod ranges;
+pub mod reading;
 pub mod record;
 pub mod records;
 pub mod releases;

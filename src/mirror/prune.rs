@@ -1,21 +1,29 @@
 //! Owns how a mirror is emptied of what nobody needs. Invariant: what is deleted lies in an epoch that was fenced before, and what must stay was carried
 //! out of it since. The steps, and why in this order: `docs/mirror-protocol.md`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::base::digest::{ActionKey, BlobId, Digest};
+use crate::base::digest::{ActionKey, BlobId};
 use crate::mirror::bucket::{Bucket, Listed};
 use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
-use crate::mirror::layout::{Epoch, LONGEST_RECORD, PART, PINS, part_size, parts};
-use crate::mirror::record::{Record, blobs, manifest_bytes, read_manifest};
+use crate::mirror::layout::{Epoch, PINS};
+use crate::mirror::packing;
+use crate::mirror::push;
+use crate::mirror::reading::Reading;
+use crate::mirror::record::{Record, sizes};
 use crate::mirror::records;
-use crate::mirror::transfer::{each, unpack};
+use crate::mirror::transfer::{each, filter};
 use crate::model::manifest::Manifest;
+use crate::store::pack::Segment;
+
+/// Results that are carried together.
+const TOGETHER: usize = 64;
 
 /// What must stay, and how long what need not is left lying.
 pub struct Ask<'a> {
@@ -83,21 +91,49 @@ pub fn plan(bucket: &Bucket, ask: &Ask) -> MirrorResult<Plan> {
     for epoch in epochs.readable() {
         let here = Contents::of(bucket, epoch, ask)?;
         plan.stay += here.staying.keys().filter(|key| seen.insert(**key)).count() as u64;
-        plan.go += here.going;
-        let needed = Mutex::new(BTreeSet::new());
-        let staying: Vec<&Record> = here.staying.values().collect();
-        each(&staying, |record| {
-            for (blob, size) in blobs_of(bucket, epoch, record)?.unwrap_or_default() {
-                let names = (0..parts(size)).map(|index| epoch.part(&blob, index));
-                needed.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
-            }
-            Ok::<_, MirrorError>(())
-        })?;
-        let needed = needed.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let unneeded = bucket.list(&epoch.blobs())?.into_iter().filter(|listed| !needed.contains(&listed.name));
-        plan.go_bytes += unneeded.map(|listed| listed.size).sum::<u64>();
+        plan.go += here.going.len() as u64;
+        let stays = segments(bucket, epoch, here.staying.values())?;
+        let goes = segments(bucket, epoch, here.going.values())?;
+        for listed in bucket.list(&epoch.packs())? {
+            let runs = |of: &Segments| of.get(&listed.name).cloned().unwrap_or_default();
+            let (stays, goes) = (runs(&stays), runs(&goes));
+            plan.go_bytes += match stays.is_empty() {
+                true => listed.size,
+                false => covered(stays.iter().chain(&goes).copied().collect()) - covered(stays),
+            };
+        }
     }
     Ok(plan)
+}
+
+/// Pack, by its name → from where to where something of it is needed.
+type Segments = HashMap<String, Vec<(u64, u64)>>;
+
+/// What of an epoch's packs some records need.
+fn segments<'a>(bucket: &Bucket, epoch: Epoch, records: impl Iterator<Item = &'a Record>) -> MirrorResult<Segments> {
+    let (records, segments): (Vec<&Record>, _) = (records.collect(), Mutex::new(Segments::new()));
+    each(&records, |record| {
+        // Of one that lacks an artifact nothing can be had.
+        let Some(artifacts) = records::artifacts(bucket, epoch, record)? else { return Ok::<_, MirrorError>(()) };
+        let blobs = record.blobs(&artifacts);
+        let mut segments = segments.lock().unwrap_or_else(PoisonError::into_inner);
+        for segment in blobs.into_values().filter_map(|(_, segments)| segments).flatten() {
+            segments.entry(epoch.pack(&segment.pack)).or_default().push((segment.at, segment.end()));
+        }
+        Ok(())
+    })?;
+    Ok(segments.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// How many bytes lie in at least one of the runs.
+fn covered(mut runs: Vec<(u64, u64)>) -> u64 {
+    runs.sort_unstable();
+    let (mut bytes, mut end) = (0, 0);
+    for (from, to) in runs {
+        bytes += to.saturating_sub(from.max(end));
+        end = end.max(to);
+    }
+    bytes
 }
 
 /// Empties the epochs whose time has come, and, where none waits and something can go, begins with the one that is written now: opens the next, fences
@@ -161,16 +197,14 @@ fn waiting(bucket: &Bucket, epochs: &Epochs, ask: &Ask) -> MirrorResult<Vec<Fenc
     Ok(waiting)
 }
 
-/// All objects of an epoch, in the order in which they are deleted: what names others before what it names.
+/// All objects of an epoch, whatever wrote them.
 fn objects(bucket: &Bucket, epoch: Epoch) -> MirrorResult<Vec<Listed>> {
-    let mut objects = bucket.list(&epoch.records())?;
-    objects.extend(bucket.list(&epoch.manifests())?);
-    objects.extend(bucket.list(&epoch.blobs())?);
-    Ok(objects)
+    bucket.list(&epoch.all())
 }
 
+/// Deletes all of an epoch: what names others before what it names.
 fn delete(bucket: &Bucket, epoch: Epoch, pruned: &mut Pruned) -> MirrorResult<()> {
-    for kind in [epoch.records(), epoch.manifests(), epoch.blobs()] {
+    for kind in [epoch.records(), epoch.artifacts(), epoch.all()] {
         let objects = bucket.list(&kind)?;
         each(&objects, |object| bucket.delete(&object.name))?;
         pruned.deleted += objects.len() as u64;
@@ -183,8 +217,8 @@ fn delete(bucket: &Bucket, epoch: Epoch, pruned: &mut Pruned) -> MirrorResult<()
 struct Contents {
     /// What stays.
     staying: BTreeMap<ActionKey, Record>,
-    /// How many do not.
-    going: u64,
+    /// What does not.
+    going: BTreeMap<ActionKey, Record>,
 }
 
 impl Contents {
@@ -194,17 +228,17 @@ impl Contents {
         let keys: BTreeSet<ActionKey> = listed.iter().filter_map(|listed| records::key_of(epoch, &listed.name)).collect();
         let keys: Vec<ActionKey> = keys.into_iter().collect();
         let pinned = pins(bucket)?;
-        let staying = Mutex::new(BTreeMap::new());
+        let contents = Mutex::new(Self { staying: BTreeMap::new(), going: BTreeMap::new() });
         each(&keys, |key| {
             // One that is not believed here is as good as none.
             let Some(record) = records::get(bucket, epoch, key)? else { return Ok::<_, MirrorError>(()) };
-            if ask.live.contains(key) || pinned.contains(key) || ask.since_ms.is_some_and(|since| record.result.ended_ms >= since) {
-                staying.lock().unwrap_or_else(PoisonError::into_inner).insert(*key, record);
-            }
+            let young = ask.since_ms.is_some_and(|since| record.result.ended_ms >= since);
+            let mut contents = contents.lock().unwrap_or_else(PoisonError::into_inner);
+            let stays = ask.live.contains(key) || pinned.contains(key) || young;
+            if stays { &mut contents.staying } else { &mut contents.going }.insert(*key, record);
             Ok(())
         })?;
-        let staying = staying.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Self { going: (keys.len() - staying.len()) as u64, staying })
+        Ok(contents.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -217,69 +251,64 @@ fn pins(bucket: &Bucket) -> MirrorResult<BTreeSet<ActionKey>> {
 /// Carries what stays from one epoch into another.
 fn carry(bucket: &Bucket, from: Epoch, into: Epoch, ask: &Ask, pruned: &mut Pruned) -> MirrorResult<()> {
     let contents = Contents::of(bucket, from, ask)?;
-    let (carried, broken) = (AtomicU64::new(0), AtomicU64::new(0));
-    let records: Vec<(ActionKey, Record)> = contents.staying.into_iter().collect();
-    each(&records, |(key, record)| {
-        if records::get(bucket, into, key)?.is_some() {
-            return Ok(());
-        }
-        let count = if carry_one(bucket, (from, into), record)? { &carried } else { &broken };
-        count.fetch_add(1, Ordering::Relaxed);
-        Ok::<_, MirrorError>(())
-    })?;
-    pruned.carried += carried.into_inner();
-    pruned.broken += broken.into_inner();
+    let records: Vec<Record> = contents.staying.into_values().collect();
+    let absent = filter(&records, |record| Ok::<_, MirrorError>(records::get(bucket, into, &record.result.key)?.is_none()))?;
+    for some in absent.chunks(TOGETHER) {
+        let carried = carry_some(bucket, (from, into), some)?;
+        pruned.carried += carried;
+        pruned.broken += some.len() as u64 - carried;
+    }
     Ok(())
 }
 
-/// Carries one result: blobs, manifests, then the record. `false` where something of it was gone or wrong.
-fn carry_one(bucket: &Bucket, (from, into): (Epoch, Epoch), record: &Record) -> MirrorResult<bool> {
-    let Some(manifests) = manifests_of(bucket, from, record)? else { return Ok(false) };
-    let log_size = record.log_size;
-    let Some(result) = record.clone().into_result(&manifests) else { return Ok(false) };
-    for (blob, size) in blobs(&result, log_size) {
-        for index in 0..parts(size) {
-            if !carry_part(bucket, (from, into), (&blob, size), index)? {
-                return Ok(false);
-            }
+/// Carries results: blobs, artifacts, then the records. Says how many; of the others something was gone or wrong.
+fn carry_some(bucket: &Bucket, (from, into): (Epoch, Epoch), records: &[&Record]) -> MirrorResult<u64> {
+    let whole = Mutex::new(Vec::new());
+    each(records, |record| {
+        if let Some(artifacts) = records::artifacts(bucket, from, record)? {
+            whole.lock().unwrap_or_else(PoisonError::into_inner).push((*record, artifacts));
         }
-    }
-    for (id, manifest) in &manifests {
-        bucket.put_if_absent(&into.manifest(id), manifest_bytes(manifest)?)?;
-    }
-    records::put(bucket, into, record)?;
-    Ok(true)
+        Ok::<_, MirrorError>(())
+    })?;
+    let whole = whole.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let manifests = whole.iter().flat_map(|(_, artifacts)| artifacts.values()).map(|stored| &stored.manifest);
+    let absent = push::absent_artifacts(bucket, into, manifests)?;
+    let lies: BTreeMap<BlobId, (u64, Option<Vec<Segment>>)> =
+        whole.iter().flat_map(|(record, artifacts)| record.blobs(artifacts)).collect();
+    let logs = whole.iter().filter_map(|(record, _)| record.log());
+    let blobs = absent.iter().flat_map(|(_, manifest)| sizes(manifest)).chain(logs).collect();
+    let open = |blob: &BlobId| {
+        let segments = lies.get(blob).and_then(|(_, segments)| segments.clone());
+        Ok(segments.map(|segments| Box::new(Reading::new(bucket, from, *blob, segments)) as Box<dyn Read + Send>))
+    };
+    let sent = AtomicU64::new(0);
+    let placed = packing::put(bucket, into, &blobs, &open, &sent)?;
+    let is_placed = |manifest: &Manifest| sizes(manifest).keys().all(|blob| placed.contains_key(blob));
+    let absent: Vec<_> = absent.into_iter().filter(|(_, manifest)| is_placed(manifest)).collect();
+    push::put_artifacts(bucket, into, &absent, &placed, &sent)?;
+    let carried = AtomicU64::new(0);
+    each(&whole, |(record, artifacts)| {
+        let log = record.log().is_none_or(|(log, _)| placed.contains_key(&log));
+        let mut there = log;
+        for id in artifacts.keys() {
+            there = there && bucket.size_of(&into.artifact(id))?.is_some();
+        }
+        if there {
+            push::put_record(bucket, into, record, &placed, &sent)?;
+            carried.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok::<_, MirrorError>(())
+    })?;
+    Ok(carried.into_inner())
 }
 
-/// Carries a part of a blob. One that has all of its blob's bytes is hashed on the way.
-fn carry_part(bucket: &Bucket, (from, into): (Epoch, Epoch), (blob, size): (&BlobId, u64), index: u64) -> MirrorResult<bool> {
-    let name = into.part(blob, index);
-    if bucket.size_of(&name)?.is_some() {
-        return Ok(true);
-    }
-    let Some(packed) = bucket.get(&from.part(blob, index), PART + 1)? else { return Ok(false) };
-    let whole = unpack(packed.clone(), part_size(size, index));
-    let right = whole.is_some_and(|bytes| parts(size) > 1 || BlobId(Digest::of(&bytes)) == *blob);
-    if right {
-        bucket.put_if_absent(&name, packed)?;
-    }
-    Ok(right)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-type Manifests = BTreeMap<crate::base::digest::ManifestId, Manifest>;
-
-fn manifests_of(bucket: &Bucket, epoch: Epoch, record: &Record) -> MirrorResult<Option<Manifests>> {
-    let mut manifests = BTreeMap::new();
-    for id in record.artifacts.values() {
-        let bytes = bucket.get(&epoch.manifest(id), LONGEST_RECORD)?;
-        let Some(manifest) = bytes.and_then(|bytes| read_manifest(&bytes, id)) else { return Ok(None) };
-        manifests.insert(*id, manifest);
+    #[test]
+    fn bytes_that_several_runs_hold_count_once() {
+        assert_eq!(covered(vec![(5, 10), (0, 3), (8, 12), (6, 7), (12, 12)]), 10);
+        assert_eq!(covered(Vec::new()), 0);
     }
-    Ok(Some(manifests))
-}
-
-fn blobs_of(bucket: &Bucket, epoch: Epoch, record: &Record) -> MirrorResult<Option<BTreeMap<BlobId, u64>>> {
-    let manifests = manifests_of(bucket, epoch, record)?;
-    let result = manifests.and_then(|manifests| record.clone().into_result(&manifests));
-    Ok(result.map(|result| blobs(&result, record.log_size)))
 }

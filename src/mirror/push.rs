@@ -5,21 +5,19 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::digest::{ActionKey, BlobId, ManifestId};
-use crate::io::file::File;
 use crate::mirror::bucket::Bucket;
+use crate::mirror::contents::Contents;
 use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
-use crate::mirror::layout::{self, Epoch, PART, part_size, parts};
-use crate::mirror::record::{Record, blobs, manifest_bytes};
+use crate::mirror::layout::{self, Epoch};
+use crate::mirror::packing::{self, Placed};
+use crate::mirror::record::{Record, Stored, sizes};
 use crate::mirror::records;
-use crate::mirror::transfer::{each, pack};
+use crate::mirror::transfer::{each, filter};
 use crate::model::manifest::Manifest;
 use crate::model::result::ActionResult;
 use crate::store::content::ContentStore;
 use crate::store::local::LocalStore;
-
-/// Parts longer than this are asked after before they are sent.
-const WORTH_ASKING: u64 = 64 << 10;
 
 /// How often a push is begun again because the mirror was pruned meanwhile.
 const AGAIN: u32 = 5;
@@ -71,7 +69,6 @@ pub fn pin(bucket: &Bucket, keys: &[ActionKey]) -> MirrorResult<()> {
 /// A result with all that it names, in the store.
 struct Whole<'a> {
     result: &'a ActionResult,
-    blobs: BTreeMap<BlobId, u64>,
     record: Record,
 }
 
@@ -79,63 +76,76 @@ impl<'a> Whole<'a> {
     /// `None` where a blob of it is not there.
     fn of(store: &LocalStore, result: &'a ActionResult) -> MirrorResult<Option<Self>> {
         let log_size = result.log.map(|log| store.size_of(&log)).transpose()?.flatten();
-        let blobs = blobs(result, log_size);
-        for (blob, size) in &blobs {
-            if store.size_of(blob)? != Some(*size) {
+        for (blob, size) in result.outputs.values().flat_map(sizes) {
+            if store.size_of(&blob)? != Some(size) {
                 return Ok(None);
             }
         }
-        let record = Record::of(result, log_size);
-        Ok((log_size.is_some() == result.log.is_some()).then_some(Self { result, blobs, record }))
+        let whole = log_size.is_some() == result.log.is_some();
+        Ok(whole.then(|| Self { result, record: Record::of(result, log_size) }))
     }
 }
 
-/// Blobs, then manifests, then records: the next kind only when all of the one before is there.
+/// Blobs, then artifacts, then records: the next kind only when all of the one before is there.
 fn put_all(bucket: &Bucket, store: &LocalStore, whole: &[Whole], epoch: Epoch, sent: &AtomicU64) -> MirrorResult<()> {
-    let blobs: BTreeMap<BlobId, u64> = whole.iter().flat_map(|one| one.blobs.iter().map(|(blob, size)| (*blob, *size))).collect();
-    let long: Vec<BlobId> = blobs.iter().filter(|(_, size)| **size > PART).map(|(blob, _)| *blob).collect();
-    // What is put in parts is hashed as a whole before, so that no wrong byte is put where none can be replaced.
-    each(&long, |blob| if store.verify(blob)? { Ok(()) } else { Err(MirrorError::Gone { blob: *blob }) })?;
-    let all_parts: Vec<(BlobId, u64, u64)> =
-        blobs.iter().flat_map(|(blob, size)| (0..parts(*size)).map(move |index| (*blob, *size, index))).collect();
-    each(&all_parts, |(blob, size, index)| {
-        let name = epoch.part(blob, *index);
-        if part_size(*size, *index) > WORTH_ASKING && bucket.size_of(&name)?.is_some() {
-            return Ok(());
-        }
-        put(bucket, &name, pack(read_part(store, blob, *size, *index)?), sent)
-    })?;
-    let manifests: BTreeMap<ManifestId, &Manifest> =
-        whole.iter().flat_map(|one| one.result.outputs.values().map(|manifest| (manifest.id(), manifest))).collect();
+    let absent = filter(whole, |one| Ok::<_, MirrorError>(records::get(bucket, epoch, &one.record.result.key)?.is_none()))?;
+    let manifests = absent.iter().flat_map(|one| one.result.outputs.values());
+    let artifacts = absent_artifacts(bucket, epoch, manifests)?;
+    let logs = absent.iter().filter_map(|one| one.record.log());
+    let blobs: BTreeMap<BlobId, u64> = artifacts.iter().flat_map(|(_, manifest)| sizes(manifest)).chain(logs).collect();
+    let open = |blob: &BlobId| Ok(store.open(blob)?);
+    let placed = packing::put(bucket, epoch, &blobs, &open, sent)?;
+    if let Some(blob) = blobs.keys().find(|blob| !placed.contains_key(blob)) {
+        return Err(MirrorError::Gone { blob: *blob });
+    }
+    put_artifacts(bucket, epoch, &artifacts, &placed, sent)?;
+    each(&absent, |one| put_record(bucket, epoch, &one.record, &placed, sent))
+}
+
+/// Those of some artifacts, each once, that are not in an epoch.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub fn absent_artifacts<'a>(
+    bucket: &Bucket,
+    epoch: Epoch,
+    manifests: impl Iterator<Item = &'a Manifest>,
+) -> MirrorResult<Vec<(ManifestId, &'a Manifest)>> {
+    let manifests: BTreeMap<ManifestId, &Manifest> = manifests.map(|manifest| (manifest.id(), manifest)).collect();
     let manifests: Vec<_> = manifests.into_iter().collect();
-    each(&manifests, |(id, manifest)| put(bucket, &epoch.manifest(id), manifest_bytes(manifest)?, sent))?;
-    each(whole, |one| {
-        sent.fetch_add(records::put(bucket, epoch, &one.record)?, Ordering::Relaxed);
+    let absent = filter(&manifests, |(id, _)| Ok::<_, MirrorError>(bucket.size_of(&epoch.artifact(id))?.is_none()))?;
+    Ok(absent.into_iter().copied().collect())
+}
+
+/// Puts artifacts whose blobs lie there. Bytes that go up are added to `sent`.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub fn put_artifacts(
+    bucket: &Bucket,
+    epoch: Epoch,
+    artifacts: &[(ManifestId, &Manifest)],
+    placed: &Placed,
+    sent: &AtomicU64,
+) -> MirrorResult<()> {
+    each(artifacts, |(id, manifest)| {
+        let blobs = sizes(manifest).into_keys().filter_map(|blob| Some((blob, placed.get(&blob)?.clone()))).collect();
+        let bytes = Stored { manifest: (*manifest).clone(), contents: Contents::of(&blobs) }.to_bytes()?;
+        let length = bytes.len() as u64;
+        if bucket.put_if_absent(&epoch.artifact(id), bytes)? {
+            sent.fetch_add(length, Ordering::Relaxed);
+        }
         Ok(())
     })
 }
 
-fn put(bucket: &Bucket, name: &str, bytes: Vec<u8>, sent: &AtomicU64) -> MirrorResult<()> {
-    let length = bytes.len() as u64;
-    if bucket.put_if_absent(name, bytes)? {
-        sent.fetch_add(length, Ordering::Relaxed);
-    }
+/// Puts the record of a result whose log lies there. Bytes that go up are added to `sent`.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub fn put_record(bucket: &Bucket, epoch: Epoch, record: &Record, placed: &Placed, sent: &AtomicU64) -> MirrorResult<()> {
+    let log = record.log().and_then(|(log, _)| Some((log, placed.get(&log)?.clone()))).into_iter().collect();
+    let record = Record { log_at: Contents::of(&log), ..record.clone() };
+    sent.fetch_add(records::put(bucket, epoch, &record)?, Ordering::Relaxed);
     Ok(())
-}
-
-fn read_part(store: &LocalStore, blob: &BlobId, size: u64, index: u64) -> MirrorResult<Vec<u8>> {
-    let gone = || MirrorError::Gone { blob: *blob };
-    if size <= PART {
-        return store.read(blob)?.ok_or_else(gone);
-    }
-    let file = File::open_if_any(&store.path_of(blob))?.ok_or_else(gone)?;
-    let mut bytes = vec![0; usize::try_from(part_size(size, index)).map_err(|_| gone())?];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], index * PART + filled as u64)? {
-            0 => return Err(gone()),
-            read => filled += read,
-        }
-    }
-    Ok(bytes)
 }

@@ -1,13 +1,13 @@
-//! Owns the records of actions in a bucket. Invariant: a record that is handed out was believed, and one that is put can be.
+//! Owns the records of actions, and their artifacts, in a bucket. Invariant: a record that is handed out was believed, and one that is put can be.
 //!
 //! The record of an action has one name, and nothing is written over. Where what lies there is not believed, a machine puts its own beside it, under the name
 //! of its key as well; readers look there only after they refused the first.
 
-use crate::base::digest::ActionKey;
+use crate::base::digest::{ActionKey, ManifestId};
 use crate::mirror::bucket::Bucket;
 use crate::mirror::error::MirrorResult;
 use crate::mirror::layout::{Epoch, LONGEST_RECORD};
-use crate::mirror::record::Record;
+use crate::mirror::record::{Artifacts, Record, Stored};
 use crate::mirror::trust::Refusal;
 
 /// The record of an action in an epoch; `None` where there is none that is believed.
@@ -28,6 +28,38 @@ pub fn get(bucket: &Bucket, epoch: Epoch, key: &ActionKey) -> MirrorResult<Optio
     }
     bucket.trust().refuse(key, why);
     Ok(None)
+}
+
+/// What is found where an artifact should be.
+pub enum Found {
+    /// Nothing.
+    Absent,
+    /// Something else, or a list of files that no folder can have.
+    Wrong,
+    /// The artifact.
+    Whole(Stored),
+}
+
+/// An artifact in an epoch.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub fn artifact(bucket: &Bucket, epoch: Epoch, id: &ManifestId) -> MirrorResult<Found> {
+    let Some(bytes) = bucket.get_fitting(&epoch.artifact(id), LONGEST_RECORD)? else { return Ok(Found::Absent) };
+    Ok(Stored::read(&bytes, id).map_or(Found::Wrong, Found::Whole))
+}
+
+/// The artifacts of a record; `None` where one is not there.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub fn artifacts(bucket: &Bucket, epoch: Epoch, record: &Record) -> MirrorResult<Option<Artifacts>> {
+    let mut artifacts = Artifacts::new();
+    for id in record.artifacts.values() {
+        let Found::Whole(stored) = artifact(bucket, epoch, id)? else { return Ok(None) };
+        artifacts.insert(*id, stored);
+    }
+    Ok(Some(artifacts))
 }
 
 /// Puts a record where there is none that is believed; returns the bytes that went up.
@@ -81,7 +113,7 @@ mod tests {
         assert_eq!(key_of(Epoch(1), &Epoch(1).record(&key)), Some(key));
         assert_eq!(key_of(Epoch(1), &Epoch(1).record_by(&key, "0123456789abcdef")), Some(key));
         assert_eq!(key_of(Epoch(2), &Epoch(1).record(&key)), None, "another epoch's");
-        assert_eq!(key_of(Epoch(1), &format!("00000001/actions/zz/{key}")), None, "in another folder");
-        assert_eq!(key_of(Epoch(1), "00000001/actions/ab/readme"), None);
+        assert_eq!(key_of(Epoch(1), &format!("00000001/results/zz/{key}")), None, "in another folder");
+        assert_eq!(key_of(Epoch(1), "00000001/results/ab/readme"), None);
     }
 }

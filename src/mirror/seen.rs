@@ -1,7 +1,7 @@
 //! Owns what a workspace remembers of a mirror. Invariant: what was seen once is never unseen: a mirror that shows less than before is not believed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +49,12 @@ impl Seen {
     pub fn of(root: &Root, mirror: &str) -> Self {
         let path = root.mirrors().join(Digest::derive("cbi 1 mirror seen", mirror.as_bytes()).short());
         Self { mirror: mirror.to_owned(), path, root: root.clone(), known: Mutex::default() }
+    }
+
+    /// Where it is remembered: files beside it whose names begin so are of the same mirror.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.path
     }
 
     /// Looks at the epochs that the mirror shows now, and remembers them.

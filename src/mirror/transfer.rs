@@ -1,23 +1,17 @@
-//! Owns how bytes travel. Invariant: no more than a few parts are in memory at once, however much there is to carry.
+//! Owns how much is carried at once. Invariant: no more than a few requests are under way, however many there are.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Requests under way at once: each holds a part, and the part as it travels.
-const WIDTH: usize = 8;
-
-/// How hard parts are compressed.
-const LEVEL: i32 = 3;
-
-const PLAIN: u8 = 0;
-const ZSTD: u8 = 1;
+/// Requests under way at once: each holds a pack or a run of one, and what is in it.
+pub const WIDTH: usize = 8;
 
 /// Does `work` for every item, some at once. After a failure nothing is begun any more; the first one is returned.
 ///
 /// # Errors
 /// As `work`.
-pub fn each<T: Sync, E: Send>(items: &[T], work: impl Fn(&T) -> Result<(), E> + Sync) -> Result<(), E> {
+pub fn each<'a, T: Sync, E: Send>(items: &'a [T], work: impl Fn(&'a T) -> Result<(), E> + Sync) -> Result<(), E> {
     let (next, stop, failure) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(None));
     let take = || {
         while !stop.load(Ordering::Relaxed)
@@ -38,63 +32,22 @@ pub fn each<T: Sync, E: Send>(items: &[T], work: impl Fn(&T) -> Result<(), E> + 
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-/// A part as it travels: compressed where that saves an eighth.
-#[must_use]
-pub fn pack(mut bytes: Vec<u8>) -> Vec<u8> {
-    match zstd::bulk::compress(&bytes, LEVEL) {
-        Ok(small) if small.len() <= bytes.len() - bytes.len() / 8 => framed(ZSTD, small),
-        compressed => {
-            drop(compressed);
-            bytes.reserve_exact(1);
-            framed(PLAIN, bytes)
-        }
-    }
-}
-
-/// Says in front of the bytes how they are to be read.
-fn framed(kind: u8, mut bytes: Vec<u8>) -> Vec<u8> {
-    bytes.insert(0, kind);
-    bytes
-}
-
-/// The bytes of a part, if it has `size` of them.
-#[must_use]
-pub fn unpack(mut packed: Vec<u8>, size: u64) -> Option<Vec<u8>> {
-    let size = usize::try_from(size).ok()?;
-    let bytes = match *packed.first()? {
-        PLAIN => {
-            packed.remove(0);
-            packed
-        }
-        ZSTD => zstd::bulk::decompress(&packed[1..], size).ok()?,
-        _ => return None,
-    };
-    (bytes.len() == size).then_some(bytes)
+/// Those items, in their order, for which `stays` says so; some are asked after at once.
+///
+/// # Errors
+/// As `stays`.
+pub fn filter<T: Sync, E: Send>(items: &[T], stays: impl Fn(&T) -> Result<bool, E> + Sync) -> Result<Vec<&T>, E> {
+    let answers: Vec<(AtomicBool, &T)> = items.iter().map(|item| (AtomicBool::new(false), item)).collect();
+    each(&answers, |(answer, item)| {
+        answer.store(stays(item)?, Ordering::Relaxed);
+        Ok(())
+    })?;
+    Ok(answers.into_iter().filter(|(answer, _)| answer.load(Ordering::Relaxed)).map(|(_, item)| item).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_part_comes_out_as_it_went_in() {
-        let noise: Vec<u8> = (0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
-        for bytes in [Vec::new(), b"x".to_vec(), vec![7; 1 << 20], noise] {
-            let packed = pack(bytes.clone());
-            assert!(packed.len() <= bytes.len() + 1);
-            assert_eq!(unpack(packed.clone(), bytes.len() as u64).as_deref(), Some(&bytes[..]));
-            assert_eq!(unpack(packed, bytes.len() as u64 + 1), None, "another size");
-        }
-        assert!(pack(vec![7; 1 << 20]).len() < 1000);
-    }
-
-    #[test]
-    fn a_part_that_would_be_larger_than_it_may_or_is_of_no_kind_is_none() {
-        assert_eq!(unpack(pack(vec![0; 1 << 20]), 1000), None);
-        assert_eq!(unpack(Vec::new(), 0), None);
-        assert_eq!(unpack(vec![9, 1, 2], 2), None);
-        assert_eq!(unpack(vec![ZSTD, 1, 2], 2), None);
-    }
 
     #[test]
     fn a_failure_ends_the_work_and_everything_before_it_was_done() {

@@ -7,16 +7,18 @@ use crate::base::digest::{ActionKey, BlobId, ManifestId};
 use crate::mirror::bucket::Bucket;
 use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
-use crate::mirror::layout::{Epoch, LONGEST_RECORD, PART, part_size, parts};
-use crate::mirror::record::{blobs, read_manifest};
-use crate::mirror::records;
-use crate::mirror::transfer::{each, unpack};
+use crate::mirror::layout::{Epoch, LONGEST_RECORD};
+use crate::mirror::reading::Reading;
+use crate::mirror::record::Artifacts;
+use crate::mirror::records::{self, Found};
+use crate::mirror::transfer::each;
 use crate::mirror::trust::Refusal;
+use crate::store::pack::Segment;
 
 /// What is wrong with a mirror.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Finding {
-    /// An object below `actions/` is not the record that its name says.
+    /// An object below `results/` is not the record that its name says.
     #[error("'{name}' is not a record of the action that its name says")]
     Record {
         /// The object.
@@ -64,7 +66,7 @@ pub struct Report {
 }
 
 /// Looks whether every record in an epoch that is read has all that it names. With `deep` every blob is fetched and hashed, else it is only looked
-/// whether its parts are there.
+/// whether the packs in which it lies are there.
 ///
 /// # Errors
 /// When the bucket does not answer.
@@ -80,8 +82,8 @@ pub fn verify(bucket: &Bucket, deep: bool) -> MirrorResult<Report> {
 /// What the records of one epoch name.
 #[derive(Default)]
 struct Named {
-    /// Each blob with its size and one action that needs it.
-    blobs: BTreeMap<BlobId, (u64, ActionKey)>,
+    /// Each blob with its size, where it lies, and one action that needs it.
+    blobs: BTreeMap<BlobId, (u64, Option<Vec<Segment>>, ActionKey)>,
     /// Actions whose record is believed.
     believed: BTreeSet<ActionKey>,
     findings: Vec<Finding>,
@@ -90,22 +92,27 @@ struct Named {
 fn verify_epoch(bucket: &Bucket, epoch: Epoch, deep: bool, report: &mut Report) -> MirrorResult<()> {
     let records = bucket.list(&epoch.records())?;
     // What a record names was there before it: asked for later, it is in the list.
-    let there: BTreeSet<String> = bucket.list(&epoch.blobs())?.into_iter().map(|listed| listed.name).collect();
+    let there: BTreeMap<String, u64> = bucket.list(&epoch.packs())?.into_iter().map(|listed| (listed.name, listed.size)).collect();
     let named = Mutex::new(Named::default());
     each(&records, |record| look_at(bucket, epoch, &record.name, &named))?;
     let mut named = named.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let wanted: Vec<(BlobId, (u64, ActionKey))> = std::mem::take(&mut named.blobs).into_iter().collect();
+    let wanted: Vec<_> = std::mem::take(&mut named.blobs).into_iter().collect();
     let damaged = Mutex::new(Vec::new());
-    each(&wanted, |(blob, (size, key))| {
-        let listed = (0..parts(*size)).all(|index| there.contains(&epoch.part(blob, index)));
-        if !listed || deep && !is_whole(bucket, epoch, blob, *size)? {
+    each(&wanted, |(blob, (_, segments, key))| {
+        let lies = |segment: &Segment| there.get(&epoch.pack(&segment.pack)).is_some_and(|size| segment.end() <= *size);
+        let listed = segments.as_ref().filter(|segments| segments.iter().all(lies));
+        let whole = match listed {
+            Some(segments) if deep => Reading::new(bucket, epoch, *blob, segments.clone()).is_whole()?,
+            listed => listed.is_some(),
+        };
+        if !whole {
             damaged.lock().unwrap_or_else(PoisonError::into_inner).push(Finding::Blob { key: *key, blob: *blob });
         }
         Ok::<_, MirrorError>(())
     })?;
     report.records += records.len() as u64;
     report.blobs += wanted.len() as u64;
-    report.bytes += wanted.iter().map(|(_, (size, _))| size).sum::<u64>();
+    report.bytes += wanted.iter().map(|(_, (size, ..))| size).sum::<u64>();
     // What is not believed hides nothing where the same action has a record that is.
     let believed = named.believed;
     report.findings.extend(named.findings.into_iter().filter(|finding| match finding {
@@ -136,27 +143,13 @@ fn look_at(bucket: &Bucket, epoch: Epoch, name: &str, named: &Mutex<Named>) -> M
         }
     };
     named().believed.insert(key);
-    let mut manifests = BTreeMap::new();
+    let mut artifacts = Artifacts::new();
     for id in record.artifacts.values() {
-        let bytes = bucket.get(&epoch.manifest(id), LONGEST_RECORD)?;
-        match bytes.and_then(|bytes| read_manifest(&bytes, id)) {
-            Some(manifest) => _ = manifests.insert(*id, manifest),
-            None => named().findings.push(Finding::Manifest { key, manifest: *id }),
+        match records::artifact(bucket, epoch, id)? {
+            Found::Whole(stored) => _ = artifacts.insert(*id, stored),
+            Found::Absent | Found::Wrong => named().findings.push(Finding::Manifest { key, manifest: *id }),
         }
     }
-    let log_size = record.log_size;
-    if let Some(result) = record.into_result(&manifests) {
-        named().blobs.extend(blobs(&result, log_size).into_iter().map(|(blob, size)| (blob, (size, key))));
-    }
+    named().blobs.extend(record.blobs(&artifacts).into_iter().map(|(blob, (size, segments))| (blob, (size, segments, key))));
     Ok(())
-}
-
-fn is_whole(bucket: &Bucket, epoch: Epoch, blob: &BlobId, size: u64) -> MirrorResult<bool> {
-    let mut hasher = blake3::Hasher::new();
-    for index in 0..parts(size) {
-        let packed = bucket.get(&epoch.part(blob, index), PART + 1)?;
-        let Some(bytes) = packed.and_then(|packed| unpack(packed, part_size(size, index))) else { return Ok(false) };
-        hasher.update(&bytes);
-    }
-    Ok(BlobId(hasher.finalize().into()) == *blob)
 }

@@ -3,18 +3,22 @@
 
 use std::collections::BTreeMap;
 
-use cbi::base::digest::BlobId;
+use cbi::base::digest::{BlobId, PackId};
 use cbi::mirror::bucket::Bucket;
 use cbi::mirror::epochs::Epochs;
-use cbi::mirror::layout::PART;
+use cbi::mirror::layout::Epoch;
 use cbi::mirror::pull::pull;
 use cbi::mirror::push::push;
+use cbi::mirror::records::{Found, artifact};
 use cbi::model::result::{ActionResult, Cost};
 use cbi::store::action_cache::Session;
 use cbi::store::content::{Batch, ContentStore};
 use cbi::store::materialize::capture;
 
 use crate::store_kit;
+
+/// Bytes that fill a pack.
+pub const PART: u64 = cbi::store::pack::FULL;
 
 /// A machine: a store of its own.
 pub struct Machine {
@@ -92,4 +96,15 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("part", noise(PART)),
         ("parts", noise(2 * PART + 77)),
     ]
+}
+
+/// The packs in which the files of a result lie, in an epoch: by file, in their order.
+pub fn packs_of(bucket: &Bucket, epoch: Epoch, result: &ActionResult) -> BTreeMap<String, Vec<PackId>> {
+    let manifest = &result.outputs["out"];
+    let Found::Whole(stored) = artifact(bucket, epoch, &manifest.id()).unwrap() else { panic!("it is not there") };
+    let packs = |(name, file): (&String, &cbi::model::manifest::FileEntry)| {
+        let segments = stored.contents.segments(&file.blob, file.size).unwrap();
+        (name.clone(), segments.iter().map(|segment| segment.pack).collect())
+    };
+    manifest.files.iter().map(packs).collect()
 }

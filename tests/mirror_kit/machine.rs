@@ -33,6 +33,8 @@ impl Machine {
 pub enum PushAt {
     /// It asks which epoch is the newest.
     Begin,
+    /// It asks whether the artifact is there: then its blobs are, too.
+    Ask,
     /// It puts the object with this number, of those in [`Push::order`].
     Put(usize),
     /// It pins the result.
@@ -74,9 +76,13 @@ impl Push {
 
     /// What it puts: the record last.
     fn order(&self, mistake: Option<Mistake>) -> Vec<Object> {
-        let record = [Object::Record(self.epoch, self.key)];
-        let parts = parts(self.epoch, self.key);
-        if mistake == Some(Mistake::RecordFirst) { record.into_iter().chain(parts).collect() } else { parts.chain(record).collect() }
+        let mut order: Vec<Object> = parts(self.epoch, self.key).collect();
+        if mistake == Some(Mistake::ManifestFirst) {
+            order.rotate_right(1);
+        }
+        let at = if mistake == Some(Mistake::RecordFirst) { 0 } else { order.len() };
+        order.insert(at, Object::Record(self.epoch, self.key));
+        order
     }
 
     fn to(&self, at: PushAt) -> Self {
@@ -86,7 +92,11 @@ impl Push {
     fn step(&self, bucket: &Bucket, mistake: Option<Mistake>) -> Vec<(Self, Bucket)> {
         let mut after = *bucket;
         let next = match self.at {
-            PushAt::Begin => Self { epoch: bucket.newest(), ..self.to(PushAt::Put(0)) },
+            PushAt::Begin => Self { epoch: bucket.newest(), ..self.to(PushAt::Ask) },
+            PushAt::Ask => {
+                let there = bucket.has(Object::Manifest(self.epoch, self.key)) && mistake != Some(Mistake::RecordFirst);
+                self.to(PushAt::Put(if there { self.order(mistake).len() - 1 } else { 0 }))
+            }
             PushAt::Put(index) => {
                 let order = self.order(mistake);
                 after.put_if_absent(order[index]);

@@ -181,6 +181,8 @@ pub fn parts(epoch: Epoch, key: Key) -> impl Iterator<Item = Object> {
 pub enum Mistake {
     /// The record goes up before what it names.
     RecordFirst,
+    /// An artifact goes up before its blobs, and who finds it there believes that they are.
+    ManifestFirst,
     /// A reader believes a record without having fetched what it names.
     TrustingReader,
     /// Who has pushed does not look whether the epoch was fenced meanwhile.

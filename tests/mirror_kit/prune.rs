@@ -100,7 +100,9 @@ impl Carry {
         let mut next = self.clone();
         match next.at_hand.take() {
             None => match next.keys.pop() {
-                Some(key) => next.at_hand = Some((key, parts(self.from, key).collect())),
+                // What is there as an artifact is there whole. Blobs go before the artifact that names them: the last is copied first.
+                Some(key) if bucket.has(Object::Manifest(self.into, key)) => next.at_hand = Some((key, Vec::new())),
+                Some(key) => next.at_hand = Some((key, parts(self.from, key).collect::<Vec<_>>().into_iter().rev().collect())),
                 None => return PruneAt::Delete(self.from),
             },
             Some((key, mut left)) => match left.pop() {
