@@ -207,9 +207,9 @@ fn an_index_that_disagrees_with_the_log_is_named_and_made_anew() {
 #[test]
 fn a_cache_of_a_newer_format_or_of_something_else_is_refused_and_left_alone() {
     let (folder, root) = store();
-    fs::write(&root.format_file(), b"cbi-cache 2\n").unwrap();
+    fs::write(&root.format_file(), b"cbi-cache 3\n").unwrap();
     let refused = Session::open(root.path()).err().unwrap();
-    assert!(matches!(refused, StoreError::NewerFormat { found: 2, known: 1, .. }), "{refused}");
+    assert!(matches!(refused, StoreError::NewerFormat { found: 3, known: 2, .. }), "{refused}");
     assert!(matches!(fsck::check(&root), Err(StoreError::NewerFormat { .. })));
 
     fs::write(&root.format_file(), b"xbi-cache 1\n").unwrap();

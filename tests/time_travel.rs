@@ -79,6 +79,7 @@ fn forget(space: &TestSpace, sources: bool) {
     assert!(!blobs.is_empty());
     for blob in blobs {
         _ = fs::remove_file(session.content().path_of(&blob));
+        session.content().packs().forget(&[blob]).unwrap();
     }
 }
 
@@ -193,7 +194,7 @@ fn an_artifact_is_checked_out_by_its_hash_from_here_from_then_and_from_the_mirro
 
     // What is nowhere any more leaves no folder behind.
     forget(&space, false);
-    fs::remove_dir_all(mirror.path().join("00000001/blobs")).unwrap();
+    fs::remove_dir_all(mirror.path().join("00000001/packs")).unwrap();
     assert!(run(&space, &["checkout", &first, "-o", &folder("lost")], 2).1.contains("neither in the store nor in the mirror"));
     assert!(!space.path("lost").exists());
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::app::index::{self, LastBuild, Watch};
 use crate::app::mirroring::Remote;
+use crate::app::packed;
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{self, CACHE_FOLDER, Limits, Options, Workspace};
@@ -90,7 +91,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let selection = workspace.select(&graph, &ask.targets)?;
     let session = Session::open(&workspace.cache()).map_err(problem::stores)?;
     // Held to the end, so that nothing is collected or repaired under the build.
-    let _building = session.root().building().map_err(problem::stores)?;
+    let building = session.root().building().map_err(problem::stores)?;
     let (selection, observed) = observe::selected(&workspace, session.root(), &mut graph, (selection, &ask.targets))?;
     if let Some(observed) = &observed {
         observed.keep(session.root()).map_err(problem::stores)?;
@@ -164,6 +165,11 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         // Without an index the next build only takes longer.
         let until = turns(&built.checked, &workspace);
         _ = save_index(&session, (invocation, total, summary.clone(), until), (&workspace.root, &watch), blobs, began_ns);
+    }
+    drop(building);
+    if built.counts.ran > 0 && !built.interrupted {
+        // What is not packed now is so later, and takes room until then.
+        _ = packed::after(&session, &last, &state, &built.manifests);
     }
     finish(sink, built.counts, outcome);
     let code = if built.interrupted || remote.stopped() {

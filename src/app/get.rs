@@ -14,6 +14,8 @@ use crate::io::fs::{self, FsError, What};
 use crate::model::check::is_main;
 use crate::model::manifest::Manifest;
 use crate::store::action_cache::Session;
+use crate::store::content::ContentStore;
+use crate::store::error::{StoreError, StoreResult};
 use crate::store::local::LocalStore;
 
 /// What was copied.
@@ -95,12 +97,12 @@ pub(super) fn check_free(folder: &Path) -> Outcome<()> {
 }
 
 /// Copies into a folder beside the one asked for, which then gets its name.
-fn copy_whole(store: &LocalStore, files: &Manifest, folder: &Path) -> Result<(), FsError> {
+fn copy_whole(store: &LocalStore, files: &Manifest, folder: &Path) -> StoreResult<()> {
     let parent = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_folders(parent)?;
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let scratch = parent.join(format!(".{name}.cbi-{}", std::process::id()));
-    let done = copy(store, files, &scratch).and_then(|()| fs::rename(&scratch, folder));
+    let done = copy(store, files, &scratch).and_then(|()| Ok(fs::rename(&scratch, folder)?));
     if done.is_err() {
         // What failed is told; what is left of it would only be in the way.
         _ = fs::remove_tree(&scratch);
@@ -108,12 +110,13 @@ fn copy_whole(store: &LocalStore, files: &Manifest, folder: &Path) -> Result<(),
     done
 }
 
-fn copy(store: &LocalStore, files: &Manifest, folder: &Path) -> Result<(), FsError> {
+fn copy(store: &LocalStore, files: &Manifest, folder: &Path) -> StoreResult<()> {
     fs::create_folder(folder)?;
     for (name, entry) in &files.files {
         let path = folder.join(name);
         fs::create_folders(path.parent().unwrap_or(folder))?;
-        fs::copy(&store.path_of(&entry.blob), &path)?;
+        let blob = store.local_path(&entry.blob)?.ok_or(StoreError::Missing { blob: entry.blob })?;
+        fs::copy(&blob, &path)?;
         fs::set_mode(&path, if entry.executable { 0o755 } else { 0o644 })?;
     }
     Ok(())

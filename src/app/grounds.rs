@@ -96,7 +96,8 @@ pub fn tables(
     let (mut found, mut lost) = (BTreeMap::new(), Vec::new());
     for (table, input) in &grounds.tables {
         let Some(input @ Input::File { blob, .. }) = input else { continue };
-        let stored = session.content().local_path(blob).filter(|_| matches!(session.content().size_of(blob), Ok(Some(_))));
+        let there = matches!(session.content().size_of(blob), Ok(Some(_)));
+        let stored = session.content().local_path(blob).ok().flatten().filter(|_| there);
         let same = |path: &&PathBuf| matches!(session.hash_file(path), Ok(now) if now == *blob);
         let path = stored.or_else(|| today.get(table).filter(same).cloned()).unwrap_or_else(|| {
             lost.push(table.clone());

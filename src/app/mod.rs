@@ -25,6 +25,7 @@ pub mod mirror_prune;
 pub mod mirroring;
 pub mod observe;
 pub mod outputs;
+pub mod packed;
 pub mod partitions;
 pub mod pinned;
 pub mod pins;

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::base::digest::ManifestId;
+use crate::base::digest::{BlobId, ManifestId};
 use crate::io::fs::{self, What};
 use crate::model::build::BuiltTarget;
 use crate::model::check::is_main;
 use crate::model::manifest::Manifest;
 use crate::registry::journal::BuiltTargets;
+use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
 use crate::store::local::LocalStore;
 use crate::store::root::Root;
@@ -38,7 +39,7 @@ fn link_target(
         let Some(manifest) = manifests.get(id) else { continue };
         let place = if one && is_main(artifact) { folder.to_owned() } else { folder.join(artifact) };
         for (path, entry) in &manifest.files {
-            link_file(&store.path_of(&entry.blob), root, &place.join(path))?;
+            link_file(store, &entry.blob, root, &place.join(path))?;
         }
     }
     Ok(())
@@ -46,7 +47,8 @@ fn link_target(
 
 /// Makes `path`, somewhere below `root`, a relative link to `blob`, also below `root`. Where a target's name is in the way of another's file,
 /// the link is left out. The link is made elsewhere and renamed, for another build may be making it too.
-fn link_file(blob: &Path, root: &Root, path: &Path) -> Result<(), StoreError> {
+fn link_file(store: &LocalStore, blob: &BlobId, root: &Root, path: &Path) -> Result<(), StoreError> {
+    let blob = &store.local_path(blob)?.unwrap_or_else(|| store.path_of(blob));
     let parent = path.parent().unwrap_or(root.path());
     let depth = parent.strip_prefix(root.path()).map_or(0, |p| p.components().count());
     let up: PathBuf = std::iter::repeat_n("..", depth).collect();

@@ -14,6 +14,7 @@ use crate::kinds::query::ARTIFACT;
 use crate::kinds::tries::Plain;
 use crate::registry::journal::BuiltTargets;
 use crate::store::action_cache::Session;
+use crate::store::content::ContentStore;
 use crate::syntax::sql::read::read;
 
 /// A query of the recipes.
@@ -138,8 +139,7 @@ impl Store {
         let result = self.session.lookup(&built.key).map_err(problem::stores)?;
         let made: BTreeMap<_, _> = result.into_iter().flat_map(|result| result.outputs).collect();
         let files = made.get(ARTIFACT).or_else(|| made.values().next()).into_iter().flat_map(|manifest| &manifest.files);
-        let file =
-            files.filter(|(name, _)| name.ends_with(".parquet")).map(|(_, entry)| self.session.content().path_of(&entry.blob)).next();
-        Ok(file.filter(|path| path.is_file()))
+        let Some((_, entry)) = files.into_iter().find(|(name, _)| name.ends_with(".parquet")) else { return Ok(None) };
+        self.session.content().local_path(&entry.blob).map_err(problem::stores)
     }
 }

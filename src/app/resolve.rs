@@ -211,11 +211,11 @@ impl Records {
         }
         // Blobs stand in folders named by their first two digits.
         let shard = self.session.root().blobs().join(&prefix.as_str()[..2]);
-        for entry in fs::list_if_any(&shard).unwrap_or_default() {
-            let id = entry.name.to_str().and_then(|n| n.parse::<Digest>().ok()).filter(|d| prefix.matches(d)).map(BlobId);
-            if let Some(id) = id
-                && let Some(size) = self.session.content().size_of(&id).map_err(problem::stores)?
-            {
+        let files = fs::list_if_any(&shard).unwrap_or_default().into_iter();
+        let files = files.filter_map(|entry| entry.name.to_str()?.parse::<Digest>().ok()).map(BlobId);
+        let packed = self.session.content().packs().all().map_err(problem::stores)?.into_keys();
+        for id in files.chain(packed).filter(|id| prefix.matches(&id.0)) {
+            if let Some(size) = self.session.content().size_of(&id).map_err(problem::stores)? {
                 found.insert(id.0, Thing::Blob(id, size));
             }
         }

@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::app::grounds;
+use crate::app::latest;
 use crate::app::observe;
+use crate::app::packed;
 use crate::app::pinned;
 use crate::app::problem::{self, Outcome};
 use crate::app::release_log;
@@ -25,6 +27,7 @@ use crate::store::error::StoreError;
 use crate::store::fsck::{self, Finding, Report, Seen};
 use crate::store::gc::{self, GcPlan, Keep};
 use crate::store::local::LocalStore;
+use crate::store::packing::Done;
 use crate::store::root::Root;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -38,6 +41,8 @@ pub struct Collected {
     pub builds_kept: u64,
     /// Tables of the workspace's own dataset in BigQuery that go too.
     pub tables: Vec<String>,
+    /// What was put into packs.
+    pub packed: Done,
     /// Whether it is gone.
     pub applied: bool,
 }
@@ -62,11 +67,14 @@ pub fn gc(options: &Options, span: Span, dry_run: bool) -> Outcome<Collected> {
     let (keep, builds_kept) = keep(&session, span)?;
     let plan = gc::plan(session.root(), &keep).map_err(problem::stores)?;
     let tables = sweep(options, &keep, span, !dry_run)?;
+    let mut packed = Done::default();
     if let Some(alone) = &alone {
         look_again(session.root())?;
         gc::apply(session.root(), &plan, alone).map_err(problem::stores)?;
+        let now = latest::targets(&session).map_err(problem::journal)?;
+        packed = packed::all(&session, &now, alone).map_err(problem::stores)?;
     }
-    Ok(Collected { plan, builds_kept, tables, applied: alone.is_some() })
+    Ok(Collected { plan, builds_kept, tables, packed, applied: alone.is_some() })
 }
 
 /// What goes in the warehouse, where that is BigQuery: settings that cannot be read are no reason to keep what lies here.

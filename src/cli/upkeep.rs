@@ -62,6 +62,11 @@ fn gc_lines(done: &Collected, dry_run: bool, verbose: bool) -> Vec<String> {
         let verb = if dry_run { "would drop" } else { "dropped" };
         lines.push(format!("{verb} {} in BigQuery", many(done.tables.len() as u64, "table")));
     }
+    let packed = &done.packed;
+    if packed.blobs > 0 {
+        let (blobs, bytes, written) = (many(packed.blobs, "blob"), units::bytes(packed.bytes), units::bytes(packed.written));
+        lines.push(format!("put {blobs} ({bytes}) into packs, which took {written}"));
+    }
     lines.push(format!("kept {} of {}", many(plan.kept, "blob"), many(done.builds_kept, "build")));
     lines
 }
@@ -71,6 +76,7 @@ fn gc_json(done: &Collected, dry_run: bool) -> Value {
     json!({
         "dry_run": dry_run,
         "deleted": { "blobs": plan.delete.len(), "bytes": plan.bytes, "results": plan.results, "builds": plan.builds, "tables": done.tables },
+        "packed": { "blobs": done.packed.blobs, "bytes": done.packed.bytes, "written": done.packed.written },
         "kept": { "blobs": plan.kept, "builds": done.builds_kept },
     })
 }

@@ -46,8 +46,11 @@ pub trait ContentStore: Send + Sync {
     /// When the store cannot be asked.
     fn read(&self, id: &BlobId) -> StoreResult<Option<Vec<u8>>>;
 
-    /// The read-only file that holds the blob, for stores that have one.
-    fn local_path(&self, id: &BlobId) -> Option<PathBuf>;
+    /// The read-only file that holds the blob, for stores that have one; made where the blob is kept in another way.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn local_path(&self, id: &BlobId) -> StoreResult<Option<PathBuf>>;
 
     /// Makes everything put with this batch readable, and returns when it survives a crash. Only then may a record name it. A batch may
     /// be committed again after a failure.

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::base::digest::{ActionKey, BlobId};
+use crate::base::digest::{ActionKey, BlobId, Digest};
 use crate::io::file::File;
 use crate::io::fs::{self, What};
 use crate::io::lock::Lock;
@@ -18,6 +19,7 @@ use crate::store::hash::hash;
 use crate::store::index::{Index, Results, check_seal};
 use crate::store::local::LocalStore;
 use crate::store::log::{self, Item, Log};
+use crate::store::packs::Packed;
 use crate::store::root::Root;
 
 /// Something that is not as it should be.
@@ -148,9 +150,12 @@ pub fn check_showing(root: &Root, seen: Seen) -> StoreResult<Report> {
         Ok(()) => {}
     }
     let damaged = check_blobs(root, seen, &mut report)?;
+    let store = LocalStore::new(root.clone());
+    let packed = check_packs(root, &store, &mut report)?;
     let present = |blob: &BlobId, size: Option<u64>| -> StoreResult<bool> {
-        let stat = fs::link_stat(&LocalStore::new(root.clone()).path_of(blob))?;
-        Ok(!damaged.contains(blob) && stat.is_some_and(|s| s.what == What::File && size.is_none_or(|size| size == s.size)))
+        let file = fs::link_stat(&store.path_of(blob))?.filter(|stat| stat.what == What::File && !damaged.contains(blob));
+        let found = file.map(|stat| stat.size).or_else(|| packed.get(blob).copied());
+        Ok(found.is_some_and(|found| size.is_none_or(|size| size == found)))
     };
     check_results(root, &present, &mut report)?;
     check_builds(root, &present, &mut report)?;
@@ -189,6 +194,31 @@ fn check_blobs(root: &Root, seen: Seen, report: &mut Report) -> StoreResult<Hash
         }
     }
     Ok(damaged)
+}
+
+/// Reads all blobs that are kept in chunks; returns those that are whole, with their sizes.
+fn check_packs(root: &Root, store: &LocalStore, report: &mut Report) -> StoreResult<HashMap<BlobId, u64>> {
+    for entry in fs::list_if_any(&root.packs())? {
+        let named = entry.name.to_str().is_some_and(|name| name.parse::<Digest>().is_ok());
+        if !named || entry.what != What::File {
+            report.findings.push(Finding::Stranger { path: root.packs().join(&entry.name) });
+        }
+    }
+    check_log(&root.packed_log(), &mut report.findings, |payload, _| {
+        Ok(serde_json::from_slice::<Packed>(payload).err().map(|why| why.to_string()))
+    })?;
+    let mut whole = HashMap::new();
+    for (blob, packed) in store.packs().all()? {
+        let Some(mut reader) = store.packs().open(&blob)? else { continue };
+        match io::copy(&mut reader, &mut io::sink()) {
+            Ok(size) if size == packed.size => _ = whole.insert(blob, size),
+            Ok(size) => report.findings.push(Finding::Blob { blob, size }),
+            Err(error) if error.kind() == ErrorKind::InvalidData => report.findings.push(Finding::Blob { blob, size: packed.size }),
+            Err(source) => return Err(fs::FsError { operation: "read", path: root.packs(), source }.into()),
+        }
+        (report.blobs, report.bytes) = (report.blobs + 1, report.bytes + packed.size);
+    }
+    Ok(whole)
 }
 
 /// Hashes files by as many threads as the machine has: name, digest and size of each.
@@ -358,6 +388,7 @@ pub fn repair(root: &Root, report: &Report, _alone: &Lock) -> StoreResult<()> {
             path if *path == root.actions_log() => read_result(payload).is_ok(),
             // What follows a lost entry is no history; a mirror has it whole.
             path if *path == root.releases_log() => histories.take(payload).is_ok(),
+            path if *path == root.packed_log() => serde_json::from_slice::<Packed>(payload).is_ok(),
             _ => serde_json::from_slice::<Build>(payload).is_ok(),
         };
         log::filter(path, readable, &root.scratch()?)?;

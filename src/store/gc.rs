@@ -14,6 +14,7 @@ use crate::store::error::StoreResult;
 use crate::store::index::Index;
 use crate::store::local::LocalStore;
 use crate::store::log::{self, Item, Log};
+use crate::store::repacking;
 use crate::store::root::Root;
 
 /// What must stay.
@@ -40,6 +41,8 @@ pub struct GcPlan {
     pub results: u64,
     /// Builds to forget.
     pub builds: u64,
+    /// What becomes of packs.
+    pub packs: repacking::Plan,
     staying: HashSet<BlobId>,
 }
 
@@ -64,6 +67,17 @@ pub fn plan(root: &Root, keep: &Keep) -> StoreResult<GcPlan> {
                 plan.bytes += stat.size;
                 plan.delete.push((id, stat.size));
             }
+        }
+    }
+    let store = LocalStore::new(root.clone());
+    plan.packs = repacking::plan(store.packs(), &plan.staying)?;
+    plan.bytes += plan.packs.bytes;
+    let mut packed: Vec<(BlobId, u64)> = store.packs().all()?.into_values().map(|packed| (packed.blob, packed.size)).collect();
+    packed.sort_unstable();
+    // Those that are files as well were counted.
+    for (id, size) in packed {
+        if fs::link_stat(&store.path_of(&id))?.is_none() {
+            if plan.staying.contains(&id) { plan.kept += 1 } else { plan.delete.push((id, size)) }
         }
     }
     let (mut results, mut builds) = (0, 0);
@@ -145,7 +159,7 @@ fn each_payload(path: &Path, mut each: impl FnMut(&[u8])) -> StoreResult<()> {
 ///
 /// # Errors
 /// When the disk refuses; what is left is whole, and the next collection goes on.
-pub fn apply(root: &Root, plan: &GcPlan, _alone: &Lock) -> StoreResult<()> {
+pub fn apply(root: &Root, plan: &GcPlan, alone: &Lock) -> StoreResult<()> {
     if plan.results > 0 {
         log::filter(&root.actions_log(), |p| plan.keeps_result(p), &root.scratch()?)?;
     }
@@ -159,6 +173,7 @@ pub fn apply(root: &Root, plan: &GcPlan, _alone: &Lock) -> StoreResult<()> {
     for (id, _) in &plan.delete {
         fs::remove_file(&store.path_of(id))?;
     }
+    repacking::apply(root, store.packs(), &plan.packs, &plan.staying, alone)?;
     for entry in fs::list_if_any(&root.quarantine())? {
         fs::remove_any(&root.quarantine().join(entry.name))?;
     }

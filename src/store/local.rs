@@ -15,6 +15,7 @@ use crate::io::fs::{self, FsError, Stat, What};
 use crate::store::content::{Batch, ContentStore, Waiting};
 use crate::store::error::{StoreError, StoreResult};
 use crate::store::hash::{hash, hash_blocks};
+use crate::store::packs::Packs;
 use crate::store::root::Root;
 
 /// The time of change of every blob: 2000-01-01 UTC, in seconds.
@@ -24,6 +25,7 @@ pub const STAMP: u64 = 946_684_800;
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     root: Root,
+    packs: Packs,
     /// The file system's number.
     device: Option<u64>,
     /// Folders of blobs that are known to be on the disk.
@@ -36,10 +38,16 @@ impl LocalStore {
     pub fn new(root: Root) -> Self {
         // Unknown, every file is copied.
         let device = fs::stat(&root.blobs()).ok().flatten().map(|s| s.device);
-        Self { root, device, shards: Arc::default() }
+        Self { packs: Packs::new(root.clone()), root, device, shards: Arc::default() }
     }
 
-    /// Where a blob is, or would be.
+    /// The blobs that are kept in chunks.
+    #[must_use]
+    pub fn packs(&self) -> &Packs {
+        &self.packs
+    }
+
+    /// Where a blob is, or would be, that is a file of its own.
     #[must_use]
     pub fn path_of(&self, id: &BlobId) -> PathBuf {
         let hex = id.to_string();
@@ -67,7 +75,24 @@ impl LocalStore {
     /// # Errors
     /// When it cannot be read or moved.
     pub fn verify(&self, id: &BlobId) -> StoreResult<bool> {
-        self.recheck(id).map(|size| size.is_some())
+        let file = self.recheck(id)?.is_some();
+        Ok(self.packs.each(id, |_| Ok(()))? || file)
+    }
+
+    /// Makes a file of a blob that is kept in chunks. Only what was read to its end gets its name.
+    fn unpack(&self, id: &BlobId) -> StoreResult<Option<PathBuf>> {
+        let Some(size) = self.packs.size_of(id)? else { return Ok(None) };
+        let scratch = self.root.scratch()?;
+        let mut file = File::create_new(&scratch)?;
+        let whole = self.packs.each(id, |part| Ok(file.write(part)?)).and_then(|whole| Ok(seal(&file).map(|()| whole)?));
+        if !matches!(whole, Ok(true)) {
+            fs::remove_file(&scratch)?;
+            return whole.map(|_| None);
+        }
+        let mut batch = Batch::new();
+        batch.wait(*id, scratch, size);
+        self.commit(&batch)?;
+        Ok(Some(self.path_of(id)))
     }
 
     /// Hashes a blob whose attributes are not a blob's: an innocent one gets them back, any other is quarantined.
@@ -148,9 +173,12 @@ impl LocalStore {
 impl ContentStore for LocalStore {
     fn size_of(&self, id: &BlobId) -> StoreResult<Option<u64>> {
         match fs::link_stat(&self.path_of(id))? {
-            None => Ok(None),
+            None => self.packs.size_of(id),
             Some(stat) if is_stamped(&stat) => Ok(Some(stat.size)),
-            Some(_) => self.recheck(id),
+            Some(_) => match self.recheck(id)? {
+                None => self.packs.size_of(id),
+                size => Ok(size),
+            },
         }
     }
 
@@ -206,20 +234,30 @@ impl ContentStore for LocalStore {
     }
 
     fn open(&self, id: &BlobId) -> StoreResult<Option<Box<dyn Read + Send>>> {
-        let Some(file) = File::open_if_any(&self.path_of(id))? else { return Ok(None) };
+        let Some(file) = File::open_if_any(&self.path_of(id))? else {
+            return Ok(self.packs.open(id)?.map(|unpacking| Box::new(unpacking) as _));
+        };
         Ok(Some(Box::new(Checked { file, hasher: blake3::Hasher::new(), id: *id })))
     }
 
     fn read(&self, id: &BlobId) -> StoreResult<Option<Vec<u8>>> {
         match fs::read_if_any(&self.path_of(id))? {
             Some(bytes) if BlobId(Digest::of(&bytes)) == *id => Ok(Some(bytes)),
-            Some(_) => self.quarantine(id).map(|()| None),
-            None => Ok(None),
+            damaged => {
+                if damaged.is_some() {
+                    self.quarantine(id)?;
+                }
+                self.packs.read(id)
+            }
         }
     }
 
-    fn local_path(&self, id: &BlobId) -> Option<PathBuf> {
-        Some(self.path_of(id))
+    fn local_path(&self, id: &BlobId) -> StoreResult<Option<PathBuf>> {
+        let path = self.path_of(id);
+        match fs::link_stat(&path)? {
+            Some(_) => Ok(Some(path)),
+            None => self.unpack(id),
+        }
     }
 
     fn commit(&self, batch: &Batch) -> StoreResult<()> {

@@ -39,7 +39,7 @@ pub fn place_file(store: &dyn ContentStore, entry: &FileEntry, path: &Path) -> S
     if store.size_of(&entry.blob)? != Some(entry.size) {
         return Err(StoreError::Missing { blob: entry.blob });
     }
-    match store.local_path(&entry.blob) {
+    match store.local_path(&entry.blob)? {
         // A copy, too, shares the file's blocks where the file system can (APFS): there it is as cheap as a link, and safer.
         Some(blob) if entry.executable || cfg!(target_os = "macos") => copy(&blob, path, entry.executable),
         Some(blob) => match fs::hard_link(&blob, path) {

@@ -53,8 +53,8 @@ impl ContentStore for MemoryStore {
         Ok(self.blobs().get(id).map(|b| b.to_vec()))
     }
 
-    fn local_path(&self, _id: &BlobId) -> Option<PathBuf> {
-        None
+    fn local_path(&self, _id: &BlobId) -> StoreResult<Option<PathBuf>> {
+        Ok(None)
     }
 
     fn commit(&self, _batch: &Batch) -> StoreResult<()> {

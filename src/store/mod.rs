@@ -14,5 +14,8 @@ pub mod materialize;
 pub mod memo;
 pub mod memory;
 pub mod pack;
+pub mod packing;
+pub mod packs;
 pub mod record;
+pub mod repacking;
 pub mod root;

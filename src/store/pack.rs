@@ -5,6 +5,7 @@
 //! it is, both four bytes, the least first; then its bytes. So frames that lie next to each other can be read without the pack's head, which is for those who
 //! look for chunks that are there already.
 
+use std::collections::HashSet;
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -146,6 +147,7 @@ fn number(bytes: &[u8]) -> Option<u32> {
 pub struct Filling {
     /// Chunk, its place among the frames, its length there, its size.
     chunks: Vec<(Digest, u64, u64, u64)>,
+    held: HashSet<Digest>,
     frames: Vec<u8>,
     size: u64,
 }
@@ -154,9 +156,16 @@ impl Filling {
     /// Adds a chunk.
     pub fn add(&mut self, digest: Digest, chunk: &[u8]) {
         let frame = frame(chunk);
+        self.held.insert(digest);
         self.chunks.push((digest, self.frames.len() as u64, frame.len() as u64, chunk.len() as u64));
         self.frames.extend_from_slice(&frame);
         self.size += chunk.len() as u64;
+    }
+
+    /// Whether a chunk is in it.
+    #[must_use]
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.held.contains(digest)
     }
 
     /// Whether it takes no more.

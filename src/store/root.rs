@@ -14,13 +14,13 @@ use crate::io::lock::{Claim, Claimant, Lock, Mode};
 use crate::store::error::{StoreError, StoreResult};
 
 /// The newest format of the cache folder that this program knows.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// How long a build and a collection wait for each other.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const FOLDERS: [&str; 12] =
-    ["blobs", "journal", "releases", "cache", "tmp", "partial", "quarantine", "locks", "out", "reports", "mirrors", "pinned"];
+const FOLDERS: [&str; 13] =
+    ["blobs", "packs", "journal", "releases", "cache", "tmp", "partial", "quarantine", "locks", "out", "reports", "mirrors", "pinned"];
 const FILES: [&str; 3] = ["format", "index", "cache.seal"];
 
 /// The cache folder `.cbi-cache`, and this process's own work area in its `tmp/`.
@@ -79,6 +79,26 @@ impl Root {
         self.lock("the cache (by a build)", Mode::Exclusive)
     }
 
+    /// Says that the cache folder is of the newest format: programs that know older ones only leave it alone from now on.
+    ///
+    /// # Errors
+    /// When it cannot be written to.
+    pub fn raise(&self) -> StoreResult<()> {
+        let newest = format!("cbi-cache {FORMAT}\n");
+        if fs::read_if_any(&self.format_file())?.is_some_and(|now| now != newest.as_bytes()) {
+            file::replace(&self.format_file(), newest.as_bytes(), &self.scratch()?)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps builds away, if none is at work now.
+    ///
+    /// # Errors
+    /// When the cache folder cannot be written to.
+    pub fn try_alone(&self) -> StoreResult<Option<Lock>> {
+        Lock::try_take(&self.lock_file("builds"), Mode::Exclusive).map_err(|e| self.explain(e.into()))
+    }
+
     fn lock(&self, what: &'static str, mode: Mode) -> StoreResult<Lock> {
         fs::create_folders(&self.path().join("locks")).map_err(|e| self.explain(e.into()))?;
         Lock::take(&self.lock_file("builds"), mode, PATIENCE).map_err(|e| self.explain(StoreError::lock(what, e)))
@@ -106,6 +126,18 @@ impl Root {
     #[must_use]
     pub fn actions_log(&self) -> PathBuf {
         self.path().join("journal/actions.log")
+    }
+
+    /// Where blobs are that are kept in chunks.
+    #[must_use]
+    pub fn packs(&self) -> PathBuf {
+        self.path().join("packs")
+    }
+
+    /// The list of blobs that are kept in chunks.
+    #[must_use]
+    pub fn packed_log(&self) -> PathBuf {
+        self.path().join("journal/packed.log")
     }
 
     /// The log of builds.
