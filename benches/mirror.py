@@ -56,7 +56,10 @@ def main():
 def compare(ask, place, endpoint, count, size):
     files, store = place / "files", place / "store"
     make(files, count, size)
-    run(ask.cbi, "keep", files, store)
+    # The store takes the files over.
+    shutil.copytree(files, place / "given")
+    run(ask.cbi, "keep", place / "given", store)
+    shutil.rmtree(place / "given")
     times = {}
     remote = f":gcs,endpoint='{endpoint}/storage/v1/',anonymous=true,no_check_bucket=true:"
     rclone = [ask.rclone, "--config", "/dev/null", "--transfers", "8", "--checkers", "8", "copy"]

@@ -13,9 +13,12 @@ use crate::base::digest::{BlobId, Digest, PackId};
 use crate::mirror::bucket::Bucket;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::layout::Epoch;
-use crate::mirror::transfer::{WIDTH, each, filter};
+use crate::mirror::transfer::{each, filter};
 use crate::store::cutting::chunks;
 use crate::store::pack::{FULL, Filling, Segment, joined};
+
+/// Packs under way at once: each is held twice, as it is and as the request's body.
+const PUTTERS: usize = 5;
 
 /// How often it is begun again because packs that were known are not there.
 const AGAIN: u32 = 3;
@@ -97,9 +100,9 @@ impl Work<'_> {
     fn put(&self, blobs: &BTreeMap<BlobId, u64>) -> MirrorResult<Placed> {
         let (send, receive) = sync_channel(1);
         let receive = Mutex::new(receive);
-        let packs = usize::try_from(blobs.values().sum::<u64>() / FULL).unwrap_or(WIDTH);
+        let packs = usize::try_from(blobs.values().sum::<u64>() / FULL).unwrap_or(PUTTERS);
         let cut = std::thread::scope(|scope| {
-            for _ in 0..packs.clamp(1, WIDTH) {
+            for _ in 0..packs.clamp(1, PUTTERS) {
                 scope.spawn(|| self.put_packs(&receive));
             }
             let blobs: Vec<(BlobId, u64)> = blobs.iter().map(|(blob, size)| (*blob, *size)).collect();

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Requests under way at once: each holds a pack or a run of one, and what is in it.
-pub const WIDTH: usize = 8;
+const WIDTH: usize = 8;
 
 /// Does `work` for every item, some at once. After a failure nothing is begun any more; the first one is returned.
 ///

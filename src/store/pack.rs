@@ -193,6 +193,7 @@ impl Filling {
         }
         let head = bytes.len() as u64;
         bytes.extend_from_slice(&self.frames);
+        drop(self.frames);
         let pack = PackId(Digest::of(&bytes));
         let place = |(chunk, at, length, size)| (chunk, Segment { pack, at: head + at, length, size });
         Pack { id: pack, bytes, chunks: self.chunks.into_iter().map(place).collect() }
