@@ -6,7 +6,7 @@
 Each day the table `soybean_oil_prices`, cut at that day, is written as its exporter writes it (pyarrow, default settings), and `cbi build` makes the canonical table of it, with a mirror in a folder.
 "whole files" is the sum of those tables; restic (compression at its most) and dvc take the same tables. What the source files themselves cost is told apart: their bytes are another program's.
 """
-import argparse, json, os, pathlib, shutil, subprocess, sys, tempfile
+import argparse, json, os, pathlib, re, shutil, subprocess, sys, tempfile
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,7 +36,7 @@ class Workspace:
         (place / "cbi.toml").write_text(f'[workspace]\nname = "replay"\nwarehouse = "warehouse"\ndefault = ["{TABLE}"]\n[mirror]\nurl = "file://{place}/mirror"\n')
         columns = f"key = {json.dumps(key)}\n" if key else ""
         (place / "recipes/table.toml").write_text(f'[table."{TABLE}"]\n{columns}')
-        self.tables = 0
+        self.tables, self.sizes = 0, set()
         if ask.restic:
             self.restic = {"RESTIC_REPOSITORY": str(place / "restic"), "RESTIC_PASSWORD": "x", "RESTIC_CACHE_DIR": str(place / "restic-cache")}
             run(ask.restic, "init", "--repository-version", "2", env=self.restic)
@@ -58,7 +58,16 @@ class Workspace:
             run(self.ask.dvc, "add", "-q", "table.parquet", cwd=self.place / "dvc")
         whole = taken.stat().st_size
         self.tables += whole
+        self.sizes.add(whole)
         return whole
+
+    def packed(self):
+        """Bytes of the packs here that hold tables, and that hold the source files."""
+        runs = {True: set(), False: set()}
+        for record in re.findall(rb'\{"blob":"[0-9a-f]{64}","size":\d+,"segments":\[.*?\]\}', (self.place / ".cbi-cache/journal/packed.log").read_bytes()):
+            blob = json.loads(record)
+            runs[blob["size"] in self.sizes].update((run["pack"], run["at"], run["length"]) for run in blob["segments"])
+        return tuple(sum(length for _, _, length in runs[which]) for which in (True, False))
 
     def told(self):
         cache = self.place / ".cbi-cache"
@@ -105,8 +114,8 @@ def main():
         of_mirror = sorted(cost for cost, _ in costs)
         mean = sum(of_mirror) / len(of_mirror)
         print(f"  a day, uploaded: {mean:.2f} % of the table on average, {of_mirror[len(of_mirror) // 2]:.2f} % median, {of_mirror[int(.9 * len(of_mirror))]:.2f} % in one day of ten or more, {of_mirror[-1]:.2f} % at most")
-        packs, blobs = size(place / "replay/.cbi-cache/packs"), size(place / "replay/.cbi-cache/blobs")
-        print(f"  here: {packs} bytes in packs (source files too), {blobs} in files; in the mirror: {size(place / 'replay/mirror/00000001/packs')} in packs")
+        tables, sources = workspace.packed()
+        print(f"  here: tables take {tables} bytes of the packs, source files {sources}; {size(place / 'replay/.cbi-cache/blobs')} bytes are files; in the mirror: {size(place / 'replay/mirror/00000001/packs')} in packs")
         for pair in sorted((shared / "warehouse-changes").iterdir()):
             workspace = Workspace(ask, place / pair.name, [])
             first = workspace.take(pq.read_table(pair / "before.parquet"))

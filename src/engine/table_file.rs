@@ -14,7 +14,7 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::base::name::nearest;
 use crate::engine::row_groups::RowGroups;
@@ -22,9 +22,6 @@ use crate::engine::table_types::{TypeError, canonical};
 
 /// What a table's file is called inside its artifact.
 pub const FILE_NAME: &str = "table.parquet";
-
-/// Rows of one row group of a file that grows: few enough to be held while more come.
-const GROWING_ROW_GROUP: usize = 131_072;
 
 /// Rows that are read at once.
 const READ: usize = 65_536;
@@ -205,8 +202,7 @@ pub fn sorted(batch: &RecordBatch, key: &[String]) -> Result<RecordBatch, TableF
 
 /// A table file that grows batch by batch, in the order of the batches: for tables larger than memory, which are put in order later.
 pub struct Growing {
-    path: PathBuf,
-    writer: ArrowWriter<std::fs::File>,
+    writing: Writing,
     rows: usize,
 }
 
@@ -217,12 +213,7 @@ impl Growing {
     /// When it cannot be written, or a column has a type no table can hold.
     pub fn create(path: &Path, schema: &Arc<Schema>) -> Result<Self, TableFileError> {
         let schema = canonical(&RecordBatch::new_empty(schema.clone()))?.schema();
-        let file = std::fs::File::create(path).map_err(|source| TableFileError::Io { path: path.to_owned(), source })?;
-        let properties = properties().set_max_row_group_row_count(Some(GROWING_ROW_GROUP)).build();
-        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(file, schema, options);
-        let writer = writer.map_err(|source| TableFileError::Parquet { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), writer, rows: 0 })
+        Ok(Self { writing: Writing::create(path, &schema, &[])?, rows: 0 })
     }
 
     /// Adds rows.
@@ -231,7 +222,7 @@ impl Growing {
     /// When they cannot be written, or a value does not fit its canonical type.
     pub fn add(&mut self, batch: &RecordBatch) -> Result<(), TableFileError> {
         self.rows += batch.num_rows();
-        self.writer.write(&canonical(batch)?).map_err(|source| TableFileError::Parquet { path: self.path.clone(), source })
+        self.writing.add(&canonical(batch)?)
     }
 
     /// Ends the file; how many rows it has.
@@ -239,20 +230,19 @@ impl Growing {
     /// # Errors
     /// When its end cannot be written.
     pub fn finish(self) -> Result<usize, TableFileError> {
-        self.writer.close().map_err(|source| TableFileError::Parquet { path: self.path, source })?;
+        self.writing.finish()?;
         Ok(self.rows)
     }
 }
 
 /// No dictionaries and no statistics: both would be repeated in every group, for no reader here. Only a group's end ends it.
 fn options() -> ArrowWriterOptions {
-    let properties = properties().set_dictionary_enabled(false).set_statistics_enabled(EnabledStatistics::None);
+    let properties = WriterProperties::builder()
+        .set_created_by("cbi".into())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()));
+    let properties = properties.set_dictionary_enabled(false).set_statistics_enabled(EnabledStatistics::None);
     let properties = properties.set_offset_index_disabled(true).set_max_row_group_row_count(None);
     ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true)
-}
-
-fn properties() -> WriterPropertiesBuilder {
-    WriterProperties::builder().set_created_by("cbi".into()).set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
 }
 
 fn sort(batch: &RecordBatch, key: &[String], rows: impl Fn(ArrowError) -> TableFileError) -> Result<RecordBatch, TableFileError> {

@@ -40,7 +40,7 @@ pub const ANSWER: &str = "tables.json";
 /// Kind `export`.
 pub const KIND: Kind = Kind {
     name: "export",
-    version: 1,
+    version: 2,
     about: "A table of BigQuery, read at the version that the build pinned. Made by itself for each table that is read.",
     keys: &[Key::required("from", Want::TableName, "The table, dataset.table.")],
     declare,
