@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::app::at::{self, At};
 use crate::app::get::{self, Got};
 use crate::app::mirroring;
+use crate::app::past::{self, At};
 use crate::app::problem::{self, Outcome};
 use crate::app::resolve::{Records, Thing};
 use crate::app::workspace::{Options, Workspace};
@@ -71,7 +71,8 @@ fn here(records: &Records, text: &str) -> Outcome<Option<(String, Wanted)>> {
 
 /// What a past build left of a target.
 fn then(records: &Records, at: &At, text: &str) -> Outcome<(String, Wanted)> {
-    let past = at::find(records, at)?;
+    let bucket = mirroring::bucket(&records.workspace, records.session.root(), None)?.and_then(Result::ok);
+    let past = past::find(records, bucket.as_ref(), at)?;
     let (name, only) = text.split_once('#').map_or((text, None), |(name, only)| (name, Some(only)));
     let usage = |message: String| vec![Diagnostic::new(ExitCode::Usage, message).hint(format!("cbi show {}", past.id.0.short()))];
     let built = past.targets.get(name).ok_or_else(|| usage(format!("build {} left nothing of '{name}'", past.id.0.short())))?;

@@ -17,11 +17,13 @@ use crate::store::content::{Batch, ContentStore};
 use crate::store::error::StoreResult;
 use crate::store::materialize::copy_file;
 
-/// Puts what a build stood on into the store, each file once however many builds read it.
+/// Puts what a build stood on into the store, each file once however many builds read it. Tables are there because a step read them; where there is a
+/// mirror, so are those that none had to read.
 ///
 /// # Errors
 /// When the disk refuses.
 pub fn keep(session: &Session, workspace: &Workspace, sources: &Sources, profile: Option<&str>, judge: &Judge) -> StoreResult<BlobId> {
+    let shared = workspace.settings.mirror.is_some();
     let store = session.content();
     let mut batch = Batch::new();
     let mut files = BTreeMap::new();
@@ -32,7 +34,15 @@ pub fn keep(session: &Session, workspace: &Workspace, sources: &Sources, profile
     let mut tables: BTreeMap<String, Option<Input>> = workspace.tables.keys().map(|table| (table.clone(), None)).collect();
     for (source, (input, path)) in sources.pinned() {
         match (source, &input) {
-            (Source::WarehouseTable(table), _) => _ = tables.insert(table, Some(input)),
+            (Source::WarehouseTable(table), _) => {
+                // What no step of this build read goes into the mirror all the same.
+                if let Input::File { blob, .. } = &input
+                    && shared
+                {
+                    kept(store, *blob, &path, &mut batch)?;
+                }
+                tables.insert(table, Some(input));
+            }
             (Source::File(file), Input::File { blob, executable, .. }) => {
                 if let Some(size) = kept(store, *blob, &path, &mut batch)? {
                     files.insert(file, FileEntry { blob: *blob, size, executable: *executable });

@@ -16,6 +16,7 @@ use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{ActionKey, Digest, DigestPrefix, ManifestId};
 use crate::io::machine;
 use crate::kinds::release::NAME as KIND;
+use crate::mirror::client::Mirror;
 use crate::model::release::{Act, CURRENT, Entry, Gated, History, is_channel_name, parse_version, version_name};
 use crate::store::action_cache::Session;
 
@@ -93,7 +94,7 @@ pub fn promote(options: &Options, ask: &Ask, cancel: &AtomicBool) -> Outcome<Mov
             return Ok(moved);
         }
         let in_use = in_use(&book, now.as_ref())?;
-        let judged = release_judge::judge(&records, &candidate, &in_use, cancel)?;
+        let judged = release_judge::judge(&records, book.mirror().map(Mirror::bucket), &candidate, &in_use, cancel)?;
         moved.gates.clone_from(&judged.gates);
         let refused = judged.gates.iter().any(|gate| !gate.holds);
         moved.reason = ask.force.clone().filter(|_| refused);

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::app::mirroring;
 use crate::app::problem::{self, Outcome};
+use crate::app::recall::{self, Reach};
+use crate::app::remote_builds;
 use crate::app::resolve::{Records, Thing};
 use crate::app::sources;
 use crate::app::workspace::Options;
@@ -99,7 +102,7 @@ impl Reproduction {
 /// # Errors
 /// When it stands for nothing that an action made, or the store cannot be used.
 pub fn reproduce(options: &Options, text: &str, deep: bool, timeout: Option<Duration>, cancel: &AtomicBool) -> Outcome<Reproduction> {
-    let records = Records::open(options, text)?;
+    let (records, _) = recall::open(options, text, if deep { Reach::Sources } else { Reach::Inputs })?;
     let (made, only) = match records.find(text)? {
         Thing::Target { made, .. } | Thing::Action(made) => (*made, None),
         _ => {
@@ -298,7 +301,7 @@ impl Attempt<'_> {
         Ok(files)
     }
 
-    /// Where a single file is, if not in the store: today's file serves if its bytes are the same.
+    /// Where a single file is, if not in the store: today's file serves if its bytes are the same; else the mirror may have it, as some build read it.
     fn file(&self, slot: &str, blob: &BlobId, name: &str) -> Result<Option<PathBuf>, Stop> {
         if self.records.session.content().size_of(blob).map_err(stores)?.is_some() {
             return Ok(None);
@@ -311,7 +314,19 @@ impl Attempt<'_> {
                 return Ok(Some(path));
             }
         }
+        if self.in_mirror(blob).map_err(Stop::Failed)? {
+            return Ok(None);
+        }
         Err(Stop::Because(format!("the file '{name}' as it was ({}) is gone", blob.0.short())))
+    }
+
+    /// Brings a file that some build read from the mirror into the store, where there is one and it has it.
+    fn in_mirror(&self, blob: &BlobId) -> Outcome<bool> {
+        let session = &self.records.session;
+        let Some(bucket) = mirroring::bucket(&self.records.workspace, session.root(), None)? else { return Ok(false) };
+        session.release().map_err(problem::stores)?;
+        // One that does not answer has nothing.
+        Ok(bucket.and_then(|bucket| remote_builds::source(&bucket, session, blob)).unwrap_or(false))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod bucket;
+pub mod builds;
 pub mod client;
 pub mod epochs;
 pub mod error;
@@ -10,6 +11,8 @@ pub mod gcs;
 pub mod keys;
 pub mod layout;
 pub mod limit;
+pub mod looks;
+pub mod pins;
 pub mod prune;
 pub mod pull;
 pub mod push;

@@ -9,9 +9,11 @@ use serde::Serialize;
 
 use crate::base::digest::{ActionKey, BlobId, Digest};
 use crate::mirror::bucket::{Bucket, Listed};
+use crate::mirror::builds;
 use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
-use crate::mirror::layout::{Epoch, LONGEST_RECORD, PART, PINS, part_size, parts};
+use crate::mirror::layout::{Epoch, LONGEST_RECORD, PART, part_size, parts};
+use crate::mirror::pins;
 use crate::mirror::record::{Record, blobs, manifest_bytes, read_manifest};
 use crate::mirror::records;
 use crate::mirror::transfer::{each, unpack};
@@ -21,6 +23,8 @@ use crate::model::manifest::Manifest;
 pub struct Ask<'a> {
     /// Actions whose results stay, beside those that are pinned.
     pub live: &'a BTreeSet<ActionKey>,
+    /// Builds that are announced and go all the same.
+    pub let_go: &'a BTreeSet<ActionKey>,
     /// Results made since then stay too, milliseconds since 1970.
     pub since_ms: Option<u64>,
     /// How long an epoch is left for those who still read it, after its fence.
@@ -193,7 +197,7 @@ impl Contents {
         let listed = bucket.list(&epoch.records())?;
         let keys: BTreeSet<ActionKey> = listed.iter().filter_map(|listed| records::key_of(epoch, &listed.name)).collect();
         let keys: Vec<ActionKey> = keys.into_iter().collect();
-        let pinned = pins(bucket)?;
+        let pinned = pinned(bucket, ask)?;
         let staying = Mutex::new(BTreeMap::new());
         each(&keys, |key| {
             // One that is not believed here is as good as none.
@@ -208,10 +212,11 @@ impl Contents {
     }
 }
 
-/// Actions whose results are pinned.
-fn pins(bucket: &Bucket) -> MirrorResult<BTreeSet<ActionKey>> {
-    let names = bucket.list(PINS)?.into_iter();
-    Ok(names.filter_map(|listed| listed.name.strip_prefix(PINS)?.parse().ok().map(ActionKey)).collect())
+/// Actions whose results are pinned, and those of builds that are announced.
+fn pinned(bucket: &Bucket, ask: &Ask) -> MirrorResult<BTreeSet<ActionKey>> {
+    let mut keys: BTreeSet<ActionKey> = builds::keys(bucket)?.difference(ask.let_go).copied().collect();
+    keys.extend(pins::pinned(bucket)?);
+    Ok(keys)
 }
 
 /// Carries what stays from one epoch into another.

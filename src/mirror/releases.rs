@@ -4,8 +4,6 @@
 use crate::mirror::bucket::Bucket;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::layout::LONGEST_RECORD;
-use crate::mirror::sign::{Signed, sealed, unsealed};
-use crate::mirror::trust::Refusal;
 use crate::model::release::version_name;
 
 /// Where the log is.
@@ -57,27 +55,6 @@ pub fn length(bucket: &Bucket, release: &str) -> MirrorResult<u64> {
     Ok(last)
 }
 
-/// What is signed: the entry, and which mirror it lies in.
-fn message(bucket: &Bucket, entry: &[u8]) -> Vec<u8> {
-    [bucket.trust().mirror().as_bytes(), b"\n", entry].concat()
-}
-
-/// An entry as it goes up: signed, where this machine has a trusted key.
-fn seal(bucket: &Bucket, entry: &[u8]) -> Vec<u8> {
-    match bucket.trust().sign(ENTRY, &message(bucket, entry)) {
-        Some(signed) => sealed(&signed, entry),
-        None => entry.to_vec(),
-    }
-}
-
-/// The entry in an object, if it is believed.
-fn open<'a>(bucket: &Bucket, object: &'a [u8]) -> Result<&'a [u8], Refusal> {
-    let (line, entry) = unsealed(object).ok_or(Refusal::Forged)?;
-    let Some(line) = line else { return bucket.trust().judge(ENTRY, &[], None).map(|()| entry) };
-    let signed: Signed = serde_json::from_slice(line).map_err(|_| Refusal::Forged)?;
-    bucket.trust().judge(ENTRY, &message(bucket, entry), Some(&signed)).map(|()| entry)
-}
-
 /// The bytes of an entry; `None` where there is none of this number.
 ///
 /// # Errors
@@ -85,7 +62,7 @@ fn open<'a>(bucket: &Bucket, object: &'a [u8]) -> Result<&'a [u8], Refusal> {
 pub fn read(bucket: &Bucket, release: &str, sequence: u64) -> MirrorResult<Option<Vec<u8>>> {
     let name = entry(release, sequence);
     let Some(object) = bucket.get(&name, LONGEST_RECORD)? else { return Ok(None) };
-    let opened = open(bucket, &object).map_err(|why| MirrorError::Unbelieved { name, why: why.to_string() })?;
+    let opened = bucket.trust().open_for(ENTRY, "", &object).map_err(|why| MirrorError::Unbelieved { name, why: why.to_string() })?;
     Ok(Some(opened.to_vec()))
 }
 
@@ -98,7 +75,7 @@ pub fn append(bucket: &Bucket, release: &str, sequence: u64, bytes: &[u8]) -> Mi
     if bucket.trust().is_mute() {
         return Err(MirrorError::Mute);
     }
-    if bucket.put_if_absent(&entry(release, sequence), seal(bucket, bytes))? {
+    if bucket.put_if_absent(&entry(release, sequence), bucket.trust().seal_for(ENTRY, "", bytes))? {
         return Ok(true);
     }
     Ok(read(bucket, release, sequence)?.as_deref() == Some(bytes))
@@ -174,7 +151,7 @@ mod tests {
             (trusted("a", &foreign, &other), false),
             (Trust::default(), false),
         ] {
-            let sealed = seal(&known(theirs), b"entry");
+            let sealed = theirs.seal_for(ENTRY, "", b"entry");
             let bucket = known(trusted("a", &policy, &ours));
             bucket.put_if_absent("releases/m/00000001", sealed).unwrap();
             assert_eq!(read(&bucket, "m", 1).is_ok(), believed);

@@ -51,6 +51,12 @@ impl Seen {
         Self { mirror: mirror.to_owned(), path, root: root.clone(), known: Mutex::default() }
     }
 
+    /// What the mirror is called here.
+    #[must_use]
+    pub fn mirror(&self) -> &str {
+        &self.mirror
+    }
+
     /// Looks at the epochs that the mirror shows now, and remembers them.
     ///
     /// # Errors
