@@ -213,3 +213,36 @@ fn looks_at_test_rows_of_all_machines_add_up() {
     third.build(&[evaluation]).ok();
     assert_eq!(looks(&third), Some(3));
 }
+
+#[test]
+fn what_somebody_pinned_stays_in_the_mirror_whoever_prunes() {
+    let mirror = tempfile::tempdir().unwrap();
+    let (laptop, other) = (machine(mirror.path()), machine(mirror.path()));
+    laptop.build(&["wti.daily"]).ok();
+    let first = run(&laptop, &["log"], 0).0[0]["build"].as_str().unwrap().to_owned();
+    let pinned = run(&laptop, &["pin", &first], 0).0;
+    assert_eq!((pinned["changed"].as_bool(), &pinned["note"]), (Some(true), &Value::Null));
+    change(&laptop);
+    laptop.build(&["wti.daily"]).ok();
+    let prune = ["mirror", "prune", "--keep-builds", "1", "--keep-days", "0", "--grace", "0s", "--apply"];
+    other.build(&["wti.features"]).ok();
+    run(&other, &prune, 0);
+    let third = bare(mirror.path());
+    let (_, ran) = went_back(third.build(&["--at", &first, "wti.daily"]));
+    assert_eq!(ran, 0, "all that it left is there as well");
+    // Pinned again from another machine of the same person, and let go there.
+    assert_eq!(run(&third, &["pin", &first[..12]], 0).0["what"], "build");
+    run(&laptop, &["pin", &first, "--remove"], 0);
+    run(&other, &prune, 0);
+    let left = run(&bare(mirror.path()), &["log"], 0).0;
+    assert!(!left.as_array().unwrap().iter().any(|build| build["build"] == first.as_str()), "{left}");
+    // Without the mirror a pin is one here, says so, and a push tells the mirror.
+    let second = run(&laptop, &["log", "--no-remote"], 0).0[0]["build"].as_str().unwrap().to_owned();
+    let away = mirror.path().with_extension("away");
+    fs::rename(mirror.path(), &away).unwrap();
+    assert!(run(&laptop, &["pin", &second], 0).0["note"].as_str().is_some_and(|why| why.contains("is not there")));
+    fs::rename(&away, mirror.path()).unwrap();
+    run(&laptop, &["mirror", "push"], 0);
+    let pins: Vec<_> = fs::read_dir(mirror.path().join("pins")).unwrap().collect();
+    assert!(pins.len() > 1, "the build and what it left");
+}

@@ -9,7 +9,7 @@ use crate::app::mirroring::{bucket, problems};
 use crate::app::problem::{self, Outcome};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{Options, Workspace};
-use crate::app::{latest, looks, observe, releasing, remote_builds};
+use crate::app::{latest, looks, observe, pinned_there, releasing, remote_builds};
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{ActionKey, BuildId};
 use crate::exec::deliver::delivers;
@@ -145,7 +145,7 @@ fn believed(bucket: &Bucket, keys: &BTreeSet<ActionKey>) -> MirrorResult<BTreeSe
     Ok(believed.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Puts every result that is here into the mirror, every build of the journal, and every look at test rows.
+/// Puts every result that is here into the mirror, every build of the journal, every look at test rows, and every pin.
 ///
 /// # Errors
 /// When there is no mirror, or it does not answer; what went up before stays.
@@ -175,6 +175,7 @@ pub fn push(options: &Options, limit: Option<u64>) -> Outcome<Pushed> {
     };
     session.each_result(each).map_err(problem::stores)?;
     looks::meet(session.root(), &bucket, &results).map_err(problems)?;
+    pinned_there::tell_all(&bucket, &session, &results)?;
     Ok(pushed)
 }
 
