@@ -7,6 +7,11 @@ mod space;
 use std::fs;
 use std::path::Path;
 
+use cbi::base::digest::BlobId;
+use cbi::mirror::bucket::Bucket;
+use cbi::mirror::snapshots;
+use cbi::mirror::stores::Address;
+use cbi::store::action_cache::Session;
 use serde_json::Value;
 use space::{Built, TestSpace};
 
@@ -245,4 +250,29 @@ fn what_somebody_pinned_stays_in_the_mirror_whoever_prunes() {
     run(&laptop, &["mirror", "push"], 0);
     let pins: Vec<_> = fs::read_dir(mirror.path().join("pins")).unwrap().collect();
     assert!(pins.len() > 1, "the build and what it left");
+}
+
+#[test]
+fn a_release_keeps_the_files_that_it_stands_on_in_the_mirror_whatever_is_pruned() {
+    let mirror = tempfile::tempdir().unwrap();
+    let laptop = machine(mirror.path());
+    laptop.build(&["release/wti/1m"]).ok();
+    run(&laptop, &["promote", "release/wti/1m", "--force", "--reason", "a test"], 0);
+    let other = machine(mirror.path());
+    other.build(&["wti.daily"]).ok();
+    run(&other, &["mirror", "prune", "--keep-builds", "1", "--keep-days", "0", "--grace", "0s", "--apply"], 0);
+    assert_eq!(run(&other, &["mirror", "verify", "--deep"], 0).0["findings"], serde_json::json!([]));
+    // What the mirror still has is enough to make the release from its sources.
+    let entry = fs::read_to_string(mirror.path().join("releases/release/wti/1m/00000001")).unwrap();
+    let entry: Value = serde_json::from_str(&entry).unwrap();
+    let sources = entry["sources"].as_object().unwrap();
+    assert!(sources.len() > 1, "{entry}");
+    let third = tempfile::tempdir().unwrap();
+    let session = Session::open(&third.path().join("cache")).unwrap();
+    let bucket = Bucket::open(&Address { url: format!("file://{}", mirror.path().display()), ..Address::default() }).unwrap();
+    for (name, blob) in sources {
+        let blob = BlobId(blob.as_str().unwrap().parse().unwrap());
+        assert!(snapshots::bring(&bucket, &session, name, &blob).unwrap(), "{name}");
+    }
+    assert!(!snapshots::bring(&bucket, &session, "another", &BlobId(cbi::base::digest::Digest::of(b"x"))).unwrap());
 }

@@ -23,6 +23,7 @@ pub mod looks;
 pub mod mirror;
 pub mod mirror_prune;
 pub mod mirroring;
+pub mod near;
 pub mod observe;
 pub mod outputs;
 pub mod partitions;

@@ -14,6 +14,7 @@ use crate::mirror::client::Mirror;
 use crate::mirror::error::MirrorError;
 use crate::mirror::push;
 use crate::mirror::releases;
+use crate::mirror::snapshots;
 use crate::model::release::{Entry, History};
 use crate::model::result::ActionResult;
 use crate::registry::releases::{Releases, ReleasesError};
@@ -164,12 +165,14 @@ impl<'a> Book<'a> {
         Ok(done)
     }
 
-    /// Puts the result that an entry names and all it stands on into the mirror, as far as it is here, each pinned before.
+    /// Puts the result that an entry names and all it stands on into the mirror, sources included, as far as it is here, each pinned before.
     fn secure(&self, entry: &Entry) -> Result<(), MirrorError> {
         let Some(mirror) = &self.mirror else { return Ok(()) };
         let keys: Vec<ActionKey> = entry.lineage.iter().chain([&entry.action]).copied().collect();
-        push::pin(mirror.bucket(), &keys)?;
-        let mut results = Vec::new();
+        // The files from outside stay as well, as they were.
+        let mut results = snapshots::results_of(self.session.content(), &entry.sources, entry.at_ms)?;
+        let pinned: Vec<ActionKey> = keys.iter().copied().chain(results.iter().map(|source| source.key)).collect();
+        push::pin(mirror.bucket(), &pinned)?;
         for key in &keys {
             results.extend(self.session.lookup(key)?.filter(|result| !delivers(&result.action)));
         }

@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod native;
 #[cfg(feature = "neural")]
 pub mod neural;
+pub mod nearness;
 pub mod numbers;
 pub mod parameters;
 pub mod past_forecasts;

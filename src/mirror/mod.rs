@@ -21,6 +21,7 @@ pub mod records;
 pub mod releases;
 pub mod seen;
 pub mod sign;
+pub mod snapshots;
 pub mod stores;
 pub mod transfer;
 pub mod trust;
