@@ -276,3 +276,22 @@ fn a_release_keeps_the_files_that_it_stands_on_in_the_mirror_whatever_is_pruned(
     }
     assert!(!snapshots::bring(&bucket, &session, "another", &BlobId(cbi::base::digest::Digest::of(b"x"))).unwrap());
 }
+
+#[test]
+fn a_day_is_gone_back_to_though_its_last_build_was_asked_for_something_else() {
+    let mirror = tempfile::tempdir().unwrap();
+    let laptop = machine(mirror.path());
+    laptop.build(&[MODEL, "release/wti/1m"]).ok();
+    let hash = model(&laptop);
+    run(&laptop, &["promote", "release/wti/1m", "--force", "--reason", "a test"], 0);
+    // The last build of the day reads one table of three, which the others do not, and no release.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    laptop.build(&["calendar.us_trading_days"]).ran(&["calendar.us_trading_days"]);
+    let day = run(&laptop, &["log"], 0).0[0]["started"].as_str().unwrap()[..10].to_owned();
+    let other = bare(mirror.path());
+    let (back, ran) = went_back(other.build(&["--at", &day, MODEL]));
+    assert_eq!((back["same"].as_bool(), back["artifacts"]["model"].as_str(), ran), (Some(true), Some(hash.as_str()), 0), "{back}");
+    // What follows a channel uses what was current then.
+    let followed = other.build(&["--at", &day, "forecast/wti/in_use/1m"]).ok();
+    assert!(followed.counts.unwrap().0 <= 1, "{:?}", followed.targets);
+}

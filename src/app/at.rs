@@ -73,7 +73,7 @@ pub fn build(ask: &Ask, at: &At, cancel: &AtomicBool, sink: &mut dyn EventSink) 
         sink.event(&observed.event());
     }
     let reach = observe::reach(&workspace, &graph, &selection.closure, observed.as_ref())?;
-    releasing::resolve_then(&records.workspace, session, &mut graph, &selection.closure, &past.targets, !ask.no_remote)?;
+    releasing::resolve_then(&records.workspace, session, &mut graph, &selection.closure, (&past.build, &past.targets), !ask.no_remote)?;
     let (identities, _) = sources::identities(session, &graph, &selection.closure).map_err(problem::engines)?;
     if let Some(mirror) = remote.mirror().filter(|_| !lost.is_empty()) {
         let sources = Sources::then(session, &workspace, tables.clone());

@@ -135,7 +135,8 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     if built.counts.ran + built.counts.failed > 0 || state != last {
         let targets = BlobId(Digest::of(b""));
         let profile = ask.options.profile.as_deref();
-        let grounds = grounds::keep(&session, &workspace, &sources, profile, &judge).map_err(problem::stores)?;
+        let before = journal.last().map_err(problem::journal)?.map(|(_, build)| build);
+        let grounds = grounds::keep(&session, &workspace, &sources, (profile, &judge), before.as_ref()).map_err(problem::stores)?;
         let record = Build {
             started_ms,
             ended_ms: clock::now_ms(),

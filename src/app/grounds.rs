@@ -8,6 +8,7 @@ use crate::app::workspace::Workspace;
 use crate::base::digest::{BlobId, Digest};
 use crate::io::fs;
 use crate::model::action::Input;
+use crate::model::build::Build;
 use crate::model::grounds::Grounds;
 use crate::model::manifest::{FileEntry, Manifest};
 use crate::model::recipe::Source;
@@ -18,11 +19,17 @@ use crate::store::error::StoreResult;
 use crate::store::materialize::copy_file;
 
 /// Puts what a build stood on into the store, each file once however many builds read it. Tables are there because a step read them; where there is a
-/// mirror, so are those that none had to read.
+/// mirror, so are those that none had to read. Tables that this build did not need are as the last one had them, as targets that it did not need are.
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn keep(session: &Session, workspace: &Workspace, sources: &Sources, profile: Option<&str>, judge: &Judge) -> StoreResult<BlobId> {
+pub fn keep(
+    session: &Session,
+    workspace: &Workspace,
+    sources: &Sources,
+    (profile, judge): (Option<&str>, &Judge),
+    last: Option<&Build>,
+) -> StoreResult<BlobId> {
     let shared = workspace.settings.mirror.is_some();
     let store = session.content();
     let mut batch = Batch::new();
@@ -49,6 +56,16 @@ pub fn keep(session: &Session, workspace: &Workspace, sources: &Sources, profile
                 }
             }
             _ => {}
+        }
+    }
+    let before = last.and_then(|build| build.grounds).map(|blob| read(store, &blob)).transpose()?.flatten();
+    for (table, input) in before.map(|before| before.tables).unwrap_or_default() {
+        let unread = tables.get(&table).is_some_and(Option::is_none);
+        if let Some(Input::File { blob, .. }) = &input
+            && unread
+            && store.size_of(blob)?.is_some()
+        {
+            tables.insert(table, input);
         }
     }
     let grounds = Grounds {
