@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::app::mirroring::{bucket, problems};
 use crate::app::problem::{self, Outcome};
+use crate::app::release_log::Book;
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{Options, Workspace};
 use crate::app::{latest, looks, observe, pinned_there, releasing, remote_builds};
@@ -150,7 +151,7 @@ fn believed(bucket: &Bucket, keys: &BTreeSet<ActionKey>) -> MirrorResult<BTreeSe
 /// # Errors
 /// When there is no mirror, or it does not answer; what went up before stays.
 pub fn push(options: &Options, limit: Option<u64>) -> Outcome<Pushed> {
-    let (_, session, bucket) = open(options, limit)?;
+    let (workspace, session, bucket) = open(options, limit)?;
     let _building = session.root().building().map_err(problem::stores)?;
     let mut there = remote(&bucket).map_err(problems)?;
     if bucket.trust().required() {
@@ -176,6 +177,9 @@ pub fn push(options: &Options, limit: Option<u64>) -> Outcome<Pushed> {
     session.each_result(each).map_err(problem::stores)?;
     looks::meet(session.root(), &bucket, &results).map_err(problems)?;
     pinned_there::tell_all(&bucket, &session, &results)?;
+    if bucket.trust().own().is_some() {
+        Book::to_read(&workspace, &session, true)?.vouch()?;
+    }
     Ok(pushed)
 }
 

@@ -89,6 +89,26 @@ impl<'a> Book<'a> {
         Ok(names)
     }
 
+    /// Puts beside what is not believed in the mirror what this machine vouches for, of every release that it knows: entries, and the source files they
+    /// stand on. Says how many entries.
+    ///
+    /// # Errors
+    /// When the log here cannot be read, or the mirror does not answer.
+    pub fn vouch(&mut self) -> Outcome<u64> {
+        let Some(mirror) = &self.mirror else { return Ok(0) };
+        let (bucket, mut vouched) = (mirror.bucket(), 0);
+        for release in self.local.names().map_err(|error| unusable(&error))? {
+            for (sequence, bytes) in (1..).zip(self.local.entries(&release).map_err(|error| unusable(&error))?) {
+                vouched += u64::from(releases::vouch(bucket, &release, sequence, &bytes).map_err(problems)?);
+                let Ok(entry) = serde_json::from_slice::<Entry>(&bytes) else { continue };
+                let mut sources = snapshots::results_of(self.session.content(), &entry.sources, entry.at_ms).map_err(problem::stores)?;
+                sources.retain(|source| !snapshots::is_there(bucket, &source.key).unwrap_or(false));
+                push::push(bucket, self.session.content(), &sources).map_err(problems)?;
+            }
+        }
+        Ok(vouched)
+    }
+
     /// What happened to a release so far.
     ///
     /// # Errors

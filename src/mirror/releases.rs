@@ -4,6 +4,7 @@
 use crate::mirror::bucket::Bucket;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::layout::LONGEST_RECORD;
+use crate::mirror::sign::PublicKey;
 use crate::model::release::version_name;
 
 /// Where the log is.
@@ -62,8 +63,36 @@ pub fn length(bucket: &Bucket, release: &str) -> MirrorResult<u64> {
 pub fn read(bucket: &Bucket, release: &str, sequence: u64) -> MirrorResult<Option<Vec<u8>>> {
     let name = entry(release, sequence);
     let Some(object) = bucket.get(&name, LONGEST_RECORD)? else { return Ok(None) };
-    let opened = bucket.trust().open_for(ENTRY, "", &object).map_err(|why| MirrorError::Unbelieved { name, why: why.to_string() })?;
-    Ok(Some(opened.to_vec()))
+    let why = match bucket.trust().open_for(ENTRY, "", &object) {
+        Ok(opened) => return Ok(Some(opened.to_vec())),
+        Err(why) => why,
+    };
+    // Somebody who is trusted may vouch for it beside: one that was put there before there were keys, or with a key that is revoked since.
+    for signer in bucket.trust().signers() {
+        let Some(object) = bucket.get_fitting(&beside(&name, &signer), LONGEST_RECORD)? else { continue };
+        if let Ok(opened) = bucket.trust().open_for(ENTRY, "", &object) {
+            return Ok(Some(opened.to_vec()));
+        }
+    }
+    Err(MirrorError::Unbelieved { name, why: why.to_string() })
+}
+
+fn beside(name: &str, signer: &PublicKey) -> String {
+    format!("{name}.{}", signer.short())
+}
+
+/// Vouches for an entry that this machine knows and that is not believed as it lies there; says whether that was needed.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub fn vouch(bucket: &Bucket, release: &str, sequence: u64, bytes: &[u8]) -> MirrorResult<bool> {
+    let Some(own) = bucket.trust().own() else { return Ok(false) };
+    match read(bucket, release, sequence) {
+        Err(MirrorError::Unbelieved { name, .. }) => {
+            bucket.put_if_absent(&beside(&name, &own), bucket.trust().seal_for(ENTRY, "", bytes))
+        }
+        read => read.map(|_| false),
+    }
 }
 
 /// Puts the entry with this number where there is none; says whether it is there now. One whose answer was lost is found again by its bytes, which no
@@ -156,6 +185,22 @@ mod tests {
             bucket.put_if_absent("releases/m/00000001", sealed).unwrap();
             assert_eq!(read(&bucket, "m", 1).is_ok(), believed);
         }
+    }
+
+    #[test]
+    fn an_entry_of_before_there_were_keys_is_believed_when_who_is_trusted_vouches_for_it() {
+        let key = SecretKey::generate().unwrap();
+        let policy = Policy { keys: [key.public()].into(), required: true, ..Policy::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let seen = || Seen::of(&Root::at(folder.path()), "a");
+        let bucket = Bucket::memory().unwrap().known(Trust::default(), seen());
+        assert!(append(&bucket, "m", 1, b"entry").unwrap());
+        let bucket = bucket.known(Trust::new("a", policy, vec![key]), seen());
+        assert!(matches!(read(&bucket, "m", 1), Err(MirrorError::Unbelieved { .. })));
+        assert!(vouch(&bucket, "m", 1, b"entry").unwrap());
+        assert_eq!(read(&bucket, "m", 1).unwrap().as_deref(), Some(&b"entry"[..]));
+        assert!(!vouch(&bucket, "m", 1, b"entry").unwrap(), "once is enough");
+        assert_eq!(bucket.list("releases/m/").unwrap().len(), 2);
     }
 
     #[test]

@@ -39,8 +39,7 @@ fn action(name: &str, blob: &BlobId) -> Action {
 }
 
 /// The action under which a source's record lies.
-#[must_use]
-pub fn key(name: &str, blob: &BlobId) -> ActionKey {
+fn key(name: &str, blob: &BlobId) -> ActionKey {
     action(name, blob).key()
 }
 
@@ -68,6 +67,19 @@ pub fn results_of(store: &dyn ContentStore, sources: &BTreeMap<String, BlobId>, 
         });
     }
     Ok(results)
+}
+
+/// Whether a source's record is there and believed.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub fn is_there(bucket: &Bucket, key: &ActionKey) -> MirrorResult<bool> {
+    for epoch in Epochs::of(bucket)?.readable() {
+        if records::get(bucket, epoch, key)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Brings a source into the store; says whether it is there now.
