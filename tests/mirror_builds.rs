@@ -295,3 +295,14 @@ fn a_day_is_gone_back_to_though_its_last_build_was_asked_for_something_else() {
     let followed = other.build(&["--at", &day, "forecast/wti/in_use/1m"]).ok();
     assert!(followed.counts.unwrap().0 <= 1, "{:?}", followed.targets);
 }
+
+#[test]
+fn a_limited_pull_of_many_small_files_takes_as_long_as_their_bytes_and_not_as_long_as_they_might_have_been() {
+    let mirror = tempfile::tempdir().unwrap();
+    machine(mirror.path()).build(&["wti.daily"]).ok();
+    let other = machine(mirror.path());
+    let began = std::time::Instant::now();
+    // A few hundred kilobytes, in a dozen objects that may have 4 MiB each.
+    assert!(run(&other, &["mirror", "pull", "wti.daily", "--limit", "500KiB"], 0).0["bytes"].as_u64() > Some(10_000));
+    assert!(began.elapsed() < std::time::Duration::from_secs(15), "{:?}", began.elapsed());
+}

@@ -61,7 +61,13 @@ pub fn bucket(workspace: &Workspace, root: &Root, most: Option<u64>) -> Outcome<
 #[must_use]
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 pub fn problems(error: MirrorError) -> Problems {
-    let mut diagnostic = Diagnostic::of(error.code(), &error);
+    missing(&error)
+}
+
+/// The same of one that is still needed.
+#[must_use]
+pub fn missing(error: &MirrorError) -> Problems {
+    let mut diagnostic = Diagnostic::of(error.code(), error);
     diagnostic.hint = error.hint();
     vec![diagnostic]
 }

@@ -272,7 +272,7 @@ fn chosen(records: &Records, book: &Book, history: &History, ask: &Ask) -> Outco
     let action = match &ask.what {
         None => {
             let built = records.state.get(&ask.release);
-            built.map(|built| built.key).ok_or_else(|| usage(format!("'{}' was never built here", ask.release), build_hint(ask)))?
+            built.map(|built| built.key).ok_or_else(|| never_built(records, ask))?
         }
         Some(text) => match parse_version(text) {
             Some(_) => {
@@ -284,6 +284,12 @@ fn chosen(records: &Records, book: &Book, history: &History, ask: &Ask) -> Outco
     };
     let result = book.result(&action)?.ok_or_else(|| usage("the files of the candidate are not here any more".into(), build_hint(ask)))?;
     Candidate::of(result).ok_or_else(|| usage(format!("'{}' is no release", ask.release), "docs/recipes.md#release".into()))
+}
+
+/// A release that waits to be built, or a name that is none.
+fn never_built(records: &Records, ask: &Ask) -> Problems {
+    let known = records.workspace.graph().and_then(|graph| records.workspace.select(&graph, &[ask.release.clone()]).map(|_| ()));
+    known.err().unwrap_or_else(|| usage(format!("'{}' was never built here", ask.release), build_hint(ask)))
 }
 
 fn build_hint(ask: &Ask) -> String {

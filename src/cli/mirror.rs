@@ -111,7 +111,7 @@ fn prune_lines(told: &Told) -> Vec<String> {
         lines.push(format!("deleted {} ({})", many(done.deleted, "object"), units::bytes(done.bytes)));
     }
     let (go, builds) = if told.done.is_some() { ("went", told.builds_go) } else { ("can go", told.builds_go) };
-    lines.push(format!("{} stay, {builds} {go}", many(told.builds_stay, "build")));
+    lines.push(format!("builds: {} stay, {builds} {go}", told.builds_stay));
     lines.push(format!("{} stay, {} ({}) can go", many(plan.stay, "result"), plan.go, units::bytes(plan.go_bytes)));
     for fenced in &plan.fenced {
         let what = format!("epoch {}: {} ({})", fenced.epoch, many(fenced.objects, "object"), units::bytes(fenced.bytes));

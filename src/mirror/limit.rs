@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::base::clock;
 
+/// How often who waits looks again.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// A rate that several threads keep together.
 #[derive(Debug)]
 pub struct Limit {
@@ -25,9 +28,9 @@ impl Limit {
 
     /// Waits until what went before has passed; these bytes hold up what comes after.
     pub async fn pass(&self, bytes: u64) {
-        let wait = self.take(bytes, self.begun.elapsed());
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
+        // Who waits holds no place: what turns out smaller than was asked for lets others through at once.
+        while let Err(wait) = self.take(bytes, self.begun.elapsed()) {
+            tokio::time::sleep(wait.min(LOOK)).await;
         }
     }
 
@@ -37,12 +40,14 @@ impl Limit {
         *free = (*free + self.time(passed)).saturating_sub(self.time(asked));
     }
 
-    /// Takes the line for these bytes; how long to wait for it.
-    fn take(&self, bytes: u64, now: Duration) -> Duration {
+    /// Takes the line for these bytes, where it is free; else how long it is taken as things stand.
+    fn take(&self, bytes: u64, now: Duration) -> Result<(), Duration> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let begin = (*free).max(now);
-        *free = begin + self.time(bytes);
-        begin.saturating_sub(now)
+        if *free > now {
+            return Err(*free - now);
+        }
+        *free = now + self.time(bytes);
+        Ok(())
     }
 
     fn time(&self, bytes: u64) -> Duration {
@@ -59,19 +64,21 @@ mod tests {
     fn requests_wait_for_those_before_them_and_an_idle_line_is_free_at_once() {
         let limit = Limit::new(1000);
         let second = Duration::from_secs(1);
-        assert_eq!(limit.take(2000, Duration::ZERO), Duration::ZERO);
-        assert_eq!(limit.take(1000, second), second);
-        assert_eq!(limit.take(1, second), 2 * second);
-        assert_eq!(limit.take(1, 60 * second), Duration::ZERO, "time in which nothing passed is not saved up");
+        assert_eq!(limit.take(2000, Duration::ZERO), Ok(()));
+        assert_eq!(limit.take(1000, second), Err(second));
+        assert_eq!(limit.take(1000, 2 * second), Ok(()));
+        assert_eq!(limit.take(2000, 60 * second), Ok(()));
+        assert_eq!(limit.take(1, 60 * second), Err(2 * second), "time in which nothing passed is not saved up");
     }
 
     #[test]
-    fn what_was_smaller_than_thought_gives_its_time_back() {
+    fn what_was_smaller_than_thought_gives_its_time_back_to_who_waits() {
         let limit = Limit::new(1000);
-        limit.take(5000, Duration::ZERO);
+        limit.take(5000, Duration::ZERO).unwrap();
+        assert_eq!(limit.take(0, Duration::ZERO), Err(Duration::from_secs(5)));
         limit.settle(5000, 1000);
-        assert_eq!(limit.take(0, Duration::ZERO), Duration::from_secs(1));
+        assert_eq!(limit.take(0, Duration::ZERO), Err(Duration::from_secs(1)));
         limit.settle(0, 500);
-        assert_eq!(limit.take(0, Duration::ZERO), Duration::from_millis(1500));
+        assert_eq!(limit.take(0, Duration::ZERO), Err(Duration::from_millis(1500)));
     }
 }
