@@ -110,10 +110,18 @@ fn builds_of_a_lost_laptop_are_listed_and_gone_back_to_from_an_empty_clone() {
     // By its hash, by the day, and by what it made; and no byte of a table is brought for it.
     for at in [&past[..12], began, &first[..12]] {
         let (back, ran) = went_back(other.build(&["--at", at, MODEL]));
-        assert_eq!((back["same"].as_bool(), back["artifacts"]["model"].as_str(), ran), (Some(true), Some(first.as_str()), 0), "{at}: {back}");
+        assert_eq!(
+            (back["same"].as_bool(), back["artifacts"]["model"].as_str(), ran),
+            (Some(true), Some(first.as_str()), 0),
+            "{at}: {back}"
+        );
     }
     let shown = run(&other, &["show", past], 0).0;
-    assert_eq!((shown["what"].as_str(), shown["targets"][MODEL]["artifacts"]["model"].as_str()), (Some("build"), Some(first.as_str())), "{shown}");
+    assert_eq!(
+        (shown["what"].as_str(), shown["targets"][MODEL]["artifacts"]["model"].as_str()),
+        (Some("build"), Some(first.as_str())),
+        "{shown}"
+    );
     let there = other.path("there").display().to_string();
     run(&other, &["checkout", &format!("{MODEL}#model"), "--at", past, "-o", &there], 0);
     assert!(Path::new(&there).join("model.txt").exists());

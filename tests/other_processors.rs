@@ -104,7 +104,10 @@ fn numbers_of_another_processor_are_equal_within_the_declared_tolerance_and_neve
     }
     let text = space.command(&["reproduce", &recorded(&space, ARM, "far.prices", "far.others")]).output().unwrap();
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
-    assert!(text.contains("equal within 1e-9, not bit for bit") && text.contains("made on    linux-aarch64-base, and again on linux-x86_64"), "{text}");
+    assert!(
+        text.contains("equal within 1e-9, not bit for bit") && text.contains("made on    linux-aarch64-base, and again on linux-x86_64"),
+        "{text}"
+    );
     // It is nobody's result here: what this machine needs it makes itself.
     space.build(&["far.prices"]).ran(&[]);
     assert_eq!(space.build(&["far.prices"]).counts.unwrap().0, 0);
@@ -175,6 +178,11 @@ fn a_tolerance_that_is_none_is_refused_where_it_stands() {
         let space = space(&format!("tolerance = {wrong}"));
         let output = space.command(&["build", "far.prices"]).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(3) && told.contains("a tolerance is a share from 0 up to less than 1") && told.contains("recipes/far.toml"), "{told}");
+        assert!(
+            output.status.code() == Some(3)
+                && told.contains("a tolerance is a share from 0 up to less than 1")
+                && told.contains("recipes/far.toml"),
+            "{told}"
+        );
     }
 }

@@ -95,7 +95,9 @@ pub fn builds(options: &Options, limit: usize, ask_mirror: bool) -> Outcome<Past
     let here = Journal::open(&root).and_then(|mut j| j.newest_first()).map_err(problem::journal)?;
     let known: BTreeSet<BuildId> = here.iter().map(|(id, _)| *id).collect();
     let there = match if ask_mirror { mirroring::bucket(&workspace, &root, None)? } else { None } {
-        Some(bucket) => root.create().map_err(MirrorError::from).and(bucket).and_then(|bucket| remote_builds::newest(&bucket, &known, most(limit))),
+        Some(bucket) => {
+            root.create().map_err(MirrorError::from).and(bucket).and_then(|bucket| remote_builds::newest(&bucket, &known, most(limit)))
+        }
         None => Ok(Vec::new()),
     };
     let (there, unread) = there.map_or_else(|error| (Vec::new(), Some(in_one_line(&error))), |there| (there, None));

@@ -65,7 +65,8 @@ pub fn made(session: &Session, build: &Build, targets: &BuiltTargets) -> StoreRe
     }
     let mut results = Vec::new();
     for built in targets.values() {
-        results.extend(session.lookup(&built.key)?.filter(|result| result.action.kind == evaluate::NAME || result.outputs.contains_key(TEST)));
+        results
+            .extend(session.lookup(&built.key)?.filter(|result| result.action.kind == evaluate::NAME || result.outputs.contains_key(TEST)));
     }
     let frames = frames(&results);
     let looking = results.iter().filter(|result| result.ended_ms >= build.started_ms);

@@ -104,7 +104,12 @@ fn of_artifact(
     cancel: &AtomicBool,
 ) -> Outcome<BTreeMap<String, Nearness>> {
     let mut artifacts = BTreeMap::from([("old".to_owned(), before.clone()), ("new".to_owned(), after.clone())]);
-    let frame = made.action.inputs.get(FRAME_SLOT).and_then(Input::artifact).and_then(|id| records.maker(id).map(|(made, name)| &made.outputs[name]));
+    let frame = made
+        .action
+        .inputs
+        .get(FRAME_SLOT)
+        .and_then(Input::artifact)
+        .and_then(|id| records.maker(id).map(|(made, name)| &made.outputs[name]));
     artifacts.extend(frame.filter(|files| records.is_whole(files)).map(|files| (FRAME_SLOT.to_owned(), files.clone())));
     let action = Action {
         kind: "view:near".to_owned(),

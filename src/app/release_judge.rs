@@ -77,13 +77,7 @@ pub type InUse = Option<(String, Option<Candidate>)>;
 ///
 /// # Errors
 /// When the store cannot be asked, or the comparison was stopped. A comparison that cannot be made is a gate that does not hold.
-pub fn judge(
-    records: &Records,
-    mirror: Option<&Bucket>,
-    candidate: &Candidate,
-    in_use: &InUse,
-    cancel: &AtomicBool,
-) -> Outcome<Judged> {
+pub fn judge(records: &Records, mirror: Option<&Bucket>, candidate: &Candidate, in_use: &InUse, cancel: &AtomicBool) -> Outcome<Judged> {
     let makers = Makers::of(&records.results);
     let lineage = Lineage::of(&makers, &candidate.result);
     let (mut gates, mut compared) = (Vec::new(), Vec::new());

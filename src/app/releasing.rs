@@ -72,7 +72,7 @@ pub fn resolve_then(
         }
         match key.map(|key| book.result(&key)).transpose()?.flatten() {
             Some(result) => graph.stand_for(id, result.action),
-            None => graph.tell(id, WHY, json!("the version that was used then is not known here any more")),
+            None => graph.tell(id, WHY, json!("no version that was used then is known here, and none was current when that build ended")),
         }
     }
     Ok(())

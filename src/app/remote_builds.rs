@@ -124,7 +124,12 @@ pub fn beginning(bucket: &Bucket, session: &Session, prefix: &DigestPrefix) -> M
     if !named.is_empty() {
         let mut told = builds::read(bucket, &named)?;
         return Ok(match told.len() {
-            1 => told.pop().map(|told| whole(bucket, session, told)).transpose()?.flatten().map_or(Search::None, |found| Search::One(Box::new(found))),
+            1 => told
+                .pop()
+                .map(|told| whole(bucket, session, told))
+                .transpose()?
+                .flatten()
+                .map_or(Search::None, |found| Search::One(Box::new(found))),
             0 => Search::None,
             many => Search::Many(many),
         });
@@ -144,7 +149,8 @@ pub fn beginning(bucket: &Bucket, session: &Session, prefix: &DigestPrefix) -> M
     if hits.len() > 1 {
         return Ok(Search::Many(hits.len()));
     }
-    let first = hits.pop_first().and_then(|(digest, mut places)| places.pop_first().map(|(place, (name, targets))| (digest, place, name, targets)));
+    let first =
+        hits.pop_first().and_then(|(digest, mut places)| places.pop_first().map(|(place, (name, targets))| (digest, place, name, targets)));
     let Some((digest, place, name, targets)) = first else { return Ok(Search::None) };
     let told = all.into_iter().find(|(at, _)| *at == place).map(|(_, told)| told);
     Ok(told.map_or(Search::None, |told| Search::One(Box::new(Found { told, targets, by: Some((name, digest)) }))))

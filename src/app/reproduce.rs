@@ -129,7 +129,8 @@ pub fn reproduce(options: &Options, text: &str, deep: bool, timeout: Option<Dura
     };
     // What it reads must not be collected meanwhile.
     let _reading = records.session.root().building().map_err(problem::stores)?;
-    let mut attempt = Attempt { records: &records, timeout, cancel, also: Vec::new(), compared: 0, observed: Vec::new(), within: Vec::new() };
+    let mut attempt =
+        Attempt { records: &records, timeout, cancel, also: Vec::new(), compared: 0, observed: Vec::new(), within: Vec::new() };
     for below in if deep { lineage(&records, &made) } else { Vec::new() } {
         if is_observed(&below.action) {
             attempt.observed.push(below.target);

@@ -53,7 +53,11 @@ pub fn log(ask: &args::Log, options: &Options, global: &Global) -> Outcome<ExitC
             let code = tell(global, ask.format.json, &past.builds, |palette| builds_lines(&past.builds, palette));
             if let Some(why) = past.unread {
                 let (mut err, palette) = Output::stderr(global.colour());
-                err.line(&format!("{} builds of this workspace only, for the mirror was not read: {}", paint(palette.warn, "warning"), tame(&why)));
+                err.line(&format!(
+                    "{} builds of this workspace only, for the mirror was not read: {}",
+                    paint(palette.warn, "warning"),
+                    tame(&why)
+                ));
                 err.flush();
             }
             Ok(code)

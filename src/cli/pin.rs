@@ -31,7 +31,9 @@ pub fn pin(ask: &Pin, options: &Options, global: &Global) -> Outcome<ExitCode> {
                 (true, false) => "was not pinned:",
             };
             let mut lines = vec![format!("{verb} {}", line(&one))];
-            lines.extend(one.note.as_ref().map(|why| format!("the mirror was not told: {}; cbi mirror push tells it what is pinned", tame(why))));
+            lines.extend(
+                one.note.as_ref().map(|why| format!("the mirror was not told: {}; cbi mirror push tells it what is pinned", tame(why))),
+            );
             (json!(one), lines)
         }
     };

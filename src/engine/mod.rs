@@ -22,9 +22,9 @@ pub mod linear;
 pub mod merging;
 pub mod metrics;
 pub mod native;
+pub mod nearness;
 #[cfg(feature = "neural")]
 pub mod neural;
-pub mod nearness;
 pub mod numbers;
 pub mod parameters;
 pub mod past_forecasts;

@@ -244,7 +244,10 @@ mod tests {
         ] {
             assert!(!tables(&base, &other).is_within(1.0), "{other:?}");
         }
-        assert!(!tables(&base, &table(&[Some(100.0), None, Some(1.0)], &[1, 2, 3], &["a", "b", "c"])).is_within(1e9), "no number beside one");
+        assert!(
+            !tables(&base, &table(&[Some(100.0), None, Some(1.0)], &[1, 2, 3], &["a", "b", "c"])).is_within(1e9),
+            "no number beside one"
+        );
     }
 
     #[test]

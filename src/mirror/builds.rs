@@ -107,7 +107,8 @@ pub fn result_of(store: &dyn ContentStore, (id, build): (BuildId, &Build), by: &
         let Some(entry) = file(blob)? else { return Ok(None) };
         outputs.push((format!("{TABLE}{table}"), Manifest::new([(name.clone(), entry)])));
     }
-    let outputs: Result<BTreeMap<String, Manifest>, _> = outputs.into_iter().map(|(name, files)| files.map(|files| (name, files))).collect();
+    let outputs: Result<BTreeMap<String, Manifest>, _> =
+        outputs.into_iter().map(|(name, files)| files.map(|files| (name, files))).collect();
     let Some((outputs, payload)) = outputs.ok().zip(build.to_record().ok()) else { return Ok(None) };
     // A record that a later cbi wrote may hold more than this one knows.
     if Build::id_of(&payload) != id {
@@ -202,7 +203,9 @@ fn read_one(bucket: &Bucket, epochs: &Epochs, announced: &Announced) -> MirrorRe
         let params = serde_json::from_value::<Params>(action.params.clone()).ok();
         let Some(params) = params.filter(|_| action.kind == KIND && action.version == VERSION) else { continue };
         let honest = Build::id_of(params.record.as_bytes()) == announced.id;
-        if let Some(build) = serde_json::from_str::<Build>(&params.record).ok().filter(|build| honest && build.ended_ms == announced.ended_ms) {
+        if let Some(build) =
+            serde_json::from_str::<Build>(&params.record).ok().filter(|build| honest && build.ended_ms == announced.ended_ms)
+        {
             return Ok(Some(Told { id: announced.id, build, by: params.by, artifacts: record.artifacts }));
         }
     }
@@ -271,14 +274,13 @@ mod tests {
         let entry = FileEntry { blob: BlobId(Digest::of(b"x")), size: 1, executable: false };
         let grounds = |file: &str, table: &str| Grounds {
             files: Manifest { files: BTreeMap::from([(file.to_owned(), entry)]) },
-            tables: BTreeMap::from([(
-                "a.b".to_owned(),
-                Some(Input::File { blob: entry.blob, name: table.to_owned(), executable: false }),
-            )]),
+            tables: BTreeMap::from([("a.b".to_owned(), Some(Input::File { blob: entry.blob, name: table.to_owned(), executable: false }))]),
             ..Grounds::default()
         };
         assert!(is_inside(&grounds("recipes/a.toml", "a.b.csv")));
-        for (file, table) in [("../x", "a.csv"), ("/etc/x", "a.csv"), ("a/../../x", "a.csv"), ("x", "../a.csv"), ("x", "/a.csv"), ("x", "..")] {
+        for (file, table) in
+            [("../x", "a.csv"), ("/etc/x", "a.csv"), ("a/../../x", "a.csv"), ("x", "../a.csv"), ("x", "/a.csv"), ("x", "..")]
+        {
             assert!(!is_inside(&grounds(file, table)), "{file} {table}");
         }
     }

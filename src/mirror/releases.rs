@@ -88,9 +88,7 @@ fn beside(name: &str, signer: &PublicKey) -> String {
 pub fn vouch(bucket: &Bucket, release: &str, sequence: u64, bytes: &[u8]) -> MirrorResult<bool> {
     let Some(own) = bucket.trust().own() else { return Ok(false) };
     match read(bucket, release, sequence) {
-        Err(MirrorError::Unbelieved { name, .. }) => {
-            bucket.put_if_absent(&beside(&name, &own), bucket.trust().seal_for(ENTRY, "", bytes))
-        }
+        Err(MirrorError::Unbelieved { name, .. }) => bucket.put_if_absent(&beside(&name, &own), bucket.trust().seal_for(ENTRY, "", bytes)),
         read => read.map(|_| false),
     }
 }
