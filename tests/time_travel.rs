@@ -179,6 +179,11 @@ fn an_artifact_is_checked_out_by_its_hash_from_here_from_then_and_from_the_mirro
     assert_ne!(bytes("by-hash"), bytes("now"));
     assert!(run(&space, &["checkout", &first, "-o", &folder("now")], 2).1.contains("is not empty"));
 
+    // What is here needs no mirror.
+    let away = mirror.path().with_extension("away");
+    fs::rename(mirror.path(), &away).unwrap();
+    run(&space, &["checkout", &first, "-o", &folder("offline")], 0);
+    fs::rename(&away, mirror.path()).unwrap();
     // Its bytes are gone here, and in the mirror.
     forget(&space, false);
     run(&space, &["checkout", &first, "-o", &folder("brought")], 0);

@@ -5,89 +5,34 @@ use std::sync::atomic::AtomicBool;
 
 use crate::app::build::{Ask, Done, warned};
 use crate::app::grounds;
-use crate::app::mirroring::Remote;
+use crate::app::mirroring::{Remote, problems};
+use crate::app::past::{self, At, Past};
+use crate::app::past_tables;
 use crate::app::problem::{self, Outcome};
-use crate::app::resolve::{Records, Thing};
+use crate::app::remote_builds;
+use crate::app::resolve::Records;
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{Options, Workspace};
 use crate::app::{locate, observe, releasing};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
-use crate::base::digest::{ActionKey, BuildId, ManifestId};
+use crate::base::digest::{BlobId, ManifestId};
 use crate::exec::deliver::Deliveries;
 use crate::exec::executor::Executor;
 use crate::exec::outcome::Outcome as Built;
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::io::fs;
 use crate::kinds::publish;
-use crate::model::build::{Build, BuiltTarget};
+use crate::mirror::bucket::Bucket;
+use crate::mirror::builds;
+use crate::mirror::client::Mirror;
 use crate::model::event::{Event, EventSink};
 use crate::model::grounds::Grounds;
 use crate::plan::judge::Judge;
 use crate::plan::planner::Planner;
-use crate::registry::journal::{BuiltTargets, Journal};
+use crate::registry::journal::BuiltTargets;
 use crate::store::action_cache::Session;
-
-/// Which past build is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum At {
-    /// The last one that had ended by then, milliseconds since 1970 UTC.
-    Time(u64),
-    /// The one whose hash begins so; or the first that has what this hash or name stands for.
-    Hash(String),
-}
-
-/// A past build, and what is to be built of it where nothing is named.
-#[derive(Debug)]
-pub struct Past {
-    /// Its hash.
-    pub id: BuildId,
-    /// Its record.
-    pub build: Build,
-    /// What it left.
-    pub targets: BuiltTargets,
-    /// The target that the hash stood for.
-    pub target: Option<String>,
-}
-
-/// The build that is meant.
-///
-/// # Errors
-/// When there is none, or the journal cannot be read.
-pub fn find(records: &Records, at: &At) -> Outcome<Past> {
-    let session = &records.session;
-    let builds = Journal::open(session.root()).and_then(|mut journal| journal.newest_first()).map_err(problem::journal)?;
-    let usage = |message: String| Err(vec![Diagnostic::new(ExitCode::Usage, message).hint("cbi log lists builds")]);
-    let targets = |id, build: &Build| Journal::targets(session.content(), id, build).map_err(problem::journal);
-    let (key, artifact) = match at {
-        At::Time(ms) => {
-            let Some((id, build)) = builds.into_iter().find(|(_, build)| build.ended_ms <= *ms) else {
-                return usage(format!("no build had ended here by {}", clock::rfc3339(*ms)));
-            };
-            return Ok(Past { id, targets: targets(id, &build)?, build, target: None });
-        }
-        At::Hash(text) => match records.find(text)? {
-            Thing::Build(id, build) => return Ok(Past { id, targets: targets(id, &build)?, build: *build, target: None }),
-            Thing::Artifact(artifact) => (artifact.made.key, Some(artifact.id)),
-            Thing::Target { made, .. } | Thing::Action(made) => (made.key, None),
-            Thing::Blob(..) | Thing::Source { .. } => return usage(format!("'{text}' is neither a build nor what one made")),
-        },
-    };
-    // The one that made it: in later ones it may stand beside recipes that have changed.
-    for (id, build) in builds.into_iter().rev() {
-        let Ok(targets) = Journal::targets(session.content(), id, &build) else { continue };
-        if let Some(name) = holder(&targets, &key, artifact.as_ref()) {
-            return Ok(Past { id, build, target: Some(name), targets });
-        }
-    }
-    usage("no build that is still recorded has it".to_owned())
-}
-
-/// The target that a build made by this action, or that has this artifact.
-fn holder(targets: &BuiltTargets, key: &ActionKey, artifact: Option<&ManifestId>) -> Option<String> {
-    let has = |built: &BuiltTarget| built.key == *key || artifact.is_some_and(|id| built.artifacts.values().any(|made| made == id));
-    targets.iter().find(|(_, built)| has(built)).map(|(name, _)| name.clone())
-}
+use crate::store::content::ContentStore;
 
 /// Builds what was asked for as it was in a past build: from its recipes, queries, parameters and tables. Results are recorded; `out/` and what the last build
 /// left stay as they are. Each target asked for is told with its hashes, and whether they are those of then.
@@ -101,10 +46,12 @@ pub fn build(ask: &Ask, at: &At, cancel: &AtomicBool, sink: &mut dyn EventSink) 
     };
     let session = &records.session;
     let _building = session.root().building().map_err(problem::stores)?;
-    let past = find(&records, at)?;
-    let grounds = grounds_of(session, &past)?;
+    let remote = Remote::open(&records.workspace, session.root(), !ask.no_remote)?;
+    let bucket = remote.mirror().map(Mirror::bucket);
+    let past = past::find(&records, bucket, at)?;
+    let grounds = grounds_of(session, bucket, &past)?;
     let folder = grounds::lay_out(session, &grounds).map_err(problem::stores)?;
-    let (tables, lost) = grounds::tables(session, &grounds, &records.workspace.tables);
+    let (mut tables, mut lost) = grounds::tables(session, &grounds, &records.workspace.tables);
     let files = grounds.tables.keys().map(|table| (table.clone(), records.workspace.warehouse.join(table))).collect();
     let mut options = Options { profile: grounds.profile.clone(), as_of: grounds.as_of.clone(), ..ask.options.clone() };
     if past.build.instant_ms.is_none() {
@@ -126,12 +73,18 @@ pub fn build(ask: &Ask, at: &At, cancel: &AtomicBool, sink: &mut dyn EventSink) 
         sink.event(&observed.event());
     }
     let reach = observe::reach(&workspace, &graph, &selection.closure, observed.as_ref())?;
-    releasing::resolve_then(&records.workspace, session, &mut graph, &selection.closure, &past.targets, !ask.no_remote)?;
+    releasing::resolve_then(&records.workspace, session, &mut graph, &selection.closure, (&past.build, &past.targets), !ask.no_remote)?;
     let (identities, _) = sources::identities(session, &graph, &selection.closure).map_err(problem::engines)?;
+    if let Some(mirror) = remote.mirror().filter(|_| !lost.is_empty()) {
+        let sources = Sources::then(session, &workspace, tables.clone());
+        let needed = past_tables::needed((session, mirror), (&graph, &selection.roots), &identities, &sources)?;
+        if past_tables::bring((session, mirror.bucket()), &past, &needed, &lost)? {
+            (tables, lost) = grounds::tables(session, &grounds, &records.workspace.tables);
+        }
+    }
     let sources = Sources::then(session, &workspace, tables);
     let mut planner = Planner::new(&graph, &selection.roots);
     let judge = judge(&grounds, ask)?;
-    let remote = Remote::open(&records.workspace, session.root(), !ask.no_remote)?;
     let executor = Executor {
         session,
         mirror: remote.mirror(),
@@ -173,18 +126,28 @@ pub fn build(ask: &Ask, at: &At, cancel: &AtomicBool, sink: &mut dyn EventSink) 
     Ok(Done { counts: built.counts, summary, forecasts: Vec::new(), checked: built.checked, failures: built.failures, code })
 }
 
-fn grounds_of(session: &Session, past: &Past) -> Outcome<Grounds> {
+/// What a build stood on, all of it but its tables in the store: from here, else from the mirror.
+fn grounds_of(session: &Session, bucket: Option<&Bucket>, past: &Past) -> Outcome<Grounds> {
     let gone = |why: &str| {
         let problem = Diagnostic::new(ExitCode::Usage, format!("build {} cannot be gone back to: {why}", past.id.0.short()));
         vec![problem.hint(format!("cbi show {} lists what it made; cbi checkout HASH -o DIR takes that", past.id.0.short()))]
     };
     let Some(blob) = &past.build.grounds else { return Err(gone("it was made before recipes and queries were kept with builds")) };
-    let grounds = grounds::read(session.content(), blob).map_err(problem::stores)?;
-    let whole = |grounds: &Grounds| {
-        let there = |blob| matches!(crate::store::content::ContentStore::size_of(session.content(), blob), Ok(Some(_)));
-        grounds.files.files.values().all(|entry| there(&entry.blob))
+    let there = |blob: &BlobId| matches!(session.content().size_of(blob), Ok(Some(_)));
+    let whole = |grounds: &Grounds| grounds.files.files.values().all(|entry| there(&entry.blob));
+    if past.told.is_none()
+        && let Some(grounds) = grounds::read(session.content(), blob).map_err(problem::stores)?.filter(whole)
+    {
+        return Ok(grounds);
+    }
+    let Some(bucket) = bucket else { return Err(gone("its recipes are not in the store any more; cbi gc keeps those of the last builds")) };
+    session.release().map_err(problem::stores)?;
+    let told = match &past.told {
+        Some(told) => Some(told.clone()),
+        None => remote_builds::of(bucket, past.id).map_err(problems)?,
     };
-    grounds.filter(whole).ok_or_else(|| gone("its recipes are not in the store any more; cbi gc keeps those of the last builds"))
+    let brought = told.map(|told| builds::grounds(bucket, session, &told)).transpose().map_err(problems)?.flatten();
+    brought.filter(whole).ok_or_else(|| gone("its recipes are neither in the store nor in the mirror any more"))
 }
 
 /// What is built: what is named now, else what the hash stood for, else what that build was asked for.

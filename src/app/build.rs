@@ -132,10 +132,12 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     fs::remove_file(&session.root().last_build_index()).map_err(|e| problem::stores(e.into()))?;
     outputs::link(session.root(), session.content(), &made, &built.manifests).map_err(problem::stores)?;
     let state = next_state(&graph, &last, &made);
+    let mut untold = None;
     if built.counts.ran + built.counts.failed > 0 || state != last {
         let targets = BlobId(Digest::of(b""));
         let profile = ask.options.profile.as_deref();
-        let grounds = grounds::keep(&session, &workspace, &sources, profile, &judge).map_err(problem::stores)?;
+        let before = journal.last().map_err(problem::journal)?.map(|(_, build)| build);
+        let grounds = grounds::keep(&session, &workspace, &sources, (profile, &judge), before.as_ref()).map_err(problem::stores)?;
         let record = Build {
             started_ms,
             ended_ms: clock::now_ms(),
@@ -147,7 +149,8 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
             instant_ms: observed.as_ref().map(|observed| observed.instant_ms),
             grounds: Some(grounds),
         };
-        journal.append(session.content(), record, &state).map_err(problem::journal)?;
+        let ended = journal.append(session.content(), record, &state).map_err(problem::journal)?;
+        untold = remote.tell(&session, cancel, sink, (&ended, &state));
     }
     session.release().map_err(problem::stores)?;
     let forecasts = summary(&session, &graph, &selection.roots, &made).map_err(problem::stores)?;
@@ -171,6 +174,8 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         // What is not packed now is so later, and takes room until then.
         _ = packed::after(&session, &last, &state, &built.manifests);
     }
+    let untold = untold.map(|why| format!("this build is not in the mirror: {why}; cbi mirror push brings it there"));
+    let summary = summary.into_iter().chain(untold).collect();
     finish(sink, built.counts, outcome);
     let code = if built.interrupted || remote.stopped() {
         ExitCode::Interrupted

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::app::at::{self, At};
 use crate::app::get::{self, Got};
 use crate::app::mirroring;
+use crate::app::past::{self, At};
 use crate::app::problem::{self, Outcome};
 use crate::app::resolve::{Records, Thing};
 use crate::app::workspace::{Options, Workspace};
@@ -36,14 +36,20 @@ pub fn checkout(options: &Options, text: &str, at: Option<&At>, folder: &Path) -
         None => Session::open(&workspace.cache()).map_err(problem::stores)?,
     };
     let _reading = session.root().building().map_err(problem::stores)?;
-    let bucket = mirroring::bucket(&workspace, session.root(), None)?.transpose().map_err(mirroring::problems)?;
+    // A mirror that is not there is missed only by who needs it.
+    let opened = mirroring::bucket(&workspace, session.root(), None)?;
+    let bucket = || match &opened {
+        Some(Ok(bucket)) => Ok(Some(bucket)),
+        Some(Err(error)) => Err(mirroring::missing(error)),
+        None => Ok(None),
+    };
     let (target, ids) = match known {
         Some(known) => known,
-        None => (text.to_owned(), BTreeMap::from([(String::new(), in_mirror(bucket.as_ref(), text)?)])),
+        None => (text.to_owned(), BTreeMap::from([(String::new(), in_mirror(bucket()?, text)?)])),
     };
     let mut artifacts = BTreeMap::new();
     for (name, (id, files)) in ids {
-        artifacts.insert(name, whole(&session, bucket.as_ref(), &id, files)?);
+        artifacts.insert(name, whole(&session, &bucket, &id, files)?);
     }
     get::put(&session, target, &artifacts, folder)
 }
@@ -71,7 +77,8 @@ fn here(records: &Records, text: &str) -> Outcome<Option<(String, Wanted)>> {
 
 /// What a past build left of a target.
 fn then(records: &Records, at: &At, text: &str) -> Outcome<(String, Wanted)> {
-    let past = at::find(records, at)?;
+    let bucket = mirroring::bucket(&records.workspace, records.session.root(), None)?.and_then(Result::ok);
+    let past = past::find(records, bucket.as_ref(), at)?;
     let (name, only) = text.split_once('#').map_or((text, None), |(name, only)| (name, Some(only)));
     let usage = |message: String| vec![Diagnostic::new(ExitCode::Usage, message).hint(format!("cbi show {}", past.id.0.short()))];
     let built = past.targets.get(name).ok_or_else(|| usage(format!("build {} left nothing of '{name}'", past.id.0.short())))?;
@@ -95,7 +102,12 @@ fn in_mirror(bucket: Option<&Bucket>, text: &str) -> Outcome<(ManifestId, Option
 }
 
 /// An artifact's files, all of them in the store: what is missing is brought from the mirror.
-fn whole(session: &Session, bucket: Option<&Bucket>, id: &ManifestId, files: Option<Manifest>) -> Outcome<Manifest> {
+fn whole<'b>(
+    session: &Session,
+    bucket: &dyn Fn() -> Outcome<Option<&'b Bucket>>,
+    id: &ManifestId,
+    files: Option<Manifest>,
+) -> Outcome<Manifest> {
     let there =
         |files: &Manifest| files.files.values().all(|f| matches!(session.content().size_of(&f.blob), Ok(Some(size)) if size == f.size));
     if let Some(files) = files.filter(there) {
@@ -103,6 +115,7 @@ fn whole(session: &Session, bucket: Option<&Bucket>, id: &ManifestId, files: Opt
     }
     // The index is not held while the mirror is asked.
     session.release().map_err(problem::stores)?;
+    let bucket = bucket()?;
     let brought = bucket.map(|bucket| artifact::bring(bucket, session, id)).transpose().map_err(mirroring::problems)?.flatten();
     brought.ok_or_else(|| {
         let place = if bucket.is_some() { "neither in the store nor in the mirror" } else { "not in the store" };

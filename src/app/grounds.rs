@@ -8,6 +8,7 @@ use crate::app::workspace::Workspace;
 use crate::base::digest::{BlobId, Digest};
 use crate::io::fs;
 use crate::model::action::Input;
+use crate::model::build::Build;
 use crate::model::grounds::Grounds;
 use crate::model::manifest::{FileEntry, Manifest};
 use crate::model::recipe::Source;
@@ -17,11 +18,19 @@ use crate::store::content::{Batch, ContentStore};
 use crate::store::error::StoreResult;
 use crate::store::materialize::copy_file;
 
-/// Puts what a build stood on into the store, each file once however many builds read it.
+/// Puts what a build stood on into the store, each file once however many builds read it. Tables are there because a step read them; where there is a
+/// mirror, so are those that none had to read. Tables that this build did not need are as the last one had them, as targets that it did not need are.
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn keep(session: &Session, workspace: &Workspace, sources: &Sources, profile: Option<&str>, judge: &Judge) -> StoreResult<BlobId> {
+pub fn keep(
+    session: &Session,
+    workspace: &Workspace,
+    sources: &Sources,
+    (profile, judge): (Option<&str>, &Judge),
+    last: Option<&Build>,
+) -> StoreResult<BlobId> {
+    let shared = workspace.settings.mirror.is_some();
     let store = session.content();
     let mut batch = Batch::new();
     let mut files = BTreeMap::new();
@@ -32,13 +41,31 @@ pub fn keep(session: &Session, workspace: &Workspace, sources: &Sources, profile
     let mut tables: BTreeMap<String, Option<Input>> = workspace.tables.keys().map(|table| (table.clone(), None)).collect();
     for (source, (input, path)) in sources.pinned() {
         match (source, &input) {
-            (Source::WarehouseTable(table), _) => _ = tables.insert(table, Some(input)),
+            (Source::WarehouseTable(table), _) => {
+                // What no step of this build read goes into the mirror all the same.
+                if let Input::File { blob, .. } = &input
+                    && shared
+                {
+                    kept(store, *blob, &path, &mut batch)?;
+                }
+                tables.insert(table, Some(input));
+            }
             (Source::File(file), Input::File { blob, executable, .. }) => {
                 if let Some(size) = kept(store, *blob, &path, &mut batch)? {
                     files.insert(file, FileEntry { blob: *blob, size, executable: *executable });
                 }
             }
             _ => {}
+        }
+    }
+    let before = last.and_then(|build| build.grounds).map(|blob| read(store, &blob)).transpose()?.flatten();
+    for (table, input) in before.map(|before| before.tables).unwrap_or_default() {
+        let unread = tables.get(&table).is_some_and(Option::is_none);
+        if let Some(Input::File { blob, .. }) = &input
+            && unread
+            && store.size_of(blob)?.is_some()
+        {
+            tables.insert(table, input);
         }
     }
     let grounds = Grounds {

@@ -1,20 +1,24 @@
 //! Owns `cbi log`. Invariant: it lists what was recorded, newest first, and leaves nothing out before it says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::app::mirroring;
 use crate::app::problem::{self, Outcome};
+use crate::app::remote_builds;
 use crate::app::resolve::Records;
-use crate::app::workspace::Options;
+use crate::app::workspace::{Options, Workspace};
 use crate::base::clock;
-use crate::base::diagnostic::{Diagnostic, ExitCode};
+use crate::base::diagnostic::{Diagnostic, ExitCode, in_one_line};
 use crate::base::digest::{ActionKey, BuildId, ManifestId};
+use crate::mirror::error::MirrorError;
 use crate::model::action::Action;
 use crate::model::build::{Build, Counts};
 use crate::model::result::Cost;
 use crate::plan::explain;
 use crate::registry::journal::Journal;
+use crate::store::root::Root;
 
 /// One build.
 #[derive(Debug, Serialize)]
@@ -32,6 +36,18 @@ pub struct PastBuild {
     pub counts: Counts,
     /// What was asked for; empty for the workspace's defaults.
     pub requested: Vec<String>,
+    /// Who built, where it was found in the mirror.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+/// Past builds.
+#[derive(Debug)]
+pub struct Past {
+    /// The newest first.
+    pub builds: Vec<PastBuild>,
+    /// Why the mirror was not asked for those of other machines, where it should have been.
+    pub unread: Option<String>,
 }
 
 impl PastBuild {
@@ -45,6 +61,7 @@ impl PastBuild {
             outcome: record.outcome,
             counts: record.counts,
             requested: record.requested,
+            by: None,
         }
     }
 }
@@ -68,14 +85,27 @@ pub struct PastResult {
     pub current: bool,
 }
 
-/// Past builds, newest first, at most `limit` (0: all).
+/// Past builds, at most `limit` (0: all): those of this workspace, and with `ask_mirror` those that others put into its mirror.
 ///
 /// # Errors
-/// When the workspace or its journal cannot be read.
-pub fn builds(options: &Options, limit: usize) -> Outcome<Vec<PastBuild>> {
-    let Some(records) = Records::open_if_any(options)? else { return Ok(Vec::new()) };
-    let builds = Journal::open(records.session.root()).and_then(|mut j| j.newest_first()).map_err(problem::journal)?;
-    Ok(builds.into_iter().take(most(limit)).map(|(build, record)| PastBuild::of(build, record)).collect())
+/// When the workspace or its journal cannot be read. A mirror that does not answer is none.
+pub fn builds(options: &Options, limit: usize, ask_mirror: bool) -> Outcome<Past> {
+    let workspace = Workspace::open(options)?;
+    let root = Root::at(&workspace.cache());
+    let here = Journal::open(&root).and_then(|mut j| j.newest_first()).map_err(problem::journal)?;
+    let known: BTreeSet<BuildId> = here.iter().map(|(id, _)| *id).collect();
+    let there = match if ask_mirror { mirroring::bucket(&workspace, &root, None)? } else { None } {
+        Some(bucket) => {
+            root.create().map_err(MirrorError::from).and(bucket).and_then(|bucket| remote_builds::newest(&bucket, &known, most(limit)))
+        }
+        None => Ok(Vec::new()),
+    };
+    let (there, unread) = there.map_or_else(|error| (Vec::new(), Some(in_one_line(&error))), |there| (there, None));
+    let here = here.into_iter().take(most(limit)).map(|(id, build)| (build.ended_ms, PastBuild::of(id, build)));
+    let there = there.into_iter().map(|told| (told.build.ended_ms, PastBuild { by: Some(told.by), ..PastBuild::of(told.id, told.build) }));
+    let mut all: Vec<(u64, PastBuild)> = here.chain(there).collect();
+    all.sort_by_key(|(ended_ms, _)| std::cmp::Reverse(*ended_ms));
+    Ok(Past { builds: all.into_iter().take(most(limit)).map(|(_, build)| build).collect(), unread })
 }
 
 /// One target's past results, newest first, at most `limit` (0: all).

@@ -7,13 +7,15 @@ use serde::Serialize;
 
 use crate::app::mirroring::{bucket, problems};
 use crate::app::problem::{self, Outcome};
+use crate::app::release_log::Book;
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{Options, Workspace};
-use crate::app::{latest, observe, releasing};
+use crate::app::{latest, looks, observe, pinned_there, releasing, remote_builds};
 use crate::base::diagnostic::{Diagnostic, ExitCode};
-use crate::base::digest::ActionKey;
+use crate::base::digest::{ActionKey, BuildId};
 use crate::exec::deliver::delivers;
 use crate::mirror::bucket::Bucket;
+use crate::mirror::builds;
 use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::pull;
@@ -45,6 +47,10 @@ pub struct Pushed {
     pub there: u64,
     /// Results of which something is missing here.
     pub broken: u64,
+    /// Builds that were not in it and are now.
+    pub builds: u64,
+    /// Builds of which something is missing here.
+    pub builds_broken: u64,
 }
 
 /// What came down.
@@ -79,6 +85,10 @@ pub struct Status {
     pub here: u64,
     /// Those of them that are not in the mirror.
     pub unpushed: u64,
+    /// Builds in it, of whatever workspace.
+    pub builds: u64,
+    /// Builds of this workspace that are not in it.
+    pub builds_unpushed: u64,
     /// Targets of the last build whose result is not in the mirror.
     pub last_unpushed: Vec<String>,
 }
@@ -136,12 +146,12 @@ fn believed(bucket: &Bucket, keys: &BTreeSet<ActionKey>) -> MirrorResult<BTreeSe
     Ok(believed.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Puts every result that is here into the mirror.
+/// Puts every result that is here into the mirror, every build of the journal, every look at test rows, and every pin.
 ///
 /// # Errors
 /// When there is no mirror, or it does not answer; what went up before stays.
 pub fn push(options: &Options, limit: Option<u64>) -> Outcome<Pushed> {
-    let (_, session, bucket) = open(options, limit)?;
+    let (workspace, session, bucket) = open(options, limit)?;
     let _building = session.root().building().map_err(problem::stores)?;
     let mut there = remote(&bucket).map_err(problems)?;
     if bucket.trust().required() {
@@ -154,6 +164,21 @@ pub fn push(options: &Options, limit: Option<u64>) -> Outcome<Pushed> {
         pushed.pushed += done.results;
         pushed.bytes += done.bytes;
         pushed.broken += done.broken;
+    }
+    let journal = Journal::open(session.root()).and_then(|mut journal| journal.newest_first()).map_err(problem::journal)?;
+    let builds = remote_builds::push(&bucket, &session, &journal).map_err(problems)?;
+    pushed.bytes += builds.bytes;
+    (pushed.builds, pushed.builds_broken) = (builds.builds, builds.broken);
+    let mut results = Vec::new();
+    let each = |result| {
+        results.push(result);
+        true
+    };
+    session.each_result(each).map_err(problem::stores)?;
+    looks::meet(session.root(), &bucket, &results).map_err(problems)?;
+    pinned_there::tell_all(&bucket, &session, &results)?;
+    if bucket.trust().own().is_some() {
+        Book::to_read(&workspace, &session, true)?.vouch()?;
     }
     Ok(pushed)
 }
@@ -219,16 +244,22 @@ pub fn status(options: &Options) -> Outcome<Status> {
     let (_, session, bucket) = open(options, None)?;
     let there = remote(&bucket).map_err(problems)?;
     let here = local(&session)?;
+    let builds = builds::announced(&bucket).map_err(problems)?;
+    let announced: BTreeSet<BuildId> = builds.iter().map(|build| build.id).collect();
+    let records: BTreeSet<ActionKey> = builds.iter().map(|build| build.key).collect();
     let mut bytes = 0;
     for epoch in Epochs::of(&bucket).map_err(problems)?.readable() {
         bytes += bucket.list(&epoch.packs()).map_err(problems)?.iter().map(|listed| listed.size).sum::<u64>();
     }
     let mut journal = Journal::open(session.root()).map_err(problem::journal)?;
     let last = latest::from(&mut journal, session.content()).map_err(problem::journal)?;
+    let built = journal.newest_first().map_err(problem::journal)?;
     let unpushed = |key: &ActionKey| here.contains_key(key) && !there.contains(key);
     Ok(Status {
         url: bucket.url().to_owned(),
-        results: there.len() as u64,
+        results: there.difference(&records).count() as u64,
+        builds: announced.len() as u64,
+        builds_unpushed: built.iter().filter(|(id, build)| build.grounds.is_some() && !announced.contains(id)).count() as u64,
         bytes,
         here: here.len() as u64,
         unpushed: here.keys().filter(|key| unpushed(key)).count() as u64,

@@ -5,19 +5,25 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use crate::app::keys;
+use crate::app::looks;
 use crate::app::problem::{Outcome, Problems};
+use crate::app::remote_builds;
 use crate::app::workspace::Workspace;
 use crate::base::diagnostic::{Diagnostic, ExitCode, in_one_line};
-use crate::base::digest::ActionKey;
+use crate::base::digest::{ActionKey, BuildId};
 use crate::exec::deliver::delivers;
 use crate::mirror::bucket::Bucket;
 use crate::mirror::client::Mirror;
 use crate::mirror::error::{MirrorError, MirrorResult};
+use crate::mirror::looks::Known;
 use crate::mirror::seen::Seen;
 use crate::mirror::stores::Address;
+use crate::model::build::Build;
 use crate::model::event::{Event, EventSink, TimeLeft};
 use crate::model::result::ActionResult;
+use crate::registry::journal::BuiltTargets;
 use crate::store::action_cache::Session;
+use crate::store::error::StoreError;
 use crate::store::root::Root;
 use crate::syntax::settings;
 
@@ -55,7 +61,13 @@ pub fn bucket(workspace: &Workspace, root: &Root, most: Option<u64>) -> Outcome<
 #[must_use]
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 pub fn problems(error: MirrorError) -> Problems {
-    let mut diagnostic = Diagnostic::of(error.code(), &error);
+    missing(&error)
+}
+
+/// The same of one that is still needed.
+#[must_use]
+pub fn missing(error: &MirrorError) -> Problems {
+    let mut diagnostic = Diagnostic::of(error.code(), error);
     diagnostic.hint = error.hint();
     vec![diagnostic]
 }
@@ -111,17 +123,8 @@ impl Remote {
             let built = build(&mut told);
             let count = told.count;
             drop(told);
-            let mut ticks = 0;
-            while !pusher.is_finished() {
-                stop();
-                if ticks % TOLD_EVERY == TOLD_FIRST {
-                    let (pushed, bytes) = (pushed.load(Ordering::Relaxed), mirror.bucket().sent());
-                    sink.event(&Event::Pushing { pushed, of: count, bytes });
-                }
-                sink.tick();
-                ticks += 1;
-                std::thread::sleep(TICK);
-            }
+            let all = || pusher.is_finished();
+            wait(mirror, (&all, &stop), sink, || (pushed.load(Ordering::Relaxed), count));
             (built, pusher.join().unwrap_or(Up { unpushed: count, ..Up::default() }))
         });
         let failure = mirror.failure();
@@ -132,10 +135,60 @@ impl Remote {
         built
     }
 
+    /// Puts the record of a build that is over into the mirror, with what it stood on and the looks at test rows that it made, when all that it made is there;
+    /// says why where it is not. Who asks to stop is not made to wait.
+    pub fn tell(
+        &self,
+        session: &Session,
+        cancel: &AtomicBool,
+        sink: &mut dyn EventSink,
+        (ended, targets): (&(BuildId, Build), &BuiltTargets),
+    ) -> Option<String> {
+        let mirror = self.mirror.as_ref().filter(|mirror| mirror.is_well())?;
+        let stop = || {
+            if cancel.load(Ordering::Relaxed) {
+                mirror.stop();
+            }
+        };
+        let told = std::thread::scope(|scope| {
+            let teller = scope.spawn(|| {
+                let looks = looks::made(session, &ended.1, targets)?;
+                // The index is not held while the mirror is asked.
+                session.release()?;
+                mirror.ask(|bucket| Known::in_bucket(session.root(), bucket).meet(bucket, &looks)).map(|_| ());
+                Ok::<_, StoreError>(mirror.ask(|bucket| remote_builds::push(bucket, session, std::slice::from_ref(ended))))
+            });
+            let all = || teller.is_finished();
+            wait(mirror, (&all, &stop), sink, || (0, 1));
+            teller.join()
+        });
+        match told {
+            Ok(Ok(Some(pushed))) if pushed.broken == 0 => None,
+            Ok(Ok(Some(_))) => Some("something that it stood on has changed while it was at work".to_owned()),
+            Ok(Err(error)) => Some(in_one_line(&error)),
+            _ => Some(mirror.failure().unwrap_or_else(|| "it broke off".to_owned())),
+        }
+    }
+
     /// Whether results were left out of the mirror because somebody asked to stop.
     #[must_use]
     pub fn stopped(&self) -> bool {
         self.mirror.as_ref().is_some_and(|mirror| mirror.stopped() && mirror.failure().is_some())
+    }
+}
+
+/// Waits until `all` is done, and says how far it is: so many of so many.
+fn wait(mirror: &Mirror, (all, stop): (&dyn Fn() -> bool, &dyn Fn()), sink: &mut dyn EventSink, far: impl Fn() -> (u64, u64)) {
+    let mut ticks = 0;
+    while !all() {
+        stop();
+        if ticks % TOLD_EVERY == TOLD_FIRST {
+            let (pushed, of) = far();
+            sink.event(&Event::Pushing { pushed, of, bytes: mirror.bucket().sent() });
+        }
+        sink.tick();
+        ticks += 1;
+        std::thread::sleep(TICK);
     }
 }
 

@@ -1,14 +1,9 @@
-//! Owns `cbi pin`. Invariant: what is pinned is pinned by its hash, so it is the same thing whatever is built afterwards.
+//! Owns the pins of a workspace. Invariant: what is pinned is pinned by its hash, so it is the same thing whatever is built afterwards.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::problem::{self, Outcome};
-use crate::app::resolve::{Records, Thing};
-use crate::app::workspace::Options;
-use crate::base::clock;
-use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::Digest;
 use crate::io::{file, fs};
 use crate::store::error::{StoreError, StoreResult};
@@ -21,18 +16,6 @@ pub struct Pin {
     pub what: String,
     /// When it was pinned.
     pub at: String,
-}
-
-/// A thing that is pinned, or is not any more.
-#[derive(Debug, Clone, Serialize)]
-pub struct Pinned {
-    /// Its hash.
-    pub hash: Digest,
-    /// What it is.
-    #[serde(flatten)]
-    pub pin: Pin,
-    /// Whether something changed: it may have been so before.
-    pub changed: bool,
 }
 
 /// All pins, by what they keep.
@@ -49,45 +32,11 @@ pub fn all(root: &Root) -> StoreResult<BTreeMap<Digest, Pin>> {
     Ok(pins)
 }
 
-/// Everything that is pinned.
+/// Writes a pin, or with `remove` takes it away.
 ///
 /// # Errors
-/// When the workspace or a pin cannot be read.
-pub fn list(options: &Options) -> Outcome<Vec<Pinned>> {
-    let Some(records) = Records::open_if_any(options)? else { return Ok(Vec::new()) };
-    let pins = all(records.session.root()).map_err(problem::stores)?;
-    Ok(pins.into_iter().map(|(hash, pin)| Pinned { hash, pin, changed: false }).collect())
-}
-
-/// Pins what `text` stands for, or with `remove` lets go of it.
-///
-/// # Errors
-/// When it stands for nothing that can be pinned, or the disk refuses.
-pub fn pin(options: &Options, text: &str, remove: bool) -> Outcome<Pinned> {
-    let records = Records::open(options, text)?;
-    let root = records.session.root();
-    // A collection at this moment would not know of it.
-    let _building = root.building().map_err(problem::stores)?;
-    let (hash, what) = match records.find(text)? {
-        Thing::Build(id, _) => (id.0, "build".to_owned()),
-        Thing::Artifact(artifact) => (artifact.id.0, format!("artifact {} of {}", artifact.name, artifact.made.target)),
-        Thing::Target { name, made } => (made.key.0, format!("what made {name}")),
-        Thing::Action(made) => (made.key.0, format!("what made {}", made.target)),
-        Thing::Blob(..) | Thing::Source { .. } => {
-            let problem = Diagnostic::new(ExitCode::Usage, format!("'{text}' is no build, artifact, action or target"));
-            return Err(vec![problem.hint("cbi log lists builds")]);
-        }
-    };
-    let there = all(root).map_err(problem::stores)?.get(&hash).cloned();
-    let changed = there.is_some() == remove;
-    let pin = there.unwrap_or_else(|| Pin { what, at: clock::rfc3339(clock::now_ms()) });
-    if changed {
-        write(root, &hash, &pin, remove).map_err(problem::stores)?;
-    }
-    Ok(Pinned { hash, pin, changed })
-}
-
-fn write(root: &Root, hash: &Digest, pin: &Pin, remove: bool) -> StoreResult<()> {
+/// When the disk refuses.
+pub fn write(root: &Root, hash: &Digest, pin: &Pin, remove: bool) -> StoreResult<()> {
     let path = root.pinned().join(hash.to_string());
     if remove {
         fs::remove_file(&path)?;

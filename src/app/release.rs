@@ -16,6 +16,7 @@ use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{ActionKey, Digest, DigestPrefix, ManifestId};
 use crate::io::machine;
 use crate::kinds::release::NAME as KIND;
+use crate::mirror::client::Mirror;
 use crate::model::release::{Act, CURRENT, Entry, Gated, History, is_channel_name, parse_version, version_name};
 use crate::store::action_cache::Session;
 
@@ -93,7 +94,7 @@ pub fn promote(options: &Options, ask: &Ask, cancel: &AtomicBool) -> Outcome<Mov
             return Ok(moved);
         }
         let in_use = in_use(&book, now.as_ref())?;
-        let judged = release_judge::judge(&records, &candidate, &in_use, cancel)?;
+        let judged = release_judge::judge(&records, book.mirror().map(Mirror::bucket), &candidate, &in_use, cancel)?;
         moved.gates.clone_from(&judged.gates);
         let refused = judged.gates.iter().any(|gate| !gate.holds);
         moved.reason = ask.force.clone().filter(|_| refused);
@@ -271,7 +272,7 @@ fn chosen(records: &Records, book: &Book, history: &History, ask: &Ask) -> Outco
     let action = match &ask.what {
         None => {
             let built = records.state.get(&ask.release);
-            built.map(|built| built.key).ok_or_else(|| usage(format!("'{}' was never built here", ask.release), build_hint(ask)))?
+            built.map(|built| built.key).ok_or_else(|| never_built(records, ask))?
         }
         Some(text) => match parse_version(text) {
             Some(_) => {
@@ -283,6 +284,12 @@ fn chosen(records: &Records, book: &Book, history: &History, ask: &Ask) -> Outco
     };
     let result = book.result(&action)?.ok_or_else(|| usage("the files of the candidate are not here any more".into(), build_hint(ask)))?;
     Candidate::of(result).ok_or_else(|| usage(format!("'{}' is no release", ask.release), "docs/recipes.md#release".into()))
+}
+
+/// A release that waits to be built, or a name that is none.
+fn never_built(records: &Records, ask: &Ask) -> Problems {
+    let known = records.workspace.graph().and_then(|graph| records.workspace.select(&graph, &[ask.release.clone()]).map(|_| ()));
+    known.err().unwrap_or_else(|| usage(format!("'{}' was never built here", ask.release), build_hint(ask)))
 }
 
 fn build_hint(ask: &Ask) -> String {

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use serde_json::json;
 
 use crate::app::looks;
+use crate::app::mirroring::problems;
 use crate::app::problem::{self, Outcome};
 use crate::app::release_lineage::{Lineage, Makers};
 use crate::app::resolve::Records;
@@ -22,6 +23,7 @@ use crate::kinds::frame::TEST;
 use crate::kinds::learner::FRAME_SLOT;
 use crate::kinds::release::{self, ARTIFACT, EVALUATION_SLOT, Spec};
 use crate::kinds::release_gates::{Gate, short};
+use crate::mirror::bucket::Bucket;
 use crate::model::action::{Action, Input};
 use crate::model::manifest::Manifest;
 use crate::model::release::Gated;
@@ -71,18 +73,18 @@ impl Candidate {
 /// The version in use: its name, and its result where that can be had.
 pub type InUse = Option<(String, Option<Candidate>)>;
 
-/// Judges a candidate.
+/// Judges a candidate. The mirror is told of the look at the test rows that a comparison takes, and says how many there were.
 ///
 /// # Errors
 /// When the store cannot be asked, or the comparison was stopped. A comparison that cannot be made is a gate that does not hold.
-pub fn judge(records: &Records, candidate: &Candidate, in_use: &InUse, cancel: &AtomicBool) -> Outcome<Judged> {
+pub fn judge(records: &Records, mirror: Option<&Bucket>, candidate: &Candidate, in_use: &InUse, cancel: &AtomicBool) -> Outcome<Judged> {
     let makers = Makers::of(&records.results);
     let lineage = Lineage::of(&makers, &candidate.result);
     let (mut gates, mut compared) = (Vec::new(), Vec::new());
     for text in &candidate.spec.gates {
         match Gate::parse(text) {
             Ok(Gate::BetterThanCurrent { percent }) => {
-                let contest = Contest { records, makers: &makers, candidate, in_use, percent };
+                let contest = Contest { records, mirror, makers: &makers, candidate, in_use, percent };
                 let (gated, key) = contest.held(text, cancel)?;
                 gates.push(gated);
                 compared.extend(key);
@@ -100,6 +102,7 @@ pub fn judge(records: &Records, candidate: &Candidate, in_use: &InUse, cancel: &
 /// A candidate beside the version in use, or beside naive where there is none.
 struct Contest<'a> {
     records: &'a Records,
+    mirror: Option<&'a Bucket>,
     makers: &'a Makers<'a>,
     candidate: &'a Candidate,
     in_use: &'a InUse,
@@ -132,10 +135,14 @@ impl Contest<'_> {
                 Err(failure) => return not(format!("they cannot be compared: {}", failure.error)),
             }
         };
-        Ok((self.verdict(gate.clone(), &result), Some(result.key)))
+        let mut all = self.records.results.clone();
+        all.push(result.clone());
+        let told = self.mirror.map(|bucket| looks::meet(session.root(), bucket, &all)).transpose().map_err(problems)?;
+        let look = looks::looks(&all, &told.unwrap_or_default(), &result);
+        Ok((self.verdict(gate.clone(), &result, look), Some(result.key)))
     }
 
-    fn verdict(&self, gate: String, result: &ActionResult) -> Gated {
+    fn verdict(&self, gate: String, result: &ActionResult, look: Option<u64>) -> Gated {
         let figure = |model: &str| result.metrics.get(&format!("{model}/mae")).copied();
         let (beside, name, whose) = match self.in_use {
             Some((version, _)) => (figure(IN_USE), version.as_str(), "neither has"),
@@ -145,9 +152,7 @@ impl Contest<'_> {
             return Gated { gate, holds: false, what: "the comparison gave no mean absolute error".into() };
         };
         let holds = own < other && own <= other * (1.0 - self.percent / 100.0);
-        let mut all = self.records.results.clone();
-        all.push(result.clone());
-        let look = looks::looks(&all, result).map(|count| format!("; look number {count} at these test rows")).unwrap_or_default();
+        let look = look.map(|count| format!("; look number {count} at these test rows")).unwrap_or_default();
         let rows = result.metrics.get("n").copied().unwrap_or_default();
         let (less, word) = (100.0 * (1.0 - own / other), if own <= other { "less" } else { "more" });
         let share = format!("{:.1} % {word}", less.abs());

@@ -14,6 +14,7 @@ use crate::mirror::client::Mirror;
 use crate::mirror::error::MirrorError;
 use crate::mirror::push;
 use crate::mirror::releases;
+use crate::mirror::snapshots;
 use crate::model::release::{Entry, History};
 use crate::model::result::ActionResult;
 use crate::registry::releases::{Releases, ReleasesError};
@@ -86,6 +87,26 @@ impl<'a> Book<'a> {
             None => {}
         }
         Ok(names)
+    }
+
+    /// Puts beside what is not believed in the mirror what this machine vouches for, of every release that it knows: entries, and the source files they
+    /// stand on. Says how many entries.
+    ///
+    /// # Errors
+    /// When the log here cannot be read, or the mirror does not answer.
+    pub fn vouch(&mut self) -> Outcome<u64> {
+        let Some(mirror) = &self.mirror else { return Ok(0) };
+        let (bucket, mut vouched) = (mirror.bucket(), 0);
+        for release in self.local.names().map_err(|error| unusable(&error))? {
+            for (sequence, bytes) in (1..).zip(self.local.entries(&release).map_err(|error| unusable(&error))?) {
+                vouched += u64::from(releases::vouch(bucket, &release, sequence, &bytes).map_err(problems)?);
+                let Ok(entry) = serde_json::from_slice::<Entry>(&bytes) else { continue };
+                let mut sources = snapshots::results_of(self.session.content(), &entry.sources, entry.at_ms).map_err(problem::stores)?;
+                sources.retain(|source| !snapshots::is_there(bucket, &source.key).unwrap_or(false));
+                push::push(bucket, self.session.content(), &sources).map_err(problems)?;
+            }
+        }
+        Ok(vouched)
     }
 
     /// What happened to a release so far.
@@ -164,12 +185,14 @@ impl<'a> Book<'a> {
         Ok(done)
     }
 
-    /// Puts the result that an entry names and all it stands on into the mirror, as far as it is here, each pinned before.
+    /// Puts the result that an entry names and all it stands on into the mirror, sources included, as far as it is here, each pinned before.
     fn secure(&self, entry: &Entry) -> Result<(), MirrorError> {
         let Some(mirror) = &self.mirror else { return Ok(()) };
         let keys: Vec<ActionKey> = entry.lineage.iter().chain([&entry.action]).copied().collect();
-        push::pin(mirror.bucket(), &keys)?;
-        let mut results = Vec::new();
+        // The files from outside stay as well, as they were.
+        let mut results = snapshots::results_of(self.session.content(), &entry.sources, entry.at_ms)?;
+        let pinned: Vec<ActionKey> = keys.iter().copied().chain(results.iter().map(|source| source.key)).collect();
+        push::pin(mirror.bucket(), &pinned)?;
         for key in &keys {
             results.extend(self.session.lookup(key)?.filter(|result| !delivers(&result.action)));
         }

@@ -11,7 +11,8 @@ use crate::app::workspace::Workspace;
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::graph::implicit::CHANNEL_KIND;
 use crate::kinds::channel::WHY;
-use crate::model::release::{Entry, History, version_name};
+use crate::model::build::Build;
+use crate::model::release::{Entry, History, parse_version, version_name};
 use crate::registry::journal::BuiltTargets;
 use crate::store::action_cache::Session;
 
@@ -43,28 +44,35 @@ pub fn resolve(workspace: &Workspace, session: &Session, graph: &mut TargetGraph
     Ok(true)
 }
 
-/// The same for a past build, which left these targets: each stands for the version that was used then, wherever the channel is now.
+/// The same for a past build, which left these targets: each stands for the version that was used then, wherever the channel is now. Where the build used none,
+/// it is the one that the log of releases says was current when the build ended.
 ///
 /// # Errors
-/// When the store cannot be asked.
+/// When the store cannot be asked, or the log cannot be read.
 pub fn resolve_then(
     workspace: &Workspace,
     session: &Session,
     graph: &mut TargetGraph,
     targets: &[NodeId],
-    then: &BuiltTargets,
+    (build, then): (&Build, &BuiltTargets),
     ask_mirror: bool,
 ) -> Outcome<()> {
     let used: Vec<NodeId> = targets.iter().copied().filter(|id| graph[*id].stanza.kind == CHANNEL_KIND).collect();
     if used.is_empty() {
         return Ok(());
     }
-    let book = Book::to_read(workspace, session, ask_mirror)?;
+    let mut book = Book::to_read(workspace, session, ask_mirror)?;
     for id in used {
-        let key = then.get(graph[id].name().as_str()).map(|built| built.key);
+        let params = graph[id].declared.params.clone();
+        let mut key = then.get(graph[id].name().as_str()).map(|built| built.key);
+        if let (None, Some(of), Some(at)) = (key, params["of"].as_str(), params["at"].as_str()) {
+            let history = book.history(of)?;
+            let entry = if parse_version(at).is_some() { history.named(at) } else { history.at_instant(at, build.ended_ms) };
+            key = entry.map(|entry| entry.action);
+        }
         match key.map(|key| book.result(&key)).transpose()?.flatten() {
             Some(result) => graph.stand_for(id, result.action),
-            None => graph.tell(id, WHY, json!("the version that was used then is not known here any more")),
+            None => graph.tell(id, WHY, json!("no version that was used then is known here, and none was current when that build ended")),
         }
     }
     Ok(())

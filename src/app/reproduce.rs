@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::app::mirroring;
+use crate::app::near;
 use crate::app::problem::{self, Outcome};
+use crate::app::recall::{self, Reach};
+use crate::app::remote_builds;
 use crate::app::resolve::{Records, Thing};
 use crate::app::sources;
 use crate::app::workspace::Options;
@@ -15,8 +19,10 @@ use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{ActionKey, BlobId, ManifestId};
 use crate::exec::alone;
 use crate::exec::runner::{Job, Ran};
+use crate::graph::implicit::whole_of;
 use crate::kinds::publish;
 use crate::kinds::registry;
+use crate::mirror::snapshots;
 use crate::model::action::{Action, Input};
 use crate::model::manifest::{FileEntry, Manifest};
 use crate::model::result::{ActionResult, Cost};
@@ -37,6 +43,12 @@ pub struct Reproduction {
     pub artifacts: BTreeMap<String, ManifestId>,
     /// Targets made again before it, because what they made was gone.
     pub also: Vec<String>,
+    /// The kind of machine that it was made on, where that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_on: Option<String>,
+    /// Targets below it that were equal within their tolerances, and not bit for bit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<String>,
     /// Actions that were run again and compared, this one included.
     pub compared: u64,
     /// Targets below it that were observed in a remote warehouse: they were taken as recorded.
@@ -52,6 +64,13 @@ pub struct Reproduction {
 pub enum Verdict {
     /// The same bits.
     Identical,
+    /// Made on another kind of machine: other bits, and numbers within the tolerance that the recipe declares.
+    Within {
+        /// The tolerance.
+        tolerance: f64,
+        /// How each file differs.
+        how: Vec<String>,
+    },
     /// Other bits.
     Differs {
         /// Files that differ: `artifact/path`.
@@ -80,14 +99,15 @@ struct Attempt<'a> {
     also: Vec<String>,
     compared: u64,
     observed: Vec<String>,
+    within: Vec<String>,
 }
 
 impl Reproduction {
-    /// 0 for the same bits, else 4.
+    /// 0 for the same bits and for what is within a declared tolerance, else 4.
     #[must_use]
     pub fn code(&self) -> ExitCode {
         match self.verdict {
-            Verdict::Identical => ExitCode::Ok,
+            Verdict::Identical | Verdict::Within { .. } => ExitCode::Ok,
             _ => ExitCode::Differs,
         }
     }
@@ -99,7 +119,7 @@ impl Reproduction {
 /// # Errors
 /// When it stands for nothing that an action made, or the store cannot be used.
 pub fn reproduce(options: &Options, text: &str, deep: bool, timeout: Option<Duration>, cancel: &AtomicBool) -> Outcome<Reproduction> {
-    let records = Records::open(options, text)?;
+    let (records, _) = recall::open(options, text, if deep { Reach::Sources } else { Reach::Inputs })?;
     let (made, only) = match records.find(text)? {
         Thing::Target { made, .. } | Thing::Action(made) => (*made, None),
         _ => {
@@ -109,15 +129,18 @@ pub fn reproduce(options: &Options, text: &str, deep: bool, timeout: Option<Dura
     };
     // What it reads must not be collected meanwhile.
     let _reading = records.session.root().building().map_err(problem::stores)?;
-    let mut attempt = Attempt { records: &records, timeout, cancel, also: Vec::new(), compared: 0, observed: Vec::new() };
+    let mut attempt =
+        Attempt { records: &records, timeout, cancel, also: Vec::new(), compared: 0, observed: Vec::new(), within: Vec::new() };
     for below in if deep { lineage(&records, &made) } else { Vec::new() } {
         if is_observed(&below.action) {
             attempt.observed.push(below.target);
             continue;
         }
         let done = attempt.compare(below, None)?;
-        if !matches!(done.verdict, Verdict::Identical) {
-            return Ok(done);
+        match done.verdict {
+            Verdict::Identical => {}
+            Verdict::Within { .. } => attempt.within.push(done.target),
+            _ => return Ok(done),
         }
     }
     attempt.compare(made, only.as_deref())
@@ -141,6 +164,17 @@ fn lineage(records: &Records, made: &ActionResult) -> Vec<ActionResult> {
         }
     }
     found
+}
+
+/// Whether another kind of machine made it.
+fn is_foreign(action: &Action) -> bool {
+    action.platform != key::platform()
+}
+
+/// Whether that machine has another processor or system, and not only other instructions.
+fn other_processor(action: &Action) -> bool {
+    let begins = |platform: &str| platform.rsplit_once('-').map_or_else(String::new, |(begin, _)| begin.to_owned());
+    begins(&action.platform) != begins(&key::platform())
 }
 
 /// Whether an action looked at a remote warehouse: what it saw was recorded once.
@@ -206,14 +240,38 @@ impl Attempt<'_> {
         self.compared += 1;
         let wanted: BTreeMap<String, Manifest> = made.outputs.iter().filter(|(name, _)| only.is_none_or(|o| o == *name)).map(own).collect();
         let (verdict, cost) = match self.run(&made) {
-            Ok(ran) => (compare(self.records, &wanted, &ran), Some(ran.result.cost)),
+            Ok(ran) => (self.verdict(&made, &wanted, &ran)?, Some(ran.result.cost)),
             Err(Stop::Because(reason)) => (Verdict::NotReproducible { reason }, None),
             Err(Stop::Failed(problems)) => return Err(problems),
         };
         let artifacts = wanted.iter().map(|(name, files)| (name.clone(), files.id())).collect();
         let (also, observed) = (std::mem::take(&mut self.also), std::mem::take(&mut self.observed));
-        let (target, action, compared) = (made.target, made.key, self.compared);
-        Ok(Reproduction { target, action, verdict, artifacts, also, compared, observed, cost })
+        let (target, action, compared, within) = (made.target, made.key, self.compared, self.within.clone());
+        let made_on = is_foreign(&made.action).then_some(made.action.platform);
+        Ok(Reproduction { target, action, verdict, artifacts, also, made_on, within, compared, observed, cost })
+    }
+
+    /// Bit for bit; of what another kind of machine made, where bits differ, by the tolerance that today's recipe of its target declares.
+    fn verdict(&self, made: &ActionResult, wanted: &BTreeMap<String, Manifest>, ran: &Ran) -> Outcome<Verdict> {
+        let verdict = compare(self.records, wanted, ran);
+        if !matches!(verdict, Verdict::Differs { .. }) || !is_foreign(&made.action) {
+            return Ok(verdict);
+        }
+        let compared = near::compare(self.records, made, wanted, ran, self.cancel)?;
+        let declared = self.tolerance(&made.target);
+        let tolerance = declared.unwrap_or(0.0);
+        let mut how = compared.told(tolerance);
+        if declared.is_some() && compared.is_within(tolerance) {
+            return Ok(Verdict::Within { tolerance, how });
+        }
+        how.extend(declared.is_none().then(|| "its recipe declares no `tolerance`".to_owned()));
+        Ok(Verdict::Differs { files: compared.apart.into_keys().collect(), how })
+    }
+
+    fn tolerance(&self, target: &str) -> Option<f64> {
+        let graph = self.records.workspace.graph().ok()?;
+        let id = graph.find(target).or_else(|| graph.find(whole_of(target)?))?;
+        graph[id].stanza.common.tolerance
     }
 
     /// Runs a recorded action again, after bringing back inputs that are gone.
@@ -248,10 +306,6 @@ impl Attempt<'_> {
 
     /// Refuses where other code would run than was recorded.
     fn same_machinery(&self, action: &Action) -> Result<(), Stop> {
-        let platform = key::platform();
-        if action.platform != platform {
-            return Err(Stop::Because(format!("it ran on {}, this is {platform}", action.platform)));
-        }
         match registry::find(&action.kind) {
             None => return Err(Stop::Because(format!("this cbi has no kind '{}'", action.kind))),
             Some(kind) if kind.name == publish::NAME => {
@@ -269,6 +323,13 @@ impl Attempt<'_> {
             Some(_) => {}
         }
         for (name, was) in &action.engines {
+            // The same engine for another processor is another file.
+            if other_processor(action) {
+                match sources::identity(&self.records.session, name) {
+                    Some(_) => continue,
+                    None => return Err(Stop::Because(format!("engine {name} is not here"))),
+                }
+            }
             let is = sources::identity(&self.records.session, name).unwrap_or_else(|| "absent".to_owned());
             if is != *was {
                 let what = name.strip_prefix("program:").map_or_else(|| format!("engine {name}"), |p| format!("program {p}"));
@@ -298,7 +359,7 @@ impl Attempt<'_> {
         Ok(files)
     }
 
-    /// Where a single file is, if not in the store: today's file serves if its bytes are the same.
+    /// Where a single file is, if not in the store: today's file serves if its bytes are the same; else the mirror may have it, as some build read it.
     fn file(&self, slot: &str, blob: &BlobId, name: &str) -> Result<Option<PathBuf>, Stop> {
         if self.records.session.content().size_of(blob).map_err(stores)?.is_some() {
             return Ok(None);
@@ -311,7 +372,23 @@ impl Attempt<'_> {
                 return Ok(Some(path));
             }
         }
+        if self.in_mirror(blob, name).map_err(Stop::Failed)? {
+            return Ok(None);
+        }
         Err(Stop::Because(format!("the file '{name}' as it was ({}) is gone", blob.0.short())))
+    }
+
+    /// Brings a file that some build read from the mirror into the store, where there is one and it has it.
+    fn in_mirror(&self, blob: &BlobId, name: &str) -> Outcome<bool> {
+        let session = &self.records.session;
+        let Some(bucket) = mirroring::bucket(&self.records.workspace, session.root(), None)? else { return Ok(false) };
+        session.release().map_err(problem::stores)?;
+        // One that does not answer has nothing.
+        let found = bucket.and_then(|bucket| {
+            // A release keeps it, or a build that is still there read it.
+            Ok(snapshots::bring(&bucket, session, name, blob)? || remote_builds::source(&bucket, session, blob)?)
+        });
+        Ok(found.unwrap_or(false))
     }
 }
 

@@ -81,19 +81,19 @@ impl Records {
     /// When nothing was ever built in it and `what` is no table of its warehouse, or it cannot be read.
     pub fn open(options: &Options, what: &str) -> Outcome<Self> {
         let workspace = Workspace::open(options)?;
-        if is_new(&workspace) && !workspace.tables.contains_key(what) {
+        if is_new(&workspace) && !workspace.tables.contains_key(what) && workspace.settings.mirror.is_none() {
             return Err(unbuilt(&workspace, what));
         }
         Self::read(workspace)
     }
 
-    /// Opens the workspace; `None` where nothing was ever built in it.
+    /// Opens the workspace; `None` where nothing was ever built in it, and it has no mirror that may know more.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn open_if_any(options: &Options) -> Outcome<Option<Self>> {
         let workspace = Workspace::open(options)?;
-        if is_new(&workspace) { Ok(None) } else { Self::read(workspace).map(Some) }
+        if is_new(&workspace) && workspace.settings.mirror.is_none() { Ok(None) } else { Self::read(workspace).map(Some) }
     }
 
     fn read(workspace: Workspace) -> Outcome<Self> {

@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use crate::app::history::PastBuild;
 use crate::app::looks;
+use crate::app::mirroring::problems;
 use crate::app::problem::{self, Outcome};
+use crate::app::recall::{self, Reach};
 use crate::app::resolve::{Records, Thing};
 use crate::app::workspace::Options;
 use crate::base::clock;
@@ -15,6 +17,7 @@ use crate::base::digest::{ActionKey, BlobId, BuildId, ManifestId};
 use crate::io::fs;
 use crate::kinds::tuned::TUNE;
 use crate::kinds::{evaluate, evaluate_report, regime_classifier, regime_report, score, score_report, signal, signal_report, tune_rank};
+use crate::mirror::looks::Looks;
 use crate::model::action::Input;
 use crate::model::build::Build;
 use crate::model::check::TRIAL;
@@ -148,11 +151,16 @@ pub struct Source {
 /// # Errors
 /// When it is nothing, or several things.
 pub fn show(options: &Options, text: &str) -> Outcome<Shown> {
-    let records = Records::open(options, text)?;
+    let (records, build) = recall::open(options, text, Reach::Inputs)?;
+    if let Some(build) = build {
+        let past = told(&records, build.id, build.build)?;
+        return Ok(Shown::Build(Told { past: PastBuild { by: Some(build.by), ..past.past }, ..past }));
+    }
+    let looked = looks::told(&records).map_err(problems)?;
     Ok(match records.find(text)? {
-        Thing::Target { name, made: result } => Shown::Target(Made { target: name, ..made(&records, &result, None) }),
-        Thing::Artifact(a) => Shown::Artifact(made(&records, &a.made, Some(&a.name))),
-        Thing::Action(result) => Shown::Action(made(&records, &result, None)),
+        Thing::Target { name, made: result } => Shown::Target(Made { target: name, ..made(&records, &looked, &result, None) }),
+        Thing::Artifact(a) => Shown::Artifact(made(&records, &looked, &a.made, Some(&a.name))),
+        Thing::Action(result) => Shown::Action(made(&records, &looked, &result, None)),
         Thing::Build(id, build) => Shown::Build(told(&records, id, *build)?),
         Thing::Blob(hash, size) => Shown::Blob(Bytes { hash, size, found_in: found_in(&records, &hash) }),
         Thing::Source { name, path } => {
@@ -162,7 +170,7 @@ pub fn show(options: &Options, text: &str) -> Outcome<Shown> {
     })
 }
 
-fn made(records: &Records, result: &ActionResult, only: Option<&str>) -> Made {
+fn made(records: &Records, looked: &Looks, result: &ActionResult, only: Option<&str>) -> Made {
     let outputs = result.outputs.iter().filter(|(name, _)| only.is_none_or(|o| o == name.as_str()));
     let artifact = |files: &crate::model::manifest::Manifest| Artifact {
         hash: files.id(),
@@ -183,7 +191,7 @@ fn made(records: &Records, result: &ActionResult, only: Option<&str>) -> Made {
         threads: action.threads,
         metrics: result.metrics.clone(),
         notes: result.notes.clone(),
-        looks: looks::looks(&records.results, result),
+        looks: looks::looks(&records.results, looked, result),
         table: table(records, result),
         cost: result.cost,
         ended: clock::rfc3339(result.ended_ms),

@@ -14,7 +14,7 @@ use crate::app::release_log;
 use crate::app::workspace::{self, Options, Workspace};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
-use crate::base::digest::{ActionKey, BlobId, Digest};
+use crate::base::digest::{ActionKey, BlobId, BuildId, Digest};
 use crate::io::fs;
 use crate::kinds::sweep::Sweep;
 use crate::model::action::Input;
@@ -92,16 +92,13 @@ fn sweep(options: &Options, keep: &Keep, span: Span, drop: bool) -> Outcome<Vec<
 /// # Errors
 /// When the journal, the releases or the store cannot be read.
 pub fn keep(session: &Session, span: Span) -> Outcome<(Keep, u64)> {
-    let since = clock::now_ms().saturating_sub(u64::from(span.days) * DAY_MS);
     let pinned = pinned::all(session.root()).map_err(problem::stores)?;
     let pinned = |digest: &Digest| pinned.contains_key(digest);
-    let young = |ended_ms: u64| span.days > 0 && ended_ms >= since;
+    let young = |ended_ms: u64| is_young(span, ended_ms);
     let mut keep = Keep::default();
-    let builds = Journal::open(session.root()).and_then(|mut journal| journal.newest_first()).map_err(problem::journal)?;
     let mut kept = 0;
-    for (index, (id, build)) in
-        builds.iter().enumerate().filter(|(i, (id, b))| *i < span.builds.max(1) || young(b.ended_ms) || pinned(&id.0))
-    {
+    for (index, id, build) in &kept_of(session, span)? {
+        let index = *index;
         match Journal::targets(session.content(), *id, build) {
             Ok(targets) => {
                 keep.actions.extend(targets.values().map(|t| t.key));
@@ -138,6 +135,26 @@ pub fn keep(session: &Session, span: Span) -> Outcome<(Keep, u64)> {
     };
     session.each_result(inputs).map_err(problem::stores)?;
     Ok((keep, kept))
+}
+
+/// The builds of this workspace that stay.
+///
+/// # Errors
+/// When the journal or the pins cannot be read.
+pub fn kept_builds(session: &Session, span: Span) -> Outcome<BTreeSet<BuildId>> {
+    Ok(kept_of(session, span)?.into_iter().map(|(_, id, _)| id).collect())
+}
+
+/// The same, the newest first, each with its place among all.
+fn kept_of(session: &Session, span: Span) -> Outcome<Vec<(usize, BuildId, Build)>> {
+    let pinned = pinned::all(session.root()).map_err(problem::stores)?;
+    let builds = Journal::open(session.root()).and_then(|mut journal| journal.newest_first()).map_err(problem::journal)?;
+    let numbered = builds.into_iter().enumerate().map(|(place, (id, build))| (place, id, build));
+    Ok(numbered.filter(|(place, id, b)| *place < span.builds.max(1) || is_young(span, b.ended_ms) || pinned.contains_key(&id.0)).collect())
+}
+
+fn is_young(span: Span, ended_ms: u64) -> bool {
+    span.days > 0 && ended_ms >= clock::now_ms().saturating_sub(u64::from(span.days) * DAY_MS)
 }
 
 /// What a kept build stood on stays too, so that it can be gone back to.

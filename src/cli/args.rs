@@ -268,6 +268,9 @@ pub struct Log {
     /// List at most N, newest first; 0 lists all
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     pub limit: usize,
+    /// Leave out builds that other machines put into the mirror
+    #[arg(long)]
+    pub no_remote: bool,
     /// How to print.
     #[command(flatten)]
     pub format: Format,

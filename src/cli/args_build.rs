@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::{Args as Group, Subcommand, ValueHint};
 
-use crate::app::at::At;
+use crate::app::past::At;
 use crate::base::units;
 
 /// How to print.

@@ -17,6 +17,7 @@ use crate::cli::args::{self, Global};
 use crate::cli::args_build::Checkout;
 use crate::cli::inspect::{field, heading, section, tell};
 use crate::engine::table_view::{Difference as Rows, RowSet, Shown};
+use crate::plan::key;
 use crate::ui::output::{self, Output, Palette, paint, tame};
 use crate::ui::table::{Cell, Table};
 use crate::ui::words;
@@ -170,6 +171,12 @@ fn reproduction_lines(done: &Reproduction, palette: &Palette) -> Vec<String> {
     let name = paint(palette.name, &done.target);
     let mut lines = match &done.verdict {
         Verdict::Identical => vec![format!("{} {name}: the same bits", paint(palette.good, "identical"))],
+        Verdict::Within { tolerance, how } => {
+            let said = format!("{} {name}: equal within {tolerance:e}, not bit for bit", paint(palette.warn, "within"));
+            let mut lines = vec![said];
+            lines.extend(how.iter().map(|how| format!("  {}", tame(how))));
+            lines
+        }
         Verdict::NotReproducible { reason } => vec![format!("{} {name}: {}", paint(palette.bad, "not reproducible"), tame(reason))],
         Verdict::Differs { files, how } => {
             let mut lines = vec![format!("{} {name}: {} of its files have other bytes", paint(palette.bad, "differs"), files.len())];
@@ -179,6 +186,12 @@ fn reproduction_lines(done: &Reproduction, palette: &Palette) -> Vec<String> {
     };
     for (artifact, hash) in &done.artifacts {
         lines.push(field(palette, artifact, &hash.to_string()));
+    }
+    if let Some(platform) = &done.made_on {
+        lines.push(field(palette, "made on", &format!("{platform}, and again on {}", key::platform())));
+    }
+    if !done.within.is_empty() {
+        lines.push(field(palette, "below", &format!("{}: equal within their tolerances, not bit for bit", done.within.join(", "))));
     }
     if !done.also.is_empty() {
         lines.push(field(palette, "first", &format!("{} made again, for what they made was gone", done.also.join(", "))));

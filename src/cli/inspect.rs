@@ -49,8 +49,18 @@ pub fn log(ask: &args::Log, options: &Options, global: &Global) -> Outcome<ExitC
     }
     match &ask.target {
         None => {
-            let builds = history::builds(options, ask.limit)?;
-            Ok(tell(global, ask.format.json, &builds, |palette| builds_lines(&builds, palette)))
+            let past = history::builds(options, ask.limit, !ask.no_remote)?;
+            let code = tell(global, ask.format.json, &past.builds, |palette| builds_lines(&past.builds, palette));
+            if let Some(why) = past.unread {
+                let (mut err, palette) = Output::stderr(global.colour());
+                err.line(&format!(
+                    "{} builds of this workspace only, for the mirror was not read: {}",
+                    paint(palette.warn, "warning"),
+                    tame(&why)
+                ));
+                err.flush();
+            }
+            Ok(code)
         }
         Some(target) => {
             let results = history::results(options, target, ask.limit)?;
@@ -199,7 +209,7 @@ fn flatten(path: &str, value: &Value, all: &mut Vec<(String, String)>) {
 }
 
 fn build_lines(told: &Told, palette: &Palette) -> Vec<String> {
-    let PastBuild { build, started, wall_ms, outcome, counts, requested } = &told.past;
+    let PastBuild { build, started, wall_ms, outcome, counts, requested, by } = &told.past;
     let asked = if requested.is_empty() { "the defaults".to_owned() } else { requested.join(" ") };
     let mut lines = vec![
         format!("{} {}", heading(palette, "build"), build),
@@ -207,6 +217,7 @@ fn build_lines(told: &Told, palette: &Palette) -> Vec<String> {
         field(palette, "asked for", &asked),
         field(palette, "ended", &format!("{outcome}: {} ran, {} reused, {} failed", counts.ran, counts.reused, counts.failed)),
     ];
+    lines.extend(by.as_ref().map(|by| field(palette, "by", by)));
     match &told.targets {
         None => lines.push("what it left is no longer in the store".to_owned()),
         Some(targets) => {
@@ -224,12 +235,17 @@ fn builds_lines(builds: &[PastBuild], palette: &Palette) -> Vec<String> {
     if builds.is_empty() {
         return vec!["nothing was built here yet".to_owned()];
     }
+    let shared = builds.iter().any(|build| build.by.is_some());
     let table = Table::new().left("build", "BUILD").left("started", "BEGAN").right("wall", "TOOK").right("ran", "RAN");
-    let mut table = table.right("reused", "REUSED").right("failed", "FAILED").left("outcome", "ENDED").left("requested", "ASKED FOR");
+    let mut table = table.right("reused", "REUSED").right("failed", "FAILED").left("outcome", "ENDED");
+    if shared {
+        table = table.left("by", "BY");
+    }
+    table = table.left("requested", "ASKED FOR");
     for build in builds {
         let tone = if build.outcome == "ok" { Tone::Good } else { Tone::Bad };
         let asked = if build.requested.is_empty() { Cell::none() } else { Cell::text(build.requested.join(" ")) };
-        table.row(vec![
+        let mut row = vec![
             Cell::text(build.build.0.short()),
             Cell::text(&build.started),
             Cell::millis(build.wall_ms),
@@ -237,8 +253,10 @@ fn builds_lines(builds: &[PastBuild], palette: &Palette) -> Vec<String> {
             Cell::count(build.counts.reused),
             Cell::count(build.counts.failed),
             Cell::text(&build.outcome).tone(tone),
-            asked,
-        ]);
+        ];
+        row.extend(shared.then(|| build.by.as_ref().map_or_else(|| Cell::text("here").tone(Tone::Dim), Cell::text)));
+        row.push(asked);
+        table.row(row);
     }
     table.text(palette, output::width()).lines().map(str::to_owned).collect()
 }

@@ -59,8 +59,12 @@ pub fn mirror(what: &MirrorCommand, options: &Options, global: &Global) -> Outco
 fn pushed_lines(pushed: &Pushed) -> Vec<String> {
     let put = format!("put {} ({}) into {}", many(pushed.pushed, "result"), units::bytes(pushed.bytes), tame(&pushed.url));
     let mut lines = vec![format!("{put}; {} there before", many(pushed.there, "result"))];
+    lines.extend((pushed.builds > 0).then(|| format!("put {} there", many(pushed.builds, "build"))));
     if pushed.broken > 0 {
         lines.push(format!("left out {}, of which something is missing here; cbi fsck says what", many(pushed.broken, "result")));
+    }
+    if pushed.builds_broken > 0 {
+        lines.push(format!("left out {}: what they stood on is not all here any more", many(pushed.builds_broken, "build")));
     }
     lines
 }
@@ -82,11 +86,12 @@ fn status_lines(status: &Status) -> Vec<String> {
     let mut lines = vec![
         format!("{}: {}, {}", tame(&status.url), many(status.results, "result"), units::bytes(status.bytes)),
         format!("here: {}, {} of them not in the mirror", many(status.here, "result"), status.unpushed),
+        format!("builds: {} there, {} of this workspace not among them", status.builds, status.builds_unpushed),
     ];
     if !status.last_unpushed.is_empty() {
         lines.push(format!("of the last build, not in the mirror: {}", listed(&status.last_unpushed)));
     }
-    if status.unpushed > 0 {
+    if status.unpushed + status.builds_unpushed > 0 {
         lines.push("hint: cbi mirror push".to_owned());
     }
     lines
@@ -105,6 +110,8 @@ fn prune_lines(told: &Told) -> Vec<String> {
         }
         lines.push(format!("deleted {} ({})", many(done.deleted, "object"), units::bytes(done.bytes)));
     }
+    let (go, builds) = if told.done.is_some() { ("went", told.builds_go) } else { ("can go", told.builds_go) };
+    lines.push(format!("builds: {} stay, {builds} {go}", told.builds_stay));
     lines.push(format!("{} stay, {} ({}) can go", many(plan.stay, "result"), plan.go, units::bytes(plan.go_bytes)));
     for fenced in &plan.fenced {
         let what = format!("epoch {}: {} ({})", fenced.epoch, many(fenced.objects, "object"), units::bytes(fenced.bytes));

@@ -22,6 +22,7 @@ pub mod linear;
 pub mod merging;
 pub mod metrics;
 pub mod native;
+pub mod nearness;
 #[cfg(feature = "neural")]
 pub mod neural;
 pub mod numbers;

@@ -150,7 +150,7 @@ impl GraphError {
                 Some(known.iter().map(|artifact| format!("'{target}#{artifact}'")).collect::<Vec<_>>().join(" or "))
             }
             Self::UnknownTarget { name, nearest, .. } if nearest.is_empty() && is_table_name(name) => {
-                Some("is this the right warehouse? name another with --warehouse DIR".into())
+                Some("is this the right warehouse? name another with --warehouse DIR, or a build that had it with --at BUILD|DATE".into())
             }
             Self::UnknownTarget { nearest, .. } | Self::NoMatch { nearest, .. } => match &nearest[..] {
                 [] => None,

@@ -172,12 +172,18 @@ impl<'a> Expansion<'a, '_> {
         self.errors.extend(shape::check(&self.stanza.kind, given, COMMON_KEYS, &spot));
         let text = |key: &str| given.get(key).and_then(Value::as_str);
         let int = |key: &str| given.get(key).and_then(Value::as_i64);
+        let tolerance = given.get("tolerance").and_then(Value::as_f64);
+        if let Some(tolerance) = tolerance.filter(|tolerance| !(0.0..1.0).contains(tolerance)) {
+            let key = "tolerance".to_owned();
+            self.errors.push(Fault::Tolerance { tolerance: tolerance.to_string() }.at(spot(&key).value));
+        }
         Common {
             description: text("description").map(str::to_owned),
             priority: int("priority").unwrap_or_default(),
             threads: int("threads").and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
             memory: text("memory").and_then(units::parse_bytes),
             timeout_ms: text("timeout").and_then(units::parse_duration).and_then(|d| u64::try_from(d.as_millis()).ok()),
+            tolerance,
         }
     }
 }

@@ -16,3 +16,20 @@ pub fn copy(from: &Path, to: &Path) -> FsResult<()> {
     }
     Ok(())
 }
+
+/// The files in a folder, those of its folders included, as paths relative to it with `/` between.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn files(folder: &Path) -> FsResult<Vec<String>> {
+    let (mut found, mut open) = (Vec::new(), vec![String::new()]);
+    while let Some(below) = open.pop() {
+        for entry in fs::list(&folder.join(&below))? {
+            let name = entry.name.to_string_lossy();
+            let path = if below.is_empty() { name.into_owned() } else { format!("{below}/{name}") };
+            if entry.what == What::Folder { open.push(path) } else { found.push(path) }
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -3,8 +3,8 @@
 use crate::kinds::request::{Request, RequestError, Response, RunError};
 use crate::kinds::{
     ar, backtest, bqml, channel, drift, elastic_net, ensemble, evaluate, exponential_smoothing, export, forecast, frame, garch, lightgbm,
-    naive, neural, probe, publish, publish_bigquery, quantiles, refit, regime_classifier, release, ridge, scan, score, seasonal_naive,
-    signal, sql, sweep, table, try_bigquery, try_here, tune_rank, view, views, xgboost,
+    naive, near, neural, probe, publish, publish_bigquery, quantiles, refit, regime_classifier, release, ridge, scan, score,
+    seasonal_naive, signal, sql, sweep, table, try_bigquery, try_here, tune_rank, view, views, xgboost,
 };
 
 /// Runs the action that the request asks for; what it made is in its output folder.
@@ -54,6 +54,7 @@ pub fn run(request: &Request) -> Result<Response, RunError> {
         "tune" => tune_rank::run(request),
         "view:cat" => view::cat(request),
         "view:diff" => view::diff(request),
+        "view:near" => near::near(request),
         "xgboost" => xgboost::run(request),
         other => Err(RunError::failed(&RequestError::Kind { kind: other.to_owned() })),
     }

@@ -34,6 +34,7 @@ pub mod lightgbm;
 pub mod linear_learner;
 pub mod naive;
 pub mod native_json;
+pub mod near;
 pub mod neural;
 #[cfg(feature = "neural")]
 pub mod neural_learner;

@@ -64,6 +64,18 @@ impl Mirror {
         self.unless_failed(|| push::push(&self.bucket, session.content(), results))
     }
 
+    /// Whether nothing went wrong with it so far, and it takes what this machine has.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.failure().is_none() && !self.stopped() && !self.bucket.trust().is_mute()
+    }
+
+    /// Asks it for something else; `None` where that fails, or something failed before.
+    #[must_use]
+    pub fn ask<T>(&self, ask: impl FnOnce(&Bucket) -> MirrorResult<T>) -> Option<T> {
+        self.unless_failed(|| ask(&self.bucket))
+    }
+
     /// Results that were taken from it, and bytes of blobs that came with them.
     #[must_use]
     pub fn pulled(&self) -> (u64, u64) {

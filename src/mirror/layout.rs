@@ -17,6 +17,19 @@ pub fn pin(key: &ActionKey) -> String {
     format!("{PINS}{key}")
 }
 
+/// Says the same, as a wish of somebody's that can be taken back.
+#[must_use]
+pub fn pin_of(key: &ActionKey, who: &str) -> String {
+    format!("{PINS}{key}.{who}")
+}
+
+/// The action that the name of a pin says stays, whoever wished it.
+#[must_use]
+pub fn pinned(name: &str) -> Option<ActionKey> {
+    let name = name.strip_prefix(PINS)?;
+    name.split_once('.').map_or(name, |(key, _)| key).parse().ok().map(ActionKey)
+}
+
 /// An epoch of a mirror: 1, 2, 3, …
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u32);

@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod bucket;
+pub mod builds;
 pub mod chunks;
 pub mod client;
 pub mod contents;
@@ -12,7 +13,9 @@ pub mod gcs;
 pub mod keys;
 pub mod layout;
 pub mod limit;
+pub mod looks;
 pub mod packing;
+pub mod pins;
 pub mod prune;
 pub mod pull;
 pub mod push;
@@ -23,6 +26,7 @@ pub mod records;
 pub mod releases;
 pub mod seen;
 pub mod sign;
+pub mod snapshots;
 pub mod stores;
 pub mod transfer;
 pub mod trust;

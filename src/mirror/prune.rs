@@ -10,10 +10,12 @@ use serde::Serialize;
 
 use crate::base::digest::{ActionKey, BlobId};
 use crate::mirror::bucket::{Bucket, Listed};
+use crate::mirror::builds;
 use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
-use crate::mirror::layout::{Epoch, PINS};
+use crate::mirror::layout::Epoch;
 use crate::mirror::packing;
+use crate::mirror::pins;
 use crate::mirror::push;
 use crate::mirror::reading::Reading;
 use crate::mirror::record::{Record, sizes};
@@ -29,6 +31,8 @@ const TOGETHER: usize = 64;
 pub struct Ask<'a> {
     /// Actions whose results stay, beside those that are pinned.
     pub live: &'a BTreeSet<ActionKey>,
+    /// Builds that are announced and go all the same.
+    pub let_go: &'a BTreeSet<ActionKey>,
     /// Results made since then stay too, milliseconds since 1970.
     pub since_ms: Option<u64>,
     /// How long an epoch is left for those who still read it, after its fence.
@@ -227,7 +231,7 @@ impl Contents {
         let listed = bucket.list(&epoch.records())?;
         let keys: BTreeSet<ActionKey> = listed.iter().filter_map(|listed| records::key_of(epoch, &listed.name)).collect();
         let keys: Vec<ActionKey> = keys.into_iter().collect();
-        let pinned = pins(bucket)?;
+        let pinned = pinned(bucket, ask)?;
         let contents = Mutex::new(Self { staying: BTreeMap::new(), going: BTreeMap::new() });
         each(&keys, |key| {
             // One that is not believed here is as good as none.
@@ -242,10 +246,11 @@ impl Contents {
     }
 }
 
-/// Actions whose results are pinned.
-fn pins(bucket: &Bucket) -> MirrorResult<BTreeSet<ActionKey>> {
-    let names = bucket.list(PINS)?.into_iter();
-    Ok(names.filter_map(|listed| listed.name.strip_prefix(PINS)?.parse().ok().map(ActionKey)).collect())
+/// Actions whose results are pinned, and those of builds that are announced.
+fn pinned(bucket: &Bucket, ask: &Ask) -> MirrorResult<BTreeSet<ActionKey>> {
+    let mut keys: BTreeSet<ActionKey> = builds::keys(bucket)?.difference(ask.let_go).copied().collect();
+    keys.extend(pins::pinned(bucket)?);
+    Ok(keys)
 }
 
 /// Carries what stays from one epoch into another.

@@ -4,8 +4,7 @@
 use crate::mirror::bucket::Bucket;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::layout::LONGEST_RECORD;
-use crate::mirror::sign::{Signed, sealed, unsealed};
-use crate::mirror::trust::Refusal;
+use crate::mirror::sign::PublicKey;
 use crate::model::release::version_name;
 
 /// Where the log is.
@@ -57,27 +56,6 @@ pub fn length(bucket: &Bucket, release: &str) -> MirrorResult<u64> {
     Ok(last)
 }
 
-/// What is signed: the entry, and which mirror it lies in.
-fn message(bucket: &Bucket, entry: &[u8]) -> Vec<u8> {
-    [bucket.trust().mirror().as_bytes(), b"\n", entry].concat()
-}
-
-/// An entry as it goes up: signed, where this machine has a trusted key.
-fn seal(bucket: &Bucket, entry: &[u8]) -> Vec<u8> {
-    match bucket.trust().sign(ENTRY, &message(bucket, entry)) {
-        Some(signed) => sealed(&signed, entry),
-        None => entry.to_vec(),
-    }
-}
-
-/// The entry in an object, if it is believed.
-fn open<'a>(bucket: &Bucket, object: &'a [u8]) -> Result<&'a [u8], Refusal> {
-    let (line, entry) = unsealed(object).ok_or(Refusal::Forged)?;
-    let Some(line) = line else { return bucket.trust().judge(ENTRY, &[], None).map(|()| entry) };
-    let signed: Signed = serde_json::from_slice(line).map_err(|_| Refusal::Forged)?;
-    bucket.trust().judge(ENTRY, &message(bucket, entry), Some(&signed)).map(|()| entry)
-}
-
 /// The bytes of an entry; `None` where there is none of this number.
 ///
 /// # Errors
@@ -85,8 +63,34 @@ fn open<'a>(bucket: &Bucket, object: &'a [u8]) -> Result<&'a [u8], Refusal> {
 pub fn read(bucket: &Bucket, release: &str, sequence: u64) -> MirrorResult<Option<Vec<u8>>> {
     let name = entry(release, sequence);
     let Some(object) = bucket.get(&name, LONGEST_RECORD)? else { return Ok(None) };
-    let opened = open(bucket, &object).map_err(|why| MirrorError::Unbelieved { name, why: why.to_string() })?;
-    Ok(Some(opened.to_vec()))
+    let why = match bucket.trust().open_for(ENTRY, "", &object) {
+        Ok(opened) => return Ok(Some(opened.to_vec())),
+        Err(why) => why,
+    };
+    // Somebody who is trusted may vouch for it beside: one that was put there before there were keys, or with a key that is revoked since.
+    for signer in bucket.trust().signers() {
+        let Some(object) = bucket.get_fitting(&beside(&name, &signer), LONGEST_RECORD)? else { continue };
+        if let Ok(opened) = bucket.trust().open_for(ENTRY, "", &object) {
+            return Ok(Some(opened.to_vec()));
+        }
+    }
+    Err(MirrorError::Unbelieved { name, why: why.to_string() })
+}
+
+fn beside(name: &str, signer: &PublicKey) -> String {
+    format!("{name}.{}", signer.short())
+}
+
+/// Vouches for an entry that this machine knows and that is not believed as it lies there; says whether that was needed.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub fn vouch(bucket: &Bucket, release: &str, sequence: u64, bytes: &[u8]) -> MirrorResult<bool> {
+    let Some(own) = bucket.trust().own() else { return Ok(false) };
+    match read(bucket, release, sequence) {
+        Err(MirrorError::Unbelieved { name, .. }) => bucket.put_if_absent(&beside(&name, &own), bucket.trust().seal_for(ENTRY, "", bytes)),
+        read => read.map(|_| false),
+    }
 }
 
 /// Puts the entry with this number where there is none; says whether it is there now. One whose answer was lost is found again by its bytes, which no
@@ -98,7 +102,7 @@ pub fn append(bucket: &Bucket, release: &str, sequence: u64, bytes: &[u8]) -> Mi
     if bucket.trust().is_mute() {
         return Err(MirrorError::Mute);
     }
-    if bucket.put_if_absent(&entry(release, sequence), seal(bucket, bytes))? {
+    if bucket.put_if_absent(&entry(release, sequence), bucket.trust().seal_for(ENTRY, "", bytes))? {
         return Ok(true);
     }
     Ok(read(bucket, release, sequence)?.as_deref() == Some(bytes))
@@ -174,11 +178,27 @@ mod tests {
             (trusted("a", &foreign, &other), false),
             (Trust::default(), false),
         ] {
-            let sealed = seal(&known(theirs), b"entry");
+            let sealed = theirs.seal_for(ENTRY, "", b"entry");
             let bucket = known(trusted("a", &policy, &ours));
             bucket.put_if_absent("releases/m/00000001", sealed).unwrap();
             assert_eq!(read(&bucket, "m", 1).is_ok(), believed);
         }
+    }
+
+    #[test]
+    fn an_entry_of_before_there_were_keys_is_believed_when_who_is_trusted_vouches_for_it() {
+        let key = SecretKey::generate().unwrap();
+        let policy = Policy { keys: [key.public()].into(), required: true, ..Policy::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let seen = || Seen::of(&Root::at(folder.path()), "a");
+        let bucket = Bucket::memory().unwrap().known(Trust::default(), seen());
+        assert!(append(&bucket, "m", 1, b"entry").unwrap());
+        let bucket = bucket.known(Trust::new("a", policy, vec![key]), seen());
+        assert!(matches!(read(&bucket, "m", 1), Err(MirrorError::Unbelieved { .. })));
+        assert!(vouch(&bucket, "m", 1, b"entry").unwrap());
+        assert_eq!(read(&bucket, "m", 1).unwrap().as_deref(), Some(&b"entry"[..]));
+        assert!(!vouch(&bucket, "m", 1, b"entry").unwrap(), "once is enough");
+        assert_eq!(bucket.list("releases/m/").unwrap().len(), 2);
     }
 
     #[test]

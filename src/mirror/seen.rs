@@ -57,6 +57,12 @@ impl Seen {
         &self.path
     }
 
+    /// What the mirror is called here.
+    #[must_use]
+    pub fn mirror(&self) -> &str {
+        &self.mirror
+    }
+
     /// Looks at the epochs that the mirror shows now, and remembers them.
     ///
     /// # Errors

@@ -142,6 +142,31 @@ impl Trust {
         }
     }
 
+    /// What is no record as it goes up: signed for its purpose and for this mirror, where this machine has a trusted key. `about` is signed too, and is not
+    /// in it: an object's name, for one.
+    #[must_use]
+    pub fn seal_for(&self, purpose: &str, about: &str, bytes: &[u8]) -> Vec<u8> {
+        match self.sign(purpose, &self.message(about, bytes)) {
+            Some(signed) => sealed(&signed, bytes),
+            None => bytes.to_vec(),
+        }
+    }
+
+    /// What was sealed so, if it is believed.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn open_for<'a>(&self, purpose: &str, about: &str, object: &'a [u8]) -> Result<&'a [u8], Refusal> {
+        let (line, bytes) = unsealed(object).ok_or(Refusal::Forged)?;
+        let Some(line) = line else { return self.judge(purpose, &[], None).map(|()| bytes) };
+        let signed: Signed = serde_json::from_slice(line).map_err(|_| Refusal::Forged)?;
+        self.judge(purpose, &self.message(about, bytes), Some(&signed)).map(|()| bytes)
+    }
+
+    fn message(&self, about: &str, bytes: &[u8]) -> Vec<u8> {
+        [self.mirror.as_bytes(), b"\n", about.as_bytes(), bytes].concat()
+    }
+
     /// A record as it goes up: signed, where this machine has a trusted key.
     #[must_use]
     pub fn seal(&self, epoch: Epoch, action: &ActionKey, record: Vec<u8>) -> Vec<u8> {

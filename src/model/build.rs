@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::digest::{ActionKey, BlobId, ManifestId};
+use crate::base::digest::{ActionKey, BlobId, BuildId, Digest, ManifestId};
 
 /// One run of `cbi build` that changed something or asked for other targets than the last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,22 @@ pub struct Build {
     /// What it stood on, as JSON in the content store; nothing in records of before that was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grounds: Option<BlobId>,
+}
+
+impl Build {
+    /// Its line of the journal.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn to_record(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    /// The hash of the build whose line of the journal this is.
+    #[must_use]
+    pub fn id_of(record: &[u8]) -> BuildId {
+        BuildId(Digest::derive("cbi 1 build", record))
+    }
 }
 
 /// A run that did not make its target.

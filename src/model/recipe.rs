@@ -77,7 +77,7 @@ pub struct Part {
 }
 
 /// The keys that every stanza may have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Common {
     /// A sentence for people.
     pub description: Option<String>,
@@ -89,11 +89,13 @@ pub struct Common {
     pub memory: Option<u64>,
     /// The action is killed after this many milliseconds.
     pub timeout_ms: Option<u64>,
+    /// The share by which numbers may differ where it is reproduced on another kind of machine; none of a step that must give the same bits.
+    pub tolerance: Option<f64>,
 }
 
 impl Default for Common {
     fn default() -> Self {
-        Self { description: None, priority: 0, threads: 1, memory: None, timeout_ms: None }
+        Self { description: None, priority: 0, threads: 1, memory: None, timeout_ms: None, tolerance: None }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::digest::{BuildId, Digest, DigestPrefix};
+use crate::base::digest::{BuildId, DigestPrefix};
 use crate::model::build::{Build, BuiltTarget};
 use crate::store::content::{Batch, ContentStore};
 use crate::store::error::StoreError;
@@ -59,14 +59,15 @@ impl Journal {
     ///
     /// # Errors
     /// When the disk refuses; nothing is appended then.
-    pub fn append(&mut self, store: &dyn ContentStore, build: Build, targets: &BuiltTargets) -> Result<BuildId, JournalError> {
+    pub fn append(&mut self, store: &dyn ContentStore, build: Build, targets: &BuiltTargets) -> Result<(BuildId, Build), JournalError> {
         let text = |e: serde_json::Error| StoreError::Record { why: e.to_string() };
         let mut batch = Batch::new();
         let list = store.put_bytes(&serde_json::to_vec(targets).map_err(text)?, &mut batch)?;
         store.commit(&batch)?;
-        let payload = serde_json::to_vec(&Build { targets: list, ..build }).map_err(text)?;
+        let build = Build { targets: list, ..build };
+        let payload = build.to_record().map_err(text)?;
         self.log.append(&payload)?;
-        Ok(id_of(&payload))
+        Ok((Build::id_of(&payload), build))
     }
 
     /// All builds, newest first. Damaged records are left out; `fsck` names them.
@@ -80,7 +81,7 @@ impl Journal {
         for item in self.log.read_from(0) {
             if let Item::Record { payload, end, .. } = item? {
                 whole_to = end;
-                builds.extend(serde_json::from_slice(&payload).map(|build| (id_of(&payload), build)));
+                builds.extend(serde_json::from_slice(&payload).map(|build| (Build::id_of(&payload), build)));
             }
         }
         self.log.known_whole(whole_to);
@@ -119,14 +120,10 @@ impl Journal {
     }
 }
 
-fn id_of(payload: &[u8]) -> BuildId {
-    BuildId(Digest::derive("cbi 1 build", payload))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::digest::{ActionKey, BlobId, ManifestId};
+    use crate::base::digest::{ActionKey, BlobId, Digest, ManifestId};
     use crate::model::build::Counts;
     use crate::store::local::LocalStore;
 
@@ -156,7 +153,7 @@ mod tests {
         let store = LocalStore::new(root.clone());
         let mut journal = Journal::open(&root).unwrap();
         assert!(journal.last().unwrap().is_none());
-        let ids: Vec<BuildId> = (0..300).map(|n| journal.append(&store, build(n), &targets(n % 7)).unwrap()).collect();
+        let ids: Vec<BuildId> = (0..300).map(|n| journal.append(&store, build(n), &targets(n % 7)).unwrap().0).collect();
 
         let mut again = Journal::open(&root).unwrap();
         let all = again.newest_first().unwrap();

@@ -151,6 +151,12 @@ pub enum Fault {
         /// All profiles.
         known: Vec<String>,
     },
+    /// A tolerance that is none.
+    #[error("a tolerance is a share from 0 up to less than 1, found {tolerance}")]
+    Tolerance {
+        /// What was given.
+        tolerance: String,
+    },
     /// A target name that cannot be one.
     #[error("{reason}")]
     BadName {

@@ -24,6 +24,11 @@ pub const COMMON_KEYS: &[Key] = &[
     Key::optional("threads", Want::Int(1), "Threads the step may use (default 1). Part of the target's key, for results can depend on it."),
     Key::optional("memory", Want::Bytes, "Memory the step is expected to need, until history knows better. Not part of the target's key."),
     Key::optional("timeout", Want::Duration, "The step is ended after this long. Not part of the target's key."),
+    Key::optional(
+        "tolerance",
+        Want::Number,
+        "How far numbers may differ where the step is reproduced on another kind of machine, as a share of the larger one, or of 1 where both are smaller; bit for bit where it is not said. Not part of the target's key.",
+    ),
 ];
 
 /// A text file and its path relative to the workspace.
