@@ -13,6 +13,7 @@ use crate::base::digest::{BlobId, Digest, PackId};
 use crate::mirror::bucket::Bucket;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::layout::Epoch;
+use crate::mirror::reading::failure;
 use crate::mirror::transfer::{each, filter};
 use crate::store::cutting::chunks;
 use crate::store::pack::{FULL, Filling, Segment, joined};
@@ -204,13 +205,5 @@ impl Work<'_> {
             self.state().places.extend(pack.chunks.into_iter().map(|(chunk, place)| (chunk, Some(place))));
         }
         Ok(())
-    }
-}
-
-/// What a reader failed with: the mirror's own failure where it was one.
-fn failure(blob: &BlobId, error: std::io::Error) -> MirrorError {
-    match error.downcast::<MirrorError>() {
-        Ok(failure) => failure,
-        Err(source) => MirrorError::Unread { blob: *blob, source },
     }
 }

@@ -17,12 +17,12 @@ use crate::mirror::layout::Epoch;
 use crate::mirror::packing;
 use crate::mirror::pins;
 use crate::mirror::push;
-use crate::mirror::reading::Reading;
+use crate::mirror::reading;
 use crate::mirror::record::{Record, sizes};
 use crate::mirror::records;
 use crate::mirror::transfer::{each, filter};
 use crate::model::manifest::Manifest;
-use crate::store::pack::Segment;
+use crate::store::pack::{Segment, covered};
 
 /// Results that are carried together.
 const TOGETHER: usize = 64;
@@ -127,17 +127,6 @@ fn segments<'a>(bucket: &Bucket, epoch: Epoch, records: impl Iterator<Item = &'a
         Ok(())
     })?;
     Ok(segments.into_inner().unwrap_or_else(PoisonError::into_inner))
-}
-
-/// How many bytes lie in at least one of the runs.
-fn covered(mut runs: Vec<(u64, u64)>) -> u64 {
-    runs.sort_unstable();
-    let (mut bytes, mut end) = (0, 0);
-    for (from, to) in runs {
-        bytes += to.saturating_sub(from.max(end));
-        end = end.max(to);
-    }
-    bytes
 }
 
 /// Empties the epochs whose time has come, and, where none waits and something can go, begins with the one that is written now: opens the next, fences
@@ -284,7 +273,7 @@ fn carry_some(bucket: &Bucket, (from, into): (Epoch, Epoch), records: &[&Record]
     let blobs = absent.iter().flat_map(|(_, manifest)| sizes(manifest)).chain(logs).collect();
     let open = |blob: &BlobId| {
         let segments = lies.get(blob).and_then(|(_, segments)| segments.clone());
-        Ok(segments.map(|segments| Box::new(Reading::new(bucket, from, *blob, segments)) as Box<dyn Read + Send>))
+        Ok(segments.map(|segments| Box::new(reading::open(bucket, from, *blob, segments)) as Box<dyn Read + Send>))
     };
     let sent = AtomicU64::new(0);
     let placed = packing::put(bucket, into, &blobs, &open, &sent)?;
@@ -305,15 +294,4 @@ fn carry_some(bucket: &Bucket, (from, into): (Epoch, Epoch), records: &[&Record]
         Ok::<_, MirrorError>(())
     })?;
     Ok(carried.into_inner())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_that_several_runs_hold_count_once() {
-        assert_eq!(covered(vec![(5, 10), (0, 3), (8, 12), (6, 7), (12, 12)]), 10);
-        assert_eq!(covered(Vec::new()), 0);
-    }
 }

@@ -1,78 +1,34 @@
-//! Owns how a blob is read out of a mirror's packs from its beginning to its end. Invariant: whoever comes to the end had the blob's bytes.
+//! Owns how what lies in a mirror's packs is asked for. Invariant: bytes that are not there are no failure of the bucket.
 
-use std::io::{self, ErrorKind, Read};
+use std::io;
 
 use crate::base::digest::BlobId;
 use crate::mirror::bucket::Bucket;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::layout::Epoch;
-use crate::store::pack::{LONGEST_PACK, Segment, unpack};
+use crate::store::pack::{LONGEST_PACK, Segment};
+use crate::store::unpacking::Unpacking;
 
-/// A blob that is read segment by segment. What is not there, or is not what it should be, is [`ErrorKind::InvalidData`]; a bucket that does not answer
-/// is the [`MirrorError`] inside of another error.
-pub struct Reading<'a> {
-    bucket: &'a Bucket,
-    epoch: Epoch,
-    blob: BlobId,
-    segments: std::vec::IntoIter<Segment>,
-    bytes: Vec<u8>,
-    /// How many of them were handed on.
-    at: usize,
-    hasher: blake3::Hasher,
+/// A blob that lies in these segments, read as they come. A bucket that does not answer is the [`MirrorError`] inside of the reader's error.
+#[must_use]
+pub fn open(bucket: &Bucket, epoch: Epoch, blob: BlobId, segments: Vec<Segment>) -> Unpacking<'_> {
+    Unpacking::new(blob, segments, Box::new(move |segment| range(bucket, epoch, segment).map_err(io::Error::other)))
 }
 
-impl<'a> Reading<'a> {
-    /// A blob that lies in these segments.
-    #[must_use]
-    pub fn new(bucket: &'a Bucket, epoch: Epoch, blob: BlobId, segments: Vec<Segment>) -> Self {
-        Self { bucket, epoch, blob, segments: segments.into_iter(), bytes: Vec::new(), at: 0, hasher: blake3::Hasher::new() }
-    }
-
-    /// Reads it to its end; `false` where it is not there whole.
-    ///
-    /// # Errors
-    /// When the bucket does not answer.
-    pub fn is_whole(mut self) -> MirrorResult<bool> {
-        match io::copy(&mut self, &mut io::sink()) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::InvalidData => Ok(false),
-            Err(source) => Err(match source.downcast::<MirrorError>() {
-                Ok(failure) => failure,
-                Err(source) => MirrorError::Unread { blob: self.blob, source },
-            }),
-        }
-    }
-
-    fn wrong(&self) -> io::Error {
-        io::Error::new(ErrorKind::InvalidData, format!("blob {} is not whole in the mirror", self.blob))
-    }
+/// Reads a blob to its end; `false` where it is not there whole.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub fn is_whole(bucket: &Bucket, epoch: Epoch, blob: BlobId, segments: Vec<Segment>) -> MirrorResult<bool> {
+    open(bucket, epoch, blob, segments).each(|_| Ok::<_, io::Error>(())).map_err(|error| failure(&blob, error))
 }
 
-impl Read for Reading<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.bytes.len() {
-            let Some(segment) = self.segments.next() else {
-                return if BlobId(self.hasher.finalize().into()) == self.blob { Ok(0) } else { Err(self.wrong()) };
-            };
-            let packed = range(self.bucket, self.epoch, &segment).map_err(io::Error::other)?;
-            self.bytes.clear();
-            self.at = 0;
-            let whole = packed.is_some_and(|packed| {
-                let kept = unpack(&segment, &packed, |_, chunk| {
-                    self.bytes.extend_from_slice(chunk);
-                    Ok::<_, ()>(())
-                });
-                kept.is_ok_and(|whole| whole)
-            });
-            if !whole {
-                return Err(self.wrong());
-            }
-            self.hasher.update(&self.bytes);
-        }
-        let length = buffer.len().min(self.bytes.len() - self.at);
-        buffer[..length].copy_from_slice(&self.bytes[self.at..self.at + length]);
-        self.at += length;
-        Ok(length)
+/// What a reader failed with: the mirror's own failure where it was one.
+#[must_use]
+pub fn failure(blob: &BlobId, error: io::Error) -> MirrorError {
+    match error.downcast::<MirrorError>() {
+        Ok(failure) => failure,
+        Err(source) => MirrorError::Unread { blob: *blob, source },
     }
 }
 

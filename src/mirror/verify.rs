@@ -8,7 +8,7 @@ use crate::mirror::bucket::Bucket;
 use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::layout::{Epoch, LONGEST_RECORD};
-use crate::mirror::reading::Reading;
+use crate::mirror::reading;
 use crate::mirror::record::Artifacts;
 use crate::mirror::records::{self, Found};
 use crate::mirror::transfer::each;
@@ -102,7 +102,7 @@ fn verify_epoch(bucket: &Bucket, epoch: Epoch, deep: bool, report: &mut Report) 
         let lies = |segment: &Segment| there.get(&epoch.pack(&segment.pack)).is_some_and(|size| segment.end() <= *size);
         let listed = segments.as_ref().filter(|segments| segments.iter().all(lies));
         let whole = match listed {
-            Some(segments) if deep => Reading::new(bucket, epoch, *blob, segments.clone()).is_whole()?,
+            Some(segments) if deep => reading::is_whole(bucket, epoch, *blob, segments.clone())?,
             listed => listed.is_some(),
         };
         if !whole {

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -207,18 +206,12 @@ fn check_packs(root: &Root, store: &LocalStore, report: &mut Report) -> StoreRes
     check_log(&root.packed_log(), &mut report.findings, |payload, _| {
         Ok(serde_json::from_slice::<Packed>(payload).err().map(|why| why.to_string()))
     })?;
-    let mut whole = HashMap::new();
-    for (blob, packed) in store.packs().all()? {
-        let Some(mut reader) = store.packs().open(&blob)? else { continue };
-        match io::copy(&mut reader, &mut io::sink()) {
-            Ok(size) if size == packed.size => _ = whole.insert(blob, size),
-            Ok(size) => report.findings.push(Finding::Blob { blob, size }),
-            Err(error) if error.kind() == ErrorKind::InvalidData => report.findings.push(Finding::Blob { blob, size: packed.size }),
-            Err(source) => return Err(fs::FsError { operation: "read", path: root.packs(), source }.into()),
-        }
-        (report.blobs, report.bytes) = (report.blobs + 1, report.bytes + packed.size);
-    }
-    Ok(whole)
+    let read = store.packs().check()?;
+    report.blobs += read.len() as u64;
+    report.bytes += read.iter().map(|(packed, _)| packed.size).sum::<u64>();
+    let (whole, damaged): (Vec<_>, Vec<_>) = read.into_iter().partition(|(_, whole)| *whole);
+    report.findings.extend(damaged.into_iter().map(|(packed, _)| Finding::Blob { blob: packed.blob, size: packed.size }));
+    Ok(whole.into_iter().map(|(packed, _)| (packed.blob, packed.size)).collect())
 }
 
 /// Hashes files by as many threads as the machine has: name, digest and size of each.

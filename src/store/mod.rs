@@ -19,3 +19,4 @@ pub mod packs;
 pub mod record;
 pub mod repacking;
 pub mod root;
+pub mod unpacking;

@@ -72,6 +72,18 @@ pub fn joined(chunks: impl IntoIterator<Item = Segment>) -> Vec<Segment> {
     joined
 }
 
+/// How many bytes lie in at least one of some runs, each from where to where.
+#[must_use]
+pub fn covered(mut runs: Vec<(u64, u64)>) -> u64 {
+    runs.sort_unstable();
+    let (mut bytes, mut end) = (0, 0);
+    for (from, to) in runs {
+        bytes += to.saturating_sub(from.max(end));
+        end = end.max(to);
+    }
+    bytes
+}
+
 /// A chunk as it is kept.
 fn frame(chunk: &[u8]) -> Vec<u8> {
     // For want of memory at most: then it is kept as it is.
@@ -290,6 +302,12 @@ mod tests {
             Ok::<_, ()>(())
         });
         assert_eq!((all, places), (Ok(true), pack.chunks.clone()), "each with its own place");
+    }
+
+    #[test]
+    fn bytes_that_several_runs_hold_count_once() {
+        assert_eq!(covered(vec![(5, 10), (0, 3), (8, 12), (6, 7), (12, 12)]), 10);
+        assert_eq!(covered(Vec::new()), 0);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! kept so no more.
 
 use std::collections::HashMap;
-use std::io::{self, ErrorKind, Read};
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,8 +16,9 @@ use crate::io::file::File;
 use crate::io::fs::{self, FsError};
 use crate::store::error::{StoreError, StoreResult};
 use crate::store::log::{Item, Log};
-use crate::store::pack::{LONGEST_PACK, Pack, Segment, unpack};
+use crate::store::pack::{LONGEST_PACK, Pack, Segment};
 use crate::store::root::Root;
+use crate::store::unpacking::Unpacking;
 
 /// A record of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,18 @@ pub struct Packed {
 pub struct Packs {
     root: Root,
     list: Arc<Mutex<Option<List>>>,
+}
+
+/// Why a blob could not be handed on.
+enum Unread {
+    Pack(io::Error),
+    Other(StoreError),
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Self::Pack(error)
+    }
 }
 
 /// The list as far as it was read.
@@ -81,9 +94,10 @@ impl Packs {
     ///
     /// # Errors
     /// When the list cannot be read.
-    pub fn open(&self, id: &BlobId) -> StoreResult<Option<Unpacking>> {
-        let packed = self.find(id)?.and_then(|packed| packed.segments);
-        Ok(packed.map(|segments| Unpacking::new(self.clone(), *id, segments)))
+    pub fn open(&self, id: &BlobId) -> StoreResult<Option<Unpacking<'static>>> {
+        let segments = self.find(id)?.and_then(|packed| packed.segments);
+        let packs = self.clone();
+        Ok(segments.map(|segments| Unpacking::new(*id, segments, Box::new(move |segment| packs.segment(segment)))))
     }
 
     /// All bytes of a blob that is kept here; one that is damaged is taken off the list.
@@ -104,18 +118,17 @@ impl Packs {
     /// # Errors
     /// When it cannot be read, or as `each`.
     pub fn each(&self, id: &BlobId, mut each: impl FnMut(&[u8]) -> StoreResult<()>) -> StoreResult<bool> {
-        let Some(mut reader) = self.open(id)? else { return Ok(false) };
-        loop {
-            match reader.next_segment() {
-                Ok(None) => return Ok(true),
-                Ok(Some(part)) => each(part)?,
+        let Some(reader) = self.open(id)? else { return Ok(false) };
+        let whole = reader.each(|part| each(part).map_err(Unread::Other));
+        match whole {
+            Ok(true) => Ok(true),
+            Ok(false) => {
                 // In a read-only cache it stays on the list, and is found damaged each time.
-                Err(error) if error.kind() == ErrorKind::InvalidData => {
-                    _ = self.forget(&[*id]);
-                    return Ok(false);
-                }
-                Err(source) => return Err(FsError { operation: "read", path: self.root.packs(), source }.into()),
+                _ = self.forget(&[*id]);
+                Ok(false)
             }
+            Err(Unread::Other(error)) => Err(error),
+            Err(Unread::Pack(source)) => Err(FsError { operation: "read", path: self.root.packs(), source }.into()),
         }
     }
 
@@ -125,6 +138,20 @@ impl Packs {
     /// When the list cannot be read.
     pub fn all(&self) -> StoreResult<HashMap<BlobId, Packed>> {
         self.with(|list| list.blobs.clone())
+    }
+
+    /// Reads all blobs that are kept here, and says of each whether it is whole.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn check(&self) -> StoreResult<Vec<(Packed, bool)>> {
+        let mut read = Vec::new();
+        for (blob, packed) in self.all()? {
+            let Some(reader) = self.open(&blob)? else { continue };
+            let whole = reader.each(|_| Ok::<_, io::Error>(()));
+            read.push((packed, whole.map_err(|source| FsError { operation: "read", path: self.root.packs(), source })?));
+        }
+        Ok(read)
     }
 
     /// Puts blobs on the list; their packs are on the disk. They survive a crash when this returns.
@@ -212,49 +239,7 @@ impl Packs {
         }
         Ok(look(list))
     }
-}
 
-/// Reads a blob out of its packs and fails at the end if it was something else.
-pub struct Unpacking {
-    packs: Packs,
-    blob: BlobId,
-    segments: std::vec::IntoIter<Segment>,
-    bytes: Vec<u8>,
-    /// How many of them were handed on.
-    at: usize,
-    hasher: blake3::Hasher,
-}
-
-impl Unpacking {
-    fn new(packs: Packs, blob: BlobId, segments: Vec<Segment>) -> Self {
-        Self { packs, blob, segments: segments.into_iter(), bytes: Vec::new(), at: 0, hasher: blake3::Hasher::new() }
-    }
-
-    /// The bytes of the next segment; `None` at the end of the blob.
-    fn next_segment(&mut self) -> io::Result<Option<&[u8]>> {
-        let damaged = |blob: BlobId| io::Error::new(ErrorKind::InvalidData, format!("blob {blob} is damaged"));
-        let Some(segment) = self.segments.next() else {
-            let whole = BlobId(self.hasher.finalize().into()) == self.blob;
-            return if whole { Ok(None) } else { Err(damaged(self.blob)) };
-        };
-        self.bytes.clear();
-        let kept = self.packs.segment(&segment)?;
-        let whole = kept.is_some_and(|kept| {
-            let unpacked = unpack(&segment, &kept, |_, chunk| {
-                self.bytes.extend_from_slice(chunk);
-                Ok::<_, ()>(())
-            });
-            unpacked.is_ok_and(|whole| whole)
-        });
-        if !whole {
-            return Err(damaged(self.blob));
-        }
-        self.hasher.update(&self.bytes);
-        Ok(Some(&self.bytes))
-    }
-}
-
-impl Packs {
     /// A segment's bytes in its pack; `None` where they are not there.
     ///
     /// # Errors
@@ -267,21 +252,5 @@ impl Packs {
         let mut bytes = vec![0; length];
         let filled = file.read_at(&mut bytes, segment.at).map_err(io::Error::other)?;
         Ok((filled == length).then_some(bytes))
-    }
-}
-
-impl Read for Unpacking {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.bytes.len() {
-            self.at = 0;
-            if self.next_segment()?.is_none() {
-                self.bytes.clear();
-                return Ok(0);
-            }
-        }
-        let length = buffer.len().min(self.bytes.len() - self.at);
-        buffer[..length].copy_from_slice(&self.bytes[self.at..self.at + length]);
-        self.at += length;
-        Ok(length)
     }
 }

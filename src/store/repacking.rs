@@ -7,7 +7,7 @@ use crate::io::fs;
 use crate::io::lock::Lock;
 use crate::store::error::StoreResult;
 use crate::store::log;
-use crate::store::pack::{FULL, Filling, Segment, joined, unpack};
+use crate::store::pack::{FULL, Filling, Segment, covered, joined, unpack};
 use crate::store::packs::{Packed, Packs};
 use crate::store::root::Root;
 
@@ -29,21 +29,17 @@ pub struct Plan {
 /// # Errors
 /// When the store cannot be read.
 pub fn plan(packs: &Packs, staying: &HashSet<BlobId>) -> StoreResult<Plan> {
-    let mut needed: HashMap<PackId, BTreeSet<(u64, u64)>> = HashMap::new();
+    let mut needed: HashMap<PackId, Vec<(u64, u64)>> = HashMap::new();
     for packed in packs.all()?.into_values().filter(|packed| staying.contains(&packed.blob)) {
         for segment in packed.segments.into_iter().flatten() {
-            needed.entry(segment.pack).or_default().insert((segment.at, segment.end()));
+            needed.entry(segment.pack).or_default().push((segment.at, segment.end()));
         }
     }
     let all = packs.packs()?;
     let many = all.iter().filter(|(_, size)| *size < SHORT).count() > MANY;
     let mut plan = Plan::default();
     for (pack, size) in all {
-        let (mut live, mut end) = (0, 0);
-        for (from, to) in needed.get(&pack).into_iter().flatten() {
-            live += to.saturating_sub(*from.max(&end));
-            end = end.max(*to);
-        }
+        let live = covered(needed.remove(&pack).unwrap_or_default());
         // A pack's head is small beside its chunks: a quarter that nobody needs is more than that.
         if live < size - size / 4 || many && size < SHORT {
             plan.goes.insert(pack);
