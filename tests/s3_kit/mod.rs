@@ -8,6 +8,18 @@ use std::time::{Duration, Instant};
 use cbi::mirror::stores::Address;
 use serde_json::json;
 
+/// The server looks whether an object is there and puts it in two steps, so two requests that put one object if it is absent may both be told that they did, once in some thousand races.
+/// S3 does it in one; so does this server where it answers one request after the other.
+const ONE_BY_ONE: &str = "
+import threading, moto.server as server
+lock, answer = threading.Lock(), server.DomainDispatcherApplication.__call__
+def one_by_one(self, environ, start_response):
+    with lock:
+        return answer(self, environ, start_response)
+server.DomainDispatcherApplication.__call__ = one_by_one
+server.main()
+";
+
 /// A running server.
 pub struct S3 {
     server: Child,
@@ -35,8 +47,8 @@ impl S3 {
         let folder = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-        let server = Command::new(Path::new(&home).join("bin/moto_server"))
-            .args(["-H", "127.0.0.1", "-p", &port])
+        let server = Command::new(Path::new(&home).join("bin/python3"))
+            .args(["-c", ONE_BY_ONE, "-H", "127.0.0.1", "-p", &port])
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
