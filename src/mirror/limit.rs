@@ -44,7 +44,7 @@ impl Limit {
     fn take(&self, bytes: u64, now: Duration) -> Result<(), Duration> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         if *free > now {
-            return Err(*free - now);
+            return Err(free.saturating_sub(now));
         }
         *free = now + self.time(bytes);
         Ok(())
