@@ -13,7 +13,7 @@ use crate::app::workspace::{self, CACHE_FOLDER, Limits, Options, Workspace};
 use crate::app::{grounds, latest, locate, observe, outputs, publishing, releasing};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
-use crate::base::digest::{BlobId, Digest};
+use crate::base::digest::{BlobId, BuildId, Digest};
 use crate::exec::checked::Checked;
 use crate::exec::executor::Executor;
 use crate::exec::failure::Failure;
@@ -23,6 +23,7 @@ use crate::graph::implicit::whole_of;
 use crate::io::fs;
 use crate::model::build::{Build, Counts};
 use crate::model::event::{Event, EventSink};
+use crate::plan::judge::Judge;
 use crate::plan::planner::Planner;
 use crate::registry::journal::{BuiltTargets, Journal};
 use crate::store::action_cache::Session;
@@ -135,9 +136,6 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let mut untold = None;
     if built.counts.ran + built.counts.failed > 0 || state != last {
         let targets = BlobId(Digest::of(b""));
-        let profile = ask.options.profile.as_deref();
-        let before = journal.last().map_err(problem::journal)?.map(|(_, build)| build);
-        let grounds = grounds::keep(&session, &workspace, &sources, (profile, &judge), before.as_ref()).map_err(problem::stores)?;
         let record = Build {
             started_ms,
             ended_ms: clock::now_ms(),
@@ -147,9 +145,9 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
             targets,
             attempts: built.attempts.clone(),
             instant_ms: observed.as_ref().map(|observed| observed.instant_ms),
-            grounds: Some(grounds),
+            grounds: None,
         };
-        let ended = journal.append(session.content(), record, &state).map_err(problem::journal)?;
+        let ended = append(&session, &mut journal, (&workspace, &sources, &judge), (ask, record), &state)?;
         untold = remote.tell(&session, cancel, sink, (&ended, &state));
     }
     session.release().map_err(problem::stores)?;
@@ -183,6 +181,20 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
         ExitCode::of_all(built.failures.iter().map(|(_, f)| f.code))
     };
     Ok(Done { counts: built.counts, summary, forecasts, checked: built.checked, failures: built.failures, code })
+}
+
+/// Writes the build down, with what it stood on.
+fn append(
+    session: &Session,
+    journal: &mut Journal,
+    (workspace, sources, judge): (&Workspace, &Sources, &Judge),
+    (ask, record): (&Ask, Build),
+    state: &BuiltTargets,
+) -> Outcome<(BuildId, Build)> {
+    let before = journal.last().map_err(problem::journal)?.map(|(_, build)| build);
+    let profile = ask.options.profile.as_deref();
+    let grounds = grounds::keep(session, workspace, sources, (profile, judge), before.as_ref()).map_err(problem::stores)?;
+    journal.append(session.content(), Build { grounds: Some(grounds), ..record }, state).map_err(problem::journal)
 }
 
 fn nothing_to_do(counts: Counts, summary: Vec<String>) -> Done {

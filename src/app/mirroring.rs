@@ -155,7 +155,8 @@ impl Remote {
                 let looks = looks::made(session, &ended.1, targets)?;
                 // The index is not held while the mirror is asked.
                 session.release()?;
-                mirror.ask(|bucket| Known::in_bucket(session.root(), bucket).meet(bucket, &looks)).map(|_| ());
+                // Where that fails, so does what follows, and says why.
+                _ = mirror.ask(|bucket| Known::in_bucket(session.root(), bucket).meet(bucket, &looks));
                 Ok::<_, StoreError>(mirror.ask(|bucket| remote_builds::push(bucket, session, std::slice::from_ref(ended))))
             });
             let all = || teller.is_finished();

@@ -288,7 +288,8 @@ fn chosen(records: &Records, book: &Book, history: &History, ask: &Ask) -> Outco
 
 /// A release that waits to be built, or a name that is none.
 fn never_built(records: &Records, ask: &Ask) -> Problems {
-    let known = records.workspace.graph().and_then(|graph| records.workspace.select(&graph, &[ask.release.clone()]).map(|_| ()));
+    let known =
+        records.workspace.graph().and_then(|graph| records.workspace.select(&graph, std::slice::from_ref(&ask.release)).map(|_| ()));
     known.err().unwrap_or_else(|| usage(format!("'{}' was never built here", ask.release), build_hint(ask)))
 }
 

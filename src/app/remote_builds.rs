@@ -40,6 +40,9 @@ pub enum Search {
     Many(usize),
 }
 
+/// What begins so → the places of the builds that have it, with the target and all that each left.
+type Hits = BTreeMap<Digest, BTreeMap<usize, (String, BuiltTargets)>>;
+
 /// How many builds went up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pushed {
@@ -136,7 +139,7 @@ pub fn beginning(bucket: &Bucket, session: &Session, prefix: &DigestPrefix) -> M
     }
     announced.reverse();
     let all: Vec<(usize, Told)> = builds::read(bucket, &announced)?.into_iter().enumerate().collect();
-    let hits: Mutex<BTreeMap<Digest, BTreeMap<usize, (String, BuiltTargets)>>> = Mutex::default();
+    let hits: Mutex<Hits> = Mutex::default();
     each(&all, |(place, told)| {
         let Some(targets) = builds::targets(bucket, session, told)? else { return Ok::<_, MirrorError>(()) };
         for (digest, name) in beginning_so(&targets, prefix) {

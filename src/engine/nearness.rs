@@ -61,7 +61,7 @@ impl Nearness {
 
 /// The share by which two numbers differ; endless where one of them is none and the other is.
 fn apart(a: f64, b: f64) -> f64 {
-    if a.to_bits() == b.to_bits() || a == b || a.is_nan() && b.is_nan() {
+    if a.to_bits() == b.to_bits() || (a - b).abs() <= 0.0 || a.is_nan() && b.is_nan() {
         return 0.0;
     }
     let by = (a - b).abs() / a.abs().max(b.abs()).max(1.0);

@@ -264,7 +264,7 @@ mod tests {
         let earlier = Announced { ended_ms: 999, ..build };
         assert_eq!(Announced::parse(&build.name()), Some(build));
         assert!(earlier.name() < build.name(), "a list by name is one by time");
-        for wrong in ["builds/", "builds/1-x.y", &build.name()[1..], &format!("{}.x", build.name()), &build.name().replace("-", "-0")] {
+        for wrong in ["builds/", "builds/1-x.y", &build.name()[1..], &format!("{}.x", build.name()), &build.name().replace('-', "-0")] {
             assert_eq!(Announced::parse(wrong), None, "{wrong}");
         }
     }
