@@ -10,7 +10,7 @@ use crate::app::problem::{self, Outcome};
 use crate::app::resolve::{Records, Thing};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{Options, Workspace};
-use crate::app::{locate, observe, releasing};
+use crate::app::{adapters, locate, observe, releasing};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{ActionKey, BuildId, ManifestId};
@@ -127,6 +127,7 @@ pub fn build(ask: &Ask, at: &At, cancel: &AtomicBool, sink: &mut dyn EventSink) 
     }
     let reach = observe::reach(&workspace, &graph, &selection.closure, observed.as_ref())?;
     releasing::resolve_then(&records.workspace, session, &mut graph, &selection.closure, &past.targets, !ask.no_remote)?;
+    adapters::look(&mut graph, &selection.closure);
     let (identities, _) = sources::identities(session, &graph, &selection.closure).map_err(problem::engines)?;
     let sources = Sources::then(session, &workspace, tables);
     let mut planner = Planner::new(&graph, &selection.roots);

@@ -9,7 +9,7 @@ use crate::app::mirroring::{bucket, problems};
 use crate::app::problem::{self, Outcome};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{Options, Workspace};
-use crate::app::{latest, observe, releasing};
+use crate::app::{adapters, latest, observe, releasing};
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::ActionKey;
 use crate::exec::deliver::delivers;
@@ -172,6 +172,7 @@ pub fn pull(options: &Options, targets: &[String], limit: Option<u64>) -> Outcom
         observed.keep(session.root()).map_err(problem::stores)?;
     }
     releasing::resolve(&workspace, &session, &mut graph, &selection.closure, true)?;
+    adapters::look(&mut graph, &selection.closure);
     let (identities, _) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;
     let sources = Sources::new(&session, &workspace);
     let epochs = Epochs::of(&bucket).map_err(problems)?;

@@ -1,6 +1,7 @@
 //! Floor 7: use-cases. Each wires the lower floors together for one thing a person wants done.
 
 pub mod account;
+pub mod adapters;
 pub mod at;
 pub mod build;
 pub mod changes;

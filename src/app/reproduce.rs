@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::app::adapters;
 use crate::app::problem::{self, Outcome};
 use crate::app::resolve::{Records, Thing};
 use crate::app::sources;
@@ -17,7 +18,7 @@ use crate::exec::alone;
 use crate::exec::runner::{Job, Ran};
 use crate::kinds::publish;
 use crate::kinds::registry;
-use crate::model::action::{Action, Input};
+use crate::model::action::{Action, Input, TOLERANCE};
 use crate::model::manifest::{FileEntry, Manifest};
 use crate::model::result::{ActionResult, Cost};
 use crate::plan::key;
@@ -52,6 +53,15 @@ pub struct Reproduction {
 pub enum Verdict {
     /// The same bits.
     Identical,
+    /// Other bits, of what was computed on a graphics adapter; every error lies within the recipe's tolerance.
+    Within {
+        /// The most that a figure may lie from what was recorded, as a share of it.
+        tolerance: f64,
+        /// The most that one does.
+        worst: f64,
+        /// The figure that does.
+        figure: String,
+    },
     /// Other bits.
     Differs {
         /// Files that differ: `artifact/path`.
@@ -83,11 +93,11 @@ struct Attempt<'a> {
 }
 
 impl Reproduction {
-    /// 0 for the same bits, else 4.
+    /// 0 for the same bits, and for what came close enough on an adapter; else 4.
     #[must_use]
     pub fn code(&self) -> ExitCode {
         match self.verdict {
-            Verdict::Identical => ExitCode::Ok,
+            Verdict::Identical | Verdict::Within { .. } => ExitCode::Ok,
             _ => ExitCode::Differs,
         }
     }
@@ -116,7 +126,7 @@ pub fn reproduce(options: &Options, text: &str, deep: bool, timeout: Option<Dura
             continue;
         }
         let done = attempt.compare(below, None)?;
-        if !matches!(done.verdict, Verdict::Identical) {
+        if done.code() != ExitCode::Ok {
             return Ok(done);
         }
     }
@@ -174,6 +184,23 @@ fn compare(records: &Records, recorded: &BTreeMap<String, Manifest>, ran: &Ran) 
     if files.is_empty() { Verdict::Identical } else { Verdict::Differs { files, how } }
 }
 
+/// The verdict on what an adapter computed, where its bits are others and its figures are near enough.
+fn tolerated(made: &ActionResult, ran: &Ran) -> Option<Verdict> {
+    let tolerance = made.action.adapter().and_then(|_| made.action.params[TOLERANCE].as_f64())?;
+    if made.outputs == ran.result.outputs {
+        return None;
+    }
+    // Counts are of no training's making, and how long it went on is what it is tolerated for.
+    let figures = made.metrics.iter().filter(|(name, _)| ["mae", "rmse", "loss"].iter().any(|end| name.ends_with(end)));
+    let off = |(name, then): (&String, &f64)| {
+        let now = ran.result.metrics.get(name).copied().unwrap_or(f64::NAN);
+        let share = (now - then).abs() / then.abs().max(f64::MIN_POSITIVE);
+        (if share.is_nan() { f64::INFINITY } else { share }, name.clone())
+    };
+    let (worst, figure) = figures.map(off).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (worst <= tolerance).then_some(Verdict::Within { tolerance, worst, figure })
+}
+
 /// How a file differs from what was recorded of it.
 fn said(records: &Records, ran: &Ran, (artifact, path): (&str, &str), before: Option<&FileEntry>, after: Option<&FileEntry>) -> String {
     let (before, after) = match (before, after) {
@@ -206,7 +233,7 @@ impl Attempt<'_> {
         self.compared += 1;
         let wanted: BTreeMap<String, Manifest> = made.outputs.iter().filter(|(name, _)| only.is_none_or(|o| o == *name)).map(own).collect();
         let (verdict, cost) = match self.run(&made) {
-            Ok(ran) => (compare(self.records, &wanted, &ran), Some(ran.result.cost)),
+            Ok(ran) => (tolerated(&made, &ran).unwrap_or_else(|| compare(self.records, &wanted, &ran)), Some(ran.result.cost)),
             Err(Stop::Because(reason)) => (Verdict::NotReproducible { reason }, None),
             Err(Stop::Failed(problems)) => return Err(problems),
         };
@@ -249,8 +276,15 @@ impl Attempt<'_> {
     /// Refuses where other code would run than was recorded.
     fn same_machinery(&self, action: &Action) -> Result<(), Stop> {
         let platform = key::platform();
-        if action.platform != platform {
+        if action.processor() != platform {
             return Err(Stop::Because(format!("it ran on {}, this is {platform}", action.platform)));
+        }
+        if let Some(adapter) = action.adapter() {
+            match adapters::list() {
+                Ok(names) if names.iter().any(|name| name == adapter) => {}
+                Ok(_) => return Err(Stop::Because(format!("it was computed on {adapter}, and no driver here names that"))),
+                Err(why) => return Err(Stop::Because(format!("it was computed on {adapter}: {why}"))),
+            }
         }
         match registry::find(&action.kind) {
             None => return Err(Stop::Because(format!("this cbi has no kind '{}'", action.kind))),

@@ -170,6 +170,10 @@ fn reproduction_lines(done: &Reproduction, palette: &Palette) -> Vec<String> {
     let name = paint(palette.name, &done.target);
     let mut lines = match &done.verdict {
         Verdict::Identical => vec![format!("{} {name}: the same bits", paint(palette.good, "identical"))],
+        Verdict::Within { tolerance, worst, figure } => {
+            let said = format!("other bits, as on an adapter they may be: {figure} is {worst:.1e} from what it was, of {tolerance:.1e}");
+            vec![format!("{} {name}: {said}", paint(palette.good, "within tolerance"))]
+        }
         Verdict::NotReproducible { reason } => vec![format!("{} {name}: {}", paint(palette.bad, "not reproducible"), tame(reason))],
         Verdict::Differs { files, how } => {
             let mut lines = vec![format!("{} {name}: {} of its files have other bytes", paint(palette.bad, "differs"), files.len())];

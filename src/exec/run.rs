@@ -16,10 +16,11 @@ use crate::exec::outcome::{Outcome, warned};
 use crate::exec::pool::{Need, Pool};
 use crate::exec::runner::Job;
 use crate::exec::scheduler::Scheduler;
-use crate::graph::build::NodeId;
+use crate::graph::build::{Node, NodeId};
 use crate::io::process::Children;
 use crate::model::action::Input;
 use crate::model::event::{Event, EventSink};
+use crate::model::recipe::Adapter;
 use crate::model::result::{ActionResult, Cost};
 use crate::plan::key;
 use crate::plan::planner::{Made, Planner};
@@ -234,7 +235,7 @@ impl Run<'_, '_, '_> {
         let node = &self.planner.graph()[id];
         match self.job(id) {
             Ok(job) => {
-                self.scheduler.push(id, node.stanza.common.priority, Need { cpus: node.stanza.common.threads, memory: u64::MAX });
+                self.scheduler.push(id, node.stanza.common.priority, Need { memory: u64::MAX, ..memory::need(node, None, None) });
                 self.jobs.insert(id, job);
             }
             Err(failure) => self.fail(id, failure),
@@ -286,6 +287,7 @@ impl Run<'_, '_, '_> {
     fn job(&self, id: NodeId) -> Result<Job, Failure> {
         let node = &self.planner.graph()[id];
         self.outcome.learnable(self.planner.graph(), id)?;
+        adapter_is_there(node)?;
         let mut files = BTreeMap::new();
         let inputs = self.planner.inputs(id, |slot, source| {
             let (input, path) = (self.observe)(source)?;
@@ -301,7 +303,10 @@ impl Run<'_, '_, '_> {
 
     fn announce(&mut self, id: NodeId, job: &Job) {
         let node = &self.planner.graph()[id];
-        let why = self.executor.why(job);
+        let mut why = self.executor.why(job);
+        if let Some(Adapter { found: Err(none), .. }) = &node.declared.adapter {
+            why += &format!("; on the processor: {none}");
+        }
         let (target, kind) = (job.target.clone(), node.stanza.kind.clone());
         self.sink.event(&Event::Started { target, kind, key: job.key, why, expected_ms: self.past[id.index()].map(|c| c.wall_ms) });
     }
@@ -391,5 +396,18 @@ impl Run<'_, '_, '_> {
 
     fn name(&self, id: NodeId) -> String {
         self.planner.graph()[id].stanza.name.to_string()
+    }
+}
+
+/// Refuses a step that needs a graphics adapter where there is none.
+fn adapter_is_there(node: &Node) -> Result<(), Failure> {
+    match &node.declared.adapter {
+        Some(Adapter { needed: true, found: Err(none), .. }) => Err(Failure {
+            error: format!("it is to be computed on a graphics adapter: {none}"),
+            hint: Some("cbi doctor, or `device = \"auto\"`, which takes the processor where there is none".into()),
+            log_tail: Vec::new(),
+            code: ExitCode::ActionFailed,
+        }),
+        _ => Ok(()),
     }
 }

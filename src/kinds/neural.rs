@@ -14,7 +14,7 @@ use crate::kinds::kind::Kind;
 use crate::kinds::learner::{self, Fitted, LearnError, Learner, Settings};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::training_stanza::{self, FRAME_KEY};
-use crate::model::recipe::{Declared, Stanza};
+use crate::model::recipe::{Adapter, Declared, Stanza};
 use crate::syntax::shape::{Key, Want};
 
 /// The architectures, as recipes write them.
@@ -23,7 +23,7 @@ pub const ARCHITECTURES: &[&str] = &["dense", "lstm", "gru", "tcn", "cnn_lstm", 
 /// Kind `neural`.
 pub const KIND: Kind = Kind {
     name: "neural",
-    version: 1,
+    version: 2,
     about: "Trains a neural network on a frame: dense, LSTM, GRU, TCN, CNN-LSTM or attention.",
     keys: &[
         FRAME_KEY,
@@ -32,6 +32,11 @@ pub const KIND: Kind = Kind {
             "device",
             Want::OneOf(&["cpu", "gpu", "auto"]),
             "Where it is trained: `cpu` (default), `gpu`, or `auto`, which is a graphics adapter where there is one.",
+        ),
+        Key::optional(
+            "tolerance",
+            Want::Number,
+            "How far the errors of one training on an adapter may lie from those of another, as a share of them; 0.01 where it is not said.",
         ),
         Key::optional(
             "params",
@@ -69,11 +74,17 @@ static VOCABULARY: Vocabulary = Vocabulary {
         Parameter { name: "heads", aliases: &["num_heads"], form: Int },
     ],
     owned: &[
-        Owned { names: &["architecture", "device"], instead: "it is a key of the stanza" },
+        Owned { names: &["architecture", "device", "tolerance"], instead: "it is a key of the stanza" },
         Owned { names: &["optimizer"], instead: "AdamW is the only one" },
         Owned { names: &["rounds"], instead: "`refit` and `backtest` set it; a recipe says `epochs` and `patience`" },
     ],
 };
+
+/// How far the errors of two trainings on an adapter may lie apart where the recipe does not say, as a share.
+const TOLERANCE: f64 = 0.01;
+
+/// Bytes that the driver of an adapter and what it compiles hold in the memory of the process.
+const DRIVER: u64 = 512 << 20;
 
 /// Settings that some architectures or losses alone have.
 const BELONGS: [(&str, &str, &[&str], &str); 5] = [
@@ -95,19 +106,33 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
     if device == "gpu" && cfg!(not(feature = "gpu")) {
         return Err(body.error("device", "this cbi was built without graphics adapters").hint("cargo install --features gpu"));
     }
+    let adapter = adapter(body, device)?;
     let declared = training_stanza::with_params(body, context, &Neural)?;
-    let memory = memory(&declared.params["params"]);
-    Ok(Declared { memory: Some(memory), engines: ["burn", "parquet"].map(str::to_owned).into(), ..declared })
+    let memory = memory(&declared.params["params"]) + if adapter.is_some() { DRIVER } else { 0 };
+    Ok(Declared { memory: Some(memory), adapter, engines: ["burn", "parquet"].map(str::to_owned).into(), ..declared })
+}
+
+/// The wish for an adapter; none on the processor, where every training gives the same bits.
+fn adapter(body: Body, device: &str) -> Result<Option<Adapter>, KindError> {
+    let tolerance = body.value("tolerance").and_then(Value::as_f64);
+    if device == "cpu" && tolerance.is_some() {
+        let error = body.error("tolerance", "what the processor trains is reproduced bit for bit");
+        return Err(error.hint("leave 'tolerance' out, or device = \"auto\""));
+    }
+    let tolerance = tolerance.unwrap_or(TOLERANCE);
+    if !(tolerance.is_finite() && tolerance >= 0.0) {
+        return Err(body.error("tolerance", "a tolerance is 0 or more"));
+    }
+    Ok((device != "cpu").then(|| Adapter::wished(device == "gpu", tolerance)))
 }
 
 /// The settings of one architecture, as given and by default.
 ///
 /// # Errors
 /// The first that is unknown, of the wrong form, or cannot be.
-pub fn parameters(architecture: &str, device: &str, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
+pub fn parameters(architecture: &str, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
     let mut params = VOCABULARY.check(given)?;
     params.insert("architecture".into(), json!(architecture));
-    params.insert("device".into(), json!(device));
     params.entry("loss".into()).or_insert(json!("huber"));
     for (name, by, of, with) in BELONGS {
         let has = params.get(by).and_then(Value::as_str).is_some_and(|word| of.contains(&word));
@@ -205,9 +230,8 @@ impl Learner for Neural {
 
     fn parameters(&self, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
         let mut given = given.clone();
-        let mut key = |name: &str| given.remove(name).and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
-        let (architecture, device) = (key("architecture"), key("device"));
-        parameters(&architecture, if device.is_empty() { "cpu" } else { &device }, &given)
+        let architecture = given.remove("architecture").and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
+        parameters(&architecture, &given)
     }
 
     fn fix_rounds(&self, params: &mut BTreeMap<String, Value>, rounds: &[u32]) {
@@ -232,7 +256,7 @@ mod tests {
 
     fn given(architecture: &str, params: Value) -> Result<BTreeMap<String, Value>, String> {
         let Value::Object(map) = params else { panic!("a table") };
-        parameters(architecture, "cpu", &map).map_err(|error| format!("{error} {}", error.hint().unwrap_or_default()))
+        parameters(architecture, &map).map_err(|error| format!("{error} {}", error.hint().unwrap_or_default()))
     }
 
     #[test]
@@ -240,12 +264,12 @@ mod tests {
         let lstm = serde_json::to_string(&given("lstm", json!({})).unwrap()).unwrap();
         assert_eq!(
             lstm,
-            r#"{"architecture":"lstm","batch_size":32,"clip_norm":1.0,"delta":1.0,"device":"cpu","dropout":0.2,"epochs":50,"gap_days":10,"layers":1,"learning_rate":0.001,"loss":"huber","min_delta":0.0,"patience":10,"schedule":"cosine","seed":42,"units":50,"weight_decay":0.01,"window":30}"#
+            r#"{"architecture":"lstm","batch_size":32,"clip_norm":1.0,"delta":1.0,"dropout":0.2,"epochs":50,"gap_days":10,"layers":1,"learning_rate":0.001,"loss":"huber","min_delta":0.0,"patience":10,"schedule":"cosine","seed":42,"units":50,"weight_decay":0.01,"window":30}"#
         );
         for architecture in ARCHITECTURES {
             let again = given(architecture, json!({})).unwrap();
             let mut written: Map<String, Value> = again.clone().into_iter().collect();
-            written.retain(|name, _| !["architecture", "device"].contains(&name.as_str()));
+            written.remove("architecture");
             assert_eq!(given(architecture, Value::Object(written)).unwrap(), again, "{architecture}: what is written out is the same");
         }
         let attention = given("attention", json!({})).unwrap();
