@@ -108,7 +108,8 @@ fn what_an_adapter_trains_is_of_its_own_platform_class_and_near_what_the_process
     }
     // One at a time on the adapter: no two of its steps overlap.
     let mut running = 0;
-    let on_adapter = |event: &Value| ["model/net/gpu", "model/net/auto", "model/net/gru", "production/net"].iter().any(|t| event["target"] == *t);
+    let on_adapter =
+        |event: &Value| ["model/net/gpu", "model/net/auto", "model/net/gru", "production/net"].iter().any(|t| event["target"] == *t);
     for event in built.events.iter().filter(|event| on_adapter(event)) {
         match event["event"].as_str().unwrap() {
             "started" => running += 1,

@@ -1,7 +1,11 @@
 //! Promises about networks in a workspace: how far a training is, what it leaves when it is ended, what it holds, what it learns where nothing is to be
 //! learnt, and that PyTorch forecasts the same. Invariant: the rows are the committed crude oil prices.
 #![cfg(feature = "neural")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on may stop where it stands, and one says what networks held")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on may stop where it stands, and one says what networks held"
+)]
 
 #[path = "common/space.rs"]
 mod space;
@@ -40,8 +44,11 @@ fn workspace(prices: &str, (train, past): (u32, u32), networks: &[(&str, &str)])
     let space = TestSpace::wti();
     let mut recipe = FRAME.replace("PRICES", prices).replace("PAST", &past.to_string()).replace("TRAIN", &train.to_string());
     for (architecture, params) in networks {
-        writeln!(recipe, "[neural.\"model/net/{architecture}\"]\nframe = \"frame/net\"\narchitecture = \"{architecture}\"\nparams = {{ {params} }}")
-            .unwrap();
+        writeln!(
+            recipe,
+            "[neural.\"model/net/{architecture}\"]\nframe = \"frame/net\"\narchitecture = \"{architecture}\"\nparams = {{ {params} }}"
+        )
+        .unwrap();
     }
     space.write("recipes/net.toml", recipe);
     space
@@ -81,7 +88,8 @@ fn a_training_that_is_killed_goes_on_where_it_was_and_comes_to_the_same_bytes() 
 #[test]
 fn a_network_at_its_largest_settings_holds_no_more_than_is_kept_free_for_it() {
     // The defaults are the largest settings in use, but for a second layer.
-    let large = ARCHITECTURES.map(|architecture| (architecture, if architecture == "tcn" { "epochs = 1" } else { "epochs = 1, layers = 2" }));
+    let large =
+        ARCHITECTURES.map(|architecture| (architecture, if architecture == "tcn" { "epochs = 1" } else { "epochs = 1, layers = 2" }));
     let space = workspace("wti.daily", (2010, 127), &large);
     space.build(&["frame/net"]).ok();
     let mut reserved = BTreeMap::new();
@@ -95,7 +103,8 @@ fn a_network_at_its_largest_settings_holds_no_more_than_is_kept_free_for_it() {
     let ran = built.events.iter().filter(|event| event["event"] == "ran");
     let held: BTreeMap<&str, u64> =
         ran.map(|event| (event["target"].as_str().unwrap(), event["cost"]["peak_bytes"].as_u64().unwrap())).collect();
-    let told: Vec<String> = held.iter().map(|(target, held)| format!("{target}: {} of {} MiB", held >> 20, reserved[*target] >> 20)).collect();
+    let told: Vec<String> =
+        held.iter().map(|(target, held)| format!("{target}: {} of {} MiB", held >> 20, reserved[*target] >> 20)).collect();
     println!("{}", told.join(", "));
     assert!(held.len() == 6 && held.iter().all(|(target, held)| *held > 0 && *held <= reserved[*target]), "{told:?}");
 }
@@ -107,8 +116,12 @@ fn shuffled(space: &TestSpace) {
         let part: Vec<&str> = date.split('/').collect();
         format!("{}-{}-{}", part[2], part[0], part[1])
     };
-    let rows: Vec<(String, f64)> =
-        text.lines().skip(1).filter_map(|line| line.trim().split_once(',')).filter_map(|(date, price)| Some((day(date), price.parse().ok()?))).collect();
+    let rows: Vec<(String, f64)> = text
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.trim().split_once(','))
+        .filter_map(|(date, price)| Some((day(date), price.parse().ok()?)))
+        .collect();
     let mut changes: Vec<f64> = rows.windows(2).map(|pair| pair[1].1 / pair[0].1).collect();
     Rng::with_seed(6).shuffle(&mut changes);
     let mut price = rows[0].1;
@@ -190,12 +203,14 @@ fn pytorch_forecasts_with_our_weights_what_we_forecast_as_the_documentation_show
     let networks = ARCHITECTURES.map(|architecture| (architecture, "window = 8, units = 16, epochs = 2, seed = 1"));
     let space = workspace("wti.daily", (2007, 7), &networks);
     space.build(&["model/net/*", "frame/net"]).ok();
-    let test = frame_file::read(&space.path(".cbi-cache/out/frame/net/test")).or_else(|_| frame_file::read(&space.path(".cbi-cache/out/frame/net")));
+    let test = frame_file::read(&space.path(".cbi-cache/out/frame/net/test"))
+        .or_else(|_| frame_file::read(&space.path(".cbi-cache/out/frame/net")));
     let test = test.unwrap();
     let rows: Vec<usize> = test.rows_of(Part::Test).into_iter().take(300).collect();
     let line = test.timeline(i32::MAX);
     let ends: Vec<usize> = rows.iter().map(|&row| line.dates.binary_search(&test.dates[row]).unwrap()).collect();
-    let value = |at: usize| -> Vec<Option<f64>> { line.features.iter().map(|column| Some(column[at]).filter(|value| !value.is_nan())).collect() };
+    let value =
+        |at: usize| -> Vec<Option<f64>> { line.features.iter().map(|column| Some(column[at]).filter(|value| !value.is_nan())).collect() };
     let windows: Vec<Vec<Vec<Option<f64>>>> = ends.iter().map(|&end| (end - 7..=end).map(value).collect()).collect();
     let mut ours = BTreeMap::new();
     for architecture in ARCHITECTURES {
@@ -211,7 +226,8 @@ fn pytorch_forecasts_with_our_weights_what_we_forecast_as_the_documentation_show
     let snippet = page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let from = "folder = \".cbi-cache/out/model/zl/lstm/1w\"\n";
     assert_eq!(snippet.matches(from).count(), 1, "{snippet}");
-    let mut program = format!("import json, sys\nsys.path.insert(0, {:?})\nasked = json.load(open('asked.json'))\n", repository("tests/vendor"));
+    let mut program =
+        format!("import json, sys\nsys.path.insert(0, {:?})\nasked = json.load(open('asked.json'))\n", repository("tests/vendor"));
     program += "def run(architecture, folder):\n";
     for line in snippet.replace(from, "").lines() {
         writeln!(program, "    {line}").unwrap();
@@ -221,7 +237,8 @@ fn pytorch_forecasts_with_our_weights_what_we_forecast_as_the_documentation_show
     program += "for architecture in asked['ours']:\n    run(architecture, '.cbi-cache/out/model/net/' + architecture)\n";
     space.write("ask.py", program);
     let said = vendor::succeed(python.arg("ask.py").current_dir(space.root()));
-    let worst: BTreeMap<&str, f64> = said.lines().map(|line| line.split_once(' ').unwrap()).map(|(name, worst)| (name, worst.parse().unwrap())).collect();
+    let worst: BTreeMap<&str, f64> =
+        said.lines().map(|line| line.split_once(' ').unwrap()).map(|(name, worst)| (name, worst.parse().unwrap())).collect();
     assert_eq!(worst.len(), ARCHITECTURES.len());
     assert!(worst.values().all(|worst| *worst <= 1e-5), "in standard deviations of the label: {worst:?}");
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::clock;
 use crate::base::diagnostic::ExitCode;
+use crate::exec::adapter;
 use crate::exec::executor::{Executor, Observe};
 use crate::exec::failure::Failure;
 use crate::exec::lanes::{Ended, Lanes, Message, Order, Shop, Work};
@@ -16,11 +17,10 @@ use crate::exec::outcome::{Outcome, warned};
 use crate::exec::pool::{Need, Pool};
 use crate::exec::runner::Job;
 use crate::exec::scheduler::Scheduler;
-use crate::graph::build::{Node, NodeId};
+use crate::graph::build::NodeId;
 use crate::io::process::Children;
 use crate::model::action::Input;
 use crate::model::event::{Event, EventSink};
-use crate::model::recipe::Adapter;
 use crate::model::result::{ActionResult, Cost};
 use crate::plan::key;
 use crate::plan::planner::{Made, Planner};
@@ -287,7 +287,7 @@ impl Run<'_, '_, '_> {
     fn job(&self, id: NodeId) -> Result<Job, Failure> {
         let node = &self.planner.graph()[id];
         self.outcome.learnable(self.planner.graph(), id)?;
-        adapter_is_there(node)?;
+        adapter::is_there(node)?;
         let mut files = BTreeMap::new();
         let inputs = self.planner.inputs(id, |slot, source| {
             let (input, path) = (self.observe)(source)?;
@@ -303,10 +303,7 @@ impl Run<'_, '_, '_> {
 
     fn announce(&mut self, id: NodeId, job: &Job) {
         let node = &self.planner.graph()[id];
-        let mut why = self.executor.why(job);
-        if let Some(Adapter { found: Err(none), .. }) = &node.declared.adapter {
-            why += &format!("; on the processor: {none}");
-        }
+        let why = self.executor.why(job) + &adapter::lacking(node);
         let (target, kind) = (job.target.clone(), node.stanza.kind.clone());
         self.sink.event(&Event::Started { target, kind, key: job.key, why, expected_ms: self.past[id.index()].map(|c| c.wall_ms) });
     }
@@ -396,18 +393,5 @@ impl Run<'_, '_, '_> {
 
     fn name(&self, id: NodeId) -> String {
         self.planner.graph()[id].stanza.name.to_string()
-    }
-}
-
-/// Refuses a step that needs a graphics adapter where there is none.
-fn adapter_is_there(node: &Node) -> Result<(), Failure> {
-    match &node.declared.adapter {
-        Some(Adapter { needed: true, found: Err(none), .. }) => Err(Failure {
-            error: format!("it is to be computed on a graphics adapter: {none}"),
-            hint: Some("cbi doctor, or `device = \"auto\"`, which takes the processor where there is none".into()),
-            log_tail: Vec::new(),
-            code: ExitCode::ActionFailed,
-        }),
-        _ => Ok(()),
     }
 }

@@ -130,12 +130,8 @@ impl BacktestError {
 /// When the history cannot be cut, or a fold cannot be learnt from.
 pub fn run(request: &Request) -> Result<Response, RunError> {
     let (history, model) = (request.input(FRAME_SLOT)?, request.input(MODEL_SLOT)?);
-    let how = Settings {
-        threads: request.threads,
-        scratch: request.scratch.clone(),
-        adapter: request.adapter.clone(),
-        ..Settings::default()
-    };
+    let how =
+        Settings { threads: request.threads, scratch: request.scratch.clone(), adapter: request.adapter.clone(), ..Settings::default() };
     backtest(history, model, &how, &request.output(ARTIFACT)?).map_err(|error| error.as_failure())
 }
 

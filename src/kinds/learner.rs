@@ -272,9 +272,7 @@ fn neural_failure(whole: &LearnError, error: &NeuralError) -> RunError {
         }
         NeuralError::Past { window, .. } => RunError::invalid(whole).hint(format!("past = {}  # in the frame's stanza", window - 1)),
         NeuralError::Diverged { .. } => RunError::refused(whole).hint("a smaller `learning_rate`, or a smaller `clip_norm`"),
-        NeuralError::NoAdapter { .. } => {
-            RunError::failed(whole).hint("cbi doctor lists the adapters")
-        }
+        NeuralError::NoAdapter { .. } => RunError::failed(whole).hint("cbi doctor lists the adapters"),
         _ => RunError::failed(whole),
     }
 }

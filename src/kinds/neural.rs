@@ -98,13 +98,14 @@ const BELONGS: [(&str, &str, &[&str], &str); 5] = [
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
     let body = Body(stanza);
     if cfg!(not(feature = "neural")) {
-        return Err(
-            KindError::new(stanza.place.clone(), "this cbi was built without neural models").hint("cargo install --features neural")
-        );
+        return Err(KindError::new(stanza.place.clone(), "this cbi was built without neural models")
+            .hint("cargo build --release --bins --features neural"));
     }
     let device = body.text("device").unwrap_or("cpu");
     if device == "gpu" && cfg!(not(feature = "gpu")) {
-        return Err(body.error("device", "this cbi was built without graphics adapters").hint("cargo install --features gpu"));
+        return Err(body
+            .error("device", "this cbi was built without graphics adapters")
+            .hint("cargo build --release --bins --features gpu"));
     }
     let adapter = adapter(body, device)?;
     let declared = training_stanza::with_params(body, context, &Neural)?;

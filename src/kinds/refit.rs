@@ -57,12 +57,8 @@ pub enum RefitError {
 /// When nothing was learnt.
 pub fn run(request: &Request) -> Result<Response, RunError> {
     let (rows, model) = (request.input(FRAME_SLOT)?, request.input(MODEL_SLOT)?);
-    let how = Settings {
-        threads: request.threads,
-        scratch: request.scratch.clone(),
-        adapter: request.adapter.clone(),
-        ..Settings::default()
-    };
+    let how =
+        Settings { threads: request.threads, scratch: request.scratch.clone(), adapter: request.adapter.clone(), ..Settings::default() };
     refit(rows, model, how, &request.output(ARTIFACT)?).map_err(|error| match error {
         RefitError::Learn(error) => error.as_failure(),
         RefitError::Kind { .. } => RunError::invalid(&error).hint("refit its members, and make an ensemble of those"),

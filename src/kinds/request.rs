@@ -146,7 +146,18 @@ impl Request {
     #[must_use]
     pub fn of(kind: &str, params: Value, inputs: BTreeMap<String, PathBuf>, out: PathBuf) -> Self {
         let response = out.join("response.json");
-        Self { kind: kind.to_owned(), params, threads: 1, adapter: None, inputs, digests: BTreeMap::new(), reach: None, out, response, scratch: None }
+        Self {
+            kind: kind.to_owned(),
+            params,
+            threads: 1,
+            adapter: None,
+            inputs,
+            digests: BTreeMap::new(),
+            reach: None,
+            out,
+            response,
+            scratch: None,
+        }
     }
 
     /// Reads the request in `path`.
