@@ -44,12 +44,6 @@ export CBI_TEST_BIGQUERY=$target/test-bigquery
 scripts/test-s3 "$target/test-s3"
 export CBI_TEST_S3=$target/test-s3
 
-# A driver of graphics adapters that computes on the processor; where there is none for this system, what needs one skips itself.
-if have apt-get; then
-  scripts/test-vulkan "$target/test-vulkan"
-  export CBI_TEST_VULKAN=$target/test-vulkan/vk_swiftshader_icd.json
-fi
-
 # And one that answers as Google Cloud Storage does.
 scripts/test-gcs "$target/test-gcs"
 export CBI_TEST_GCS=$target/test-gcs
@@ -74,26 +68,15 @@ trap 'rm -f "$output"' EXIT
 step "documentation tests"
 cargo test --quiet --locked --doc 2>&1 | tee "$output"
 
-failed=
-# run_tests OPTION…: the tests that cargo's options name.
-run_tests() {
-  if cargo nextest --version >/dev/null 2>&1; then
-    loud=
-    [ -d "${CBI_SHARED:-../shared}" ] || loud=--success-output=final
-    cargo nextest run --locked --no-fail-fast ${loud:+"$loud"} "$@" 2>&1 | tee -a "$output" || failed=yes
-  else
-    cargo test --locked --no-fail-fast "$@" -- --nocapture 2>&1 | tee -a "$output" || failed=yes
-  fi
-}
-
 step "tests"
-run_tests --lib --bins --tests
-
-step "tests without networks"
-run_tests --no-default-features --test without_networks
-
-step "tests on a graphics adapter"
-run_tests --features gpu --test gpu
+failed=
+if cargo nextest --version >/dev/null 2>&1; then
+  loud=
+  [ -d "${CBI_SHARED:-../shared}" ] || loud=--success-output=final
+  cargo nextest run --locked --no-fail-fast ${loud:+"$loud"} 2>&1 | tee -a "$output" || failed=yes
+else
+  cargo test --locked --no-fail-fast --lib --bins --tests -- --nocapture 2>&1 | tee -a "$output" || failed=yes
+fi
 
 # One line for both runners: nextest's "Summary … N passed, N skipped" and cargo test's "test result: …".
 awk '
