@@ -32,6 +32,9 @@ if ! cmp -s scripts/test-python.txt "$python/installed"; then
 fi
 export CBI_TEST_PYTHON=$python/bin/python3
 
+# One with PyTorch, which loads our networks.
+scripts/test-torch "$target/test-torch"
+export CBI_TEST_TORCH=$target/test-torch/python
 
 # A server that answers as BigQuery does.
 scripts/test-bigquery "$target/test-bigquery"

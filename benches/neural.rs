@@ -36,7 +36,9 @@ fn main() {
     let named: Vec<&str> = args.iter().map(String::as_str).filter(|arg| ["cpu", "gpu"].contains(arg)).collect();
     let wide = args.iter().position(|arg| arg == "--features").and_then(|at| args.get(at + 1)).map_or("32,300", String::as_str);
     for device in if named.is_empty() { vec!["cpu"] } else { named } {
-        match device::open(device) {
+        let adapter = device::adapters().into_iter().next().filter(|_| device == "gpu");
+        match device::open(adapter.as_deref()) {
+            Ok(_) if device == "gpu" && adapter.is_none() => print(&json!({"device": device, "error": "no driver names one"})),
             Ok(place) => wide.split(',').filter_map(|n| n.parse().ok()).for_each(|features| all(&place, features)),
             Err(error) => print(&json!({"device": device, "error": error.to_string()})),
         }
@@ -46,7 +48,7 @@ fn main() {
 fn all(place: &Place, features: usize) {
     for (architecture, more, batches) in RUNS {
         let more: Map<String, Value> = serde_json::from_str(more).unwrap_or_default();
-        let params = neural::parameters(architecture, "cpu", &more).unwrap_or_default();
+        let params = neural::parameters(architecture, &more).unwrap_or_default();
         let settings = Settings { params, ..Settings::default() };
         let (shape, asked) = (neural_learner::shape(&settings, features), neural_learner::asked(&settings));
         let asked = Asked { epochs: EPOCHS, rounds: Some(EPOCHS), ..asked };

@@ -36,7 +36,7 @@ struct Platform {
 
 impl Platform {
     fn new(whole: BTreeMap<String, PathBuf>) -> Self {
-        let space = TestSpace::wti();
+        let space = TestSpace::with_short_networks();
         fs::create_dir(space.path("platform")).unwrap();
         for file in whole.values() {
             fs::copy(file, space.path("platform").join(file.file_name().unwrap())).unwrap();
@@ -89,7 +89,7 @@ fn one_added_day_makes_new_forecasts_and_trains_nothing() {
     platform.until(CLOSES, "time", "2025-11-04");
     platform.until(MARKETS, "date", "2025-11-04");
     let first = platform.build("2025-11-04");
-    let trained = ["backtest", "elastic_net", "ensemble", "garch", "lightgbm", "quantiles", "refit", "ridge", "tune", "xgboost"];
+    let trained = ["backtest", "elastic_net", "ensemble", "garch", "lightgbm", "neural", "quantiles", "refit", "ridge", "tune", "xgboost"];
     assert!(trained.iter().all(|kind| kinds(&first).contains_key(kind)), "{:?}", kinds(&first));
 
     let published = platform.published("2025-11-04");

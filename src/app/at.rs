@@ -13,7 +13,7 @@ use crate::app::remote_builds;
 use crate::app::resolve::Records;
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{Options, Workspace};
-use crate::app::{locate, observe, releasing};
+use crate::app::{adapters, locate, observe, releasing};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{BlobId, ManifestId};
@@ -74,6 +74,7 @@ pub fn build(ask: &Ask, at: &At, cancel: &AtomicBool, sink: &mut dyn EventSink) 
     }
     let reach = observe::reach(&workspace, &graph, &selection.closure, observed.as_ref())?;
     releasing::resolve_then(&records.workspace, session, &mut graph, &selection.closure, (&past.build, &past.targets), !ask.no_remote)?;
+    adapters::look(&mut graph, &selection.closure);
     let (identities, _) = sources::identities(session, &graph, &selection.closure).map_err(problem::engines)?;
     if let Some(mirror) = remote.mirror().filter(|_| !lost.is_empty()) {
         let sources = Sources::then(session, &workspace, tables.clone());

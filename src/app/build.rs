@@ -10,7 +10,7 @@ use crate::app::packed;
 use crate::app::problem::{self, Outcome, Problems};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{self, CACHE_FOLDER, Limits, Options, Workspace};
-use crate::app::{grounds, latest, locate, observe, outputs, publishing, releasing};
+use crate::app::{adapters, grounds, latest, locate, observe, outputs, publishing, releasing};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{BlobId, BuildId, Digest};
@@ -102,6 +102,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let releases = releasing::resolve(&workspace, &session, &mut graph, &selection.closure, !ask.no_remote)?;
     let mut journal = Journal::open(session.root()).map_err(problem::journal)?;
     let last = latest::from(&mut journal, session.content()).map_err(problem::journal)?;
+    adapters::look(&mut graph, &selection.closure);
     let (identities, engine_files) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;
     let sources = Sources::new(&session, &workspace);
     let mut planner = Planner::new(&graph, &selection.roots);

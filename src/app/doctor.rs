@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::app::adapters;
 use crate::app::observe;
 use crate::app::problem::Problems;
 use crate::app::workspace::{CACHE_FOLDER, Options, Workspace};
@@ -61,9 +62,7 @@ pub struct Check {
 pub fn doctor(options: &Options) -> Vec<Check> {
     let mut checks = vec![action_program()];
     checks.extend(ENGINES.map(engine));
-    #[cfg(feature = "gpu")]
-    checks.push(adapters());
-    checks.extend([jail(), machine(), disk(&options.directory)]);
+    checks.extend([adapters(), jail(), machine(), disk(&options.directory)]);
     match Workspace::open(options) {
         Ok(workspace) => checks.extend(look_at(&workspace)),
         Err(problems) => checks.push(of_problems("workspace", &problems)),
@@ -123,13 +122,13 @@ fn try_engine(name: &str) -> Result<Option<String>, String> {
     serde_json::from_slice(&said).map_err(|error| format!("what it says is not understood: {error}"))
 }
 
-/// Has the action program look for graphics adapters.
-#[cfg(feature = "gpu")]
+/// The graphics adapters; a machine without one is as good as any, but for networks that a recipe wants trained on one.
 fn adapters() -> Check {
-    match try_engine("adapters") {
-        Ok(Some(names)) if !names.is_empty() => check("adapters", State::Ok, names),
-        Ok(_) => check("adapters", State::Warn, "no driver of Vulkan or Metal names one: networks are trained on the processor"),
-        Err(why) => check("adapters", State::Warn, format!("cannot be looked for: {why}")),
+    match adapters::list() {
+        Ok(names) if names.is_empty() => check("adapters", State::Ok, "none: networks are trained on the processor"),
+        Ok(names) => check("adapters", State::Ok, names.join(", ")),
+        Err(why) if cfg!(feature = "gpu") => check("adapters", State::Warn, why),
+        Err(why) => check("adapters", State::Ok, format!("not looked for: {why}")),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::app::problem::{self, Outcome};
 use crate::app::release_log::Book;
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{Options, Workspace};
-use crate::app::{latest, looks, observe, pinned_there, releasing, remote_builds};
+use crate::app::{adapters, latest, looks, observe, pinned_there, releasing, remote_builds};
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::base::digest::{ActionKey, BuildId};
 use crate::exec::deliver::delivers;
@@ -197,6 +197,7 @@ pub fn pull(options: &Options, targets: &[String], limit: Option<u64>) -> Outcom
         observed.keep(session.root()).map_err(problem::stores)?;
     }
     releasing::resolve(&workspace, &session, &mut graph, &selection.closure, true)?;
+    adapters::look(&mut graph, &selection.closure);
     let (identities, _) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;
     let sources = Sources::new(&session, &workspace);
     let epochs = Epochs::of(&bucket).map_err(problems)?;

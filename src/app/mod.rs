@@ -1,7 +1,9 @@
 //! Floor 7: use-cases. Each wires the lower floors together for one thing a person wants done.
 
 pub mod account;
+pub mod adapters;
 pub mod at;
+pub mod bits;
 pub mod build;
 pub mod changes;
 pub mod check;

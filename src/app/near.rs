@@ -84,6 +84,19 @@ pub fn compare(
     Ok(compared)
 }
 
+/// How far, at most and as a share of it, an error or a loss of what was made again lies from that recorded, and which does; `None` where there is none. Counts
+/// do not count: how long a training on an adapter goes on is what it is tolerated for.
+#[must_use]
+pub fn errors(made: &ActionResult, again: &ActionResult) -> Option<(f64, String)> {
+    let errors = made.metrics.iter().filter(|(name, _)| ["mae", "rmse", "loss"].iter().any(|end| name.ends_with(end)));
+    let off = |(name, then): (&String, &f64)| {
+        let now = again.metrics.get(name).copied().unwrap_or(f64::NAN);
+        let share = (now - then).abs() / then.abs().max(f64::MIN_POSITIVE);
+        (if share.is_nan() { f64::INFINITY } else { share }, name.clone())
+    };
+    errors.map(off).max_by(|a, b| a.0.total_cmp(&b.0))
+}
+
 fn figures(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>) -> Option<Nearness> {
     let mut near = Nearness::default();
     if !before.keys().eq(after.keys()) {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::app::adapters;
+use crate::app::bits;
 use crate::app::mirroring;
 use crate::app::near;
 use crate::app::problem::{self, Outcome};
@@ -24,7 +26,7 @@ use crate::kinds::publish;
 use crate::kinds::registry;
 use crate::mirror::snapshots;
 use crate::model::action::{Action, Input};
-use crate::model::manifest::{FileEntry, Manifest};
+use crate::model::manifest::Manifest;
 use crate::model::result::{ActionResult, Cost};
 use crate::plan::key;
 use crate::store::content::ContentStore;
@@ -64,7 +66,7 @@ pub struct Reproduction {
 pub enum Verdict {
     /// The same bits.
     Identical,
-    /// Made on another kind of machine: other bits, and numbers within the tolerance that the recipe declares.
+    /// Made on another kind of machine, or on an adapter: other bits, and numbers within the tolerance that the recipe declares.
     Within {
         /// The tolerance.
         tolerance: f64,
@@ -90,6 +92,9 @@ enum Stop {
     Because(String),
     Failed(Vec<Diagnostic>),
 }
+
+/// How far the errors of what an adapter trained may lie from those recorded, where the recipe does not say.
+const ON_AN_ADAPTER: f64 = 0.01;
 
 /// One attempt, with what it has brought back so far.
 struct Attempt<'a> {
@@ -168,13 +173,13 @@ fn lineage(records: &Records, made: &ActionResult) -> Vec<ActionResult> {
 
 /// Whether another kind of machine made it.
 fn is_foreign(action: &Action) -> bool {
-    action.platform != key::platform()
+    action.processor() != key::platform()
 }
 
 /// Whether that machine has another processor or system, and not only other instructions.
 fn other_processor(action: &Action) -> bool {
     let begins = |platform: &str| platform.rsplit_once('-').map_or_else(String::new, |(begin, _)| begin.to_owned());
-    begins(&action.platform) != begins(&key::platform())
+    begins(action.processor()) != begins(&key::platform())
 }
 
 /// Whether an action looked at a remote warehouse: what it saw was recorded once.
@@ -184,54 +189,6 @@ fn is_observed(action: &Action) -> bool {
 
 fn own((name, files): (&String, &Manifest)) -> (String, Manifest) {
     (name.clone(), files.clone())
-}
-
-fn compare(records: &Records, recorded: &BTreeMap<String, Manifest>, ran: &Ran) -> Verdict {
-    let made = &ran.result.outputs;
-    let (mut files, mut how) = (Vec::new(), Vec::new());
-    for (artifact, before) in recorded {
-        let nothing = Manifest::default();
-        let after = made.get(artifact).unwrap_or(&nothing);
-        if before.id() == after.id() {
-            continue;
-        }
-        let mut paths: Vec<&String> = before.files.keys().chain(after.files.keys()).collect();
-        paths.sort_unstable();
-        paths.dedup();
-        let differing = paths.into_iter().filter(|path| before.files.get(*path) != after.files.get(*path));
-        for path in differing {
-            files.push(format!("{artifact}/{path}"));
-            let said = said(records, ran, (artifact, path), before.files.get(path), after.files.get(path));
-            how.push(format!("{artifact}/{path}: {said}"));
-        }
-    }
-    if files.is_empty() { Verdict::Identical } else { Verdict::Differs { files, how } }
-}
-
-/// How a file differs from what was recorded of it.
-fn said(records: &Records, ran: &Ran, (artifact, path): (&str, &str), before: Option<&FileEntry>, after: Option<&FileEntry>) -> String {
-    let (before, after) = match (before, after) {
-        (Some(before), Some(after)) => (before, after),
-        (None, _) => return "was not there".to_owned(),
-        (_, None) => return "is not made any more".to_owned(),
-    };
-    if before.blob == after.blob {
-        return "only who may execute it is another".to_owned();
-    }
-    let sizes = if before.size == after.size {
-        format!("{} bytes, as before", after.size)
-    } else {
-        format!("{} bytes, were {}", after.size, before.size)
-    };
-    let then = records.session.content().read(&before.blob).ok().flatten();
-    let now = alone::file_of(&records.session, ran, artifact, path).ok();
-    match then.zip(now) {
-        Some((then, now)) => {
-            let same = then.iter().zip(&now).take_while(|(a, b)| a == b).count();
-            format!("{sizes}; the first that differs is byte {same}")
-        }
-        None => format!("{sizes}; what was recorded is no longer in the store"),
-    }
 }
 
 impl Attempt<'_> {
@@ -251,11 +208,21 @@ impl Attempt<'_> {
         Ok(Reproduction { target, action, verdict, artifacts, also, made_on, within, compared, observed, cost })
     }
 
-    /// Bit for bit; of what another kind of machine made, where bits differ, by the tolerance that today's recipe of its target declares.
+    /// Bit for bit; of what another kind of machine made, or an adapter, where bits differ, by the tolerance that today's recipe of its target declares.
     fn verdict(&self, made: &ActionResult, wanted: &BTreeMap<String, Manifest>, ran: &Ran) -> Outcome<Verdict> {
-        let verdict = compare(self.records, wanted, ran);
-        if !matches!(verdict, Verdict::Differs { .. }) || !is_foreign(&made.action) {
-            return Ok(verdict);
+        let (files, how) = bits::compare(self.records, wanted, ran);
+        if files.is_empty() {
+            return Ok(Verdict::Identical);
+        }
+        if made.action.adapter().is_some() && !is_foreign(&made.action) {
+            let tolerance = self.tolerance(&made.target).unwrap_or(ON_AN_ADAPTER);
+            return Ok(match near::errors(made, &ran.result) {
+                Some((by, at)) if by <= tolerance => Verdict::Within { tolerance, how: vec![format!("{at}: {by:.1e} from what it was")] },
+                _ => Verdict::Differs { files, how },
+            });
+        }
+        if !is_foreign(&made.action) {
+            return Ok(Verdict::Differs { files, how });
         }
         let compared = near::compare(self.records, made, wanted, ran, self.cancel)?;
         let declared = self.tolerance(&made.target);
@@ -306,6 +273,13 @@ impl Attempt<'_> {
 
     /// Refuses where other code would run than was recorded.
     fn same_machinery(&self, action: &Action) -> Result<(), Stop> {
+        if let Some(adapter) = action.adapter() {
+            match adapters::list() {
+                Ok(names) if names.iter().any(|name| name == adapter) => {}
+                Ok(_) => return Err(Stop::Because(format!("it was computed on {adapter}, and no driver here names that"))),
+                Err(why) => return Err(Stop::Because(format!("it was computed on {adapter}: {why}"))),
+            }
+        }
         match registry::find(&action.kind) {
             None => return Err(Stop::Because(format!("this cbi has no kind '{}'", action.kind))),
             Some(kind) if kind.name == publish::NAME => {

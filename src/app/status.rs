@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::app::problem::{self, Outcome};
 use crate::app::sources::{self, Sources};
 use crate::app::workspace::{Options, Workspace};
-use crate::app::{changes, latest, observe, releasing, views};
+use crate::app::{adapters, changes, latest, observe, releasing, views};
 use crate::base::clock;
 use crate::base::diagnostic::{Diagnostic, ExitCode};
 use crate::graph::build::{NodeId, TargetGraph};
@@ -53,6 +53,7 @@ impl Survey {
         let (selection, observed) = observe::selected(&workspace, session.root(), &mut graph, (selection, targets))?;
         releasing::resolve(&workspace, &session, &mut graph, &selection.closure, false)?;
         let last = latest::targets(&session).map_err(problem::journal)?;
+        adapters::look(&mut graph, &selection.closure);
         let (identities, _) = sources::identities(&session, &graph, &selection.closure).map_err(problem::engines)?;
         let sources = Sources::new(&session, &workspace);
         let mut planner = Planner::new(&graph, &selection.roots);

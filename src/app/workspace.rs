@@ -18,6 +18,7 @@ use crate::engine::warehouse;
 use crate::exec::deliver::{Deliveries, Outlet};
 use crate::exec::deliver_bigquery::Project;
 use crate::exec::pool::Budget;
+use crate::graph::adapters;
 use crate::graph::build::{self, TargetGraph};
 use crate::graph::expand::expand;
 use crate::graph::implicit::{self, Tables};
@@ -249,6 +250,7 @@ impl Workspace {
         self.all_seen()?;
         let mut graph = graph.map_err(|errors| errors.iter().map(|e| problem::graph(e, &self.texts)).collect::<Problems>())?;
         learning::mark(&mut graph);
+        adapters::share(&mut graph);
         let clashes = publishing::clashes(&graph, &self.texts);
         if clashes.is_empty() { Ok(graph) } else { Err(clashes) }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::base::diagnostic::ExitCode;
-use crate::exec::environment::{PROGRAM_PATH, action_program};
+use crate::exec::environment::{PROGRAM_PATH, action_program, driver_env};
 use crate::exec::failure::{self, Failure, RunError};
 use crate::io::fs;
 use crate::io::process::{Children, Spawn};
@@ -43,6 +43,7 @@ fn try_ask(patience: Duration, kind: &str, params: &Value, reach: &Value, answer
     fs::write(&at("request"), request.to_string().as_bytes())?;
     let mut env = vec![("PATH".to_owned(), PROGRAM_PATH.to_owned())];
     env.extend(std::env::var("CBI_NATIVE_DIR").ok().map(|dir| ("CBI_NATIVE_DIR".to_owned(), dir)));
+    env.extend(driver_env());
     let program = action_program().map_err(|path| RunError::NoActionProgram { path })?;
     let spawn = Spawn {
         name: kind.to_owned(),

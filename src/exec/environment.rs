@@ -39,3 +39,10 @@ pub fn base_env(sandbox: &Sandbox) -> Vec<(String, String)> {
     .map(|(k, v)| (k.to_owned(), v))
     .to_vec()
 }
+
+/// The variable that names the drivers of graphics adapters, for our own program, where this machine sets it: the loader of Vulkan reads it.
+#[must_use]
+pub fn driver_env() -> Option<(String, String)> {
+    const DRIVERS: &str = "VK_DRIVER_FILES";
+    std::env::var(DRIVERS).ok().map(|files| (DRIVERS.to_owned(), files))
+}

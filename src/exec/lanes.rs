@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::base::digest::ActionKey;
+use crate::base::digest::{ActionKey, Digest};
 use crate::exec::deliver::{Deliveries, delivers};
 use crate::exec::executor::Executor;
 use crate::exec::failure::Failure;
@@ -159,6 +159,9 @@ impl Shop<'_> {
         if let Some(result) = mirror.and_then(|mirror| mirror.fetch(self.session, &job.key)) {
             return Ok(Work::Shared(Box::new(result)));
         }
+        // Builds of this cache take turns on an adapter, too. Whoever has it waits for nothing more, so nobody waits for ever.
+        let adapter = job.action.adapter().map(|name| ActionKey(Digest::of(name.as_bytes())));
+        let _alone_on_it = adapter.map(|adapter| self.only_one(id, &adapter, tell)).transpose()?;
         let (root, store) = (self.session.root(), self.session.content());
         let runner = Runner { root, store, children: self.children, reach: self.reach, meter: &self.meter };
         Ok(Work::Ran(Box::new(self.deliveries.deliver(self.session, &runner, job, place)?), claim))

@@ -21,7 +21,8 @@ pub fn need(node: &Node, past: Option<Cost>, input_bytes: Option<u64>) -> Need {
     let common = &node.stanza.common;
     let held = past.filter(|cost| cost.peak_bytes > 0).map(|cost| grown(cost, input_bytes));
     let learned = held.map(|bytes| bytes.saturating_add(bytes / SPARE));
-    Need { cpus: common.threads, memory: common.memory.max(learned).or(node.declared.memory).unwrap_or(UNKNOWN_BYTES) }
+    let adapter = node.declared.adapter.as_ref().is_some_and(|wish| wish.found.is_ok());
+    Need { cpus: common.threads, memory: common.memory.max(learned).or(node.declared.memory).unwrap_or(UNKNOWN_BYTES), adapter }
 }
 
 /// The last peak, scaled up as the inputs grew since.
@@ -113,7 +114,7 @@ mod tests {
         let mut pool = Pool::new(Budget { cpus: 8, memory: budget });
         let mut running = Running::default();
         for (at, memory) in reserved.iter().enumerate() {
-            let taken = pool.take(Need { cpus: 1, memory: *memory }).unwrap();
+            let taken = pool.take(Need { cpus: 1, memory: *memory, adapter: false }).unwrap();
             running.begin(at.to_string(), taken);
         }
         let resident = bytes.iter().enumerate().map(|(at, bytes)| (at.to_string(), *bytes)).collect();

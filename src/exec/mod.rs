@@ -1,5 +1,6 @@
 //! Floor 6: running actions: what runs next, in which folder, under which budget.
 
+pub mod adapter;
 pub mod alone;
 pub mod ask;
 pub mod checked;

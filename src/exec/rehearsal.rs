@@ -141,7 +141,7 @@ mod tests {
     fn played(steps: &[(&str, &[&str], u64, u64)], budget: Budget) -> (BTreeMap<String, u64>, Rehearsal) {
         let graph = graph(&steps.iter().map(|(target, needs, ..)| (*target, *needs)).collect::<Vec<_>>());
         let of = |id: NodeId| steps.iter().find(|step| step.0 == graph[id].name().as_str()).unwrap();
-        let todo = graph.ids().map(|id| (id, Need { cpus: 1, memory: of(id).3 })).collect();
+        let todo = graph.ids().map(|id| (id, Need { cpus: 1, memory: of(id).3, adapter: false })).collect();
         let rehearsal = rehearse(&graph, &todo, |id| Some(of(id).2), budget);
         let starts = rehearsal.slots.iter().map(|slot| (graph[slot.id].name().to_string(), slot.start_ms)).collect();
         (starts, rehearsal)

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::clock;
 use crate::base::diagnostic::ExitCode;
+use crate::exec::adapter;
 use crate::exec::executor::{Executor, Observe};
 use crate::exec::failure::Failure;
 use crate::exec::lanes::{Ended, Lanes, Message, Order, Shop, Work};
@@ -234,7 +235,7 @@ impl Run<'_, '_, '_> {
         let node = &self.planner.graph()[id];
         match self.job(id) {
             Ok(job) => {
-                self.scheduler.push(id, node.stanza.common.priority, Need { cpus: node.stanza.common.threads, memory: u64::MAX });
+                self.scheduler.push(id, node.stanza.common.priority, Need { memory: u64::MAX, ..memory::need(node, None, None) });
                 self.jobs.insert(id, job);
             }
             Err(failure) => self.fail(id, failure),
@@ -286,6 +287,7 @@ impl Run<'_, '_, '_> {
     fn job(&self, id: NodeId) -> Result<Job, Failure> {
         let node = &self.planner.graph()[id];
         self.outcome.learnable(self.planner.graph(), id)?;
+        adapter::is_there(node)?;
         let mut files = BTreeMap::new();
         let inputs = self.planner.inputs(id, |slot, source| {
             let (input, path) = (self.observe)(source)?;
@@ -301,7 +303,7 @@ impl Run<'_, '_, '_> {
 
     fn announce(&mut self, id: NodeId, job: &Job) {
         let node = &self.planner.graph()[id];
-        let why = self.executor.why(job);
+        let why = self.executor.why(job) + &adapter::lacking(node);
         let (target, kind) = (job.target.clone(), node.stanza.kind.clone());
         self.sink.event(&Event::Started { target, kind, key: job.key, why, expected_ms: self.past[id.index()].map(|c| c.wall_ms) });
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::base::clock;
 use crate::base::diagnostic::ExitCode;
 use crate::base::digest::ActionKey;
-use crate::exec::environment::{PROGRAM_PATH, SYSTEM, action_program, base_env};
+use crate::exec::environment::{PROGRAM_PATH, SYSTEM, action_program, base_env, driver_env};
 use crate::exec::failure::{self, Failure, RunError};
 use crate::exec::meter::{Allowance, Meter};
 use crate::exec::sandbox::{REQUEST, RESPONSE, Sandbox, blobs};
@@ -243,7 +243,7 @@ impl Runner<'_> {
         }
         let mut request = json!({
             "kind": job.action.kind, "params": job.action.params, "threads": job.action.threads,
-            "inputs": inputs, "digests": job.action.digests(), "out": sandbox.outputs(), "response": sandbox.file(RESPONSE),
+            "adapter": job.action.adapter(), "inputs": inputs, "digests": job.action.digests(), "out": sandbox.outputs(), "response": sandbox.file(RESPONSE),
             "scratch": self.root.partial(&job.key),
         });
         let outside = |reach: &&Value| registry::observes(&job.action.kind, &job.action.params) || reach.get(DELIVERY).is_some();
@@ -258,6 +258,7 @@ impl Runner<'_> {
         env.push(("OMP_WAIT_POLICY".into(), "passive".into()));
         env.push(("OMP_NUM_THREADS".into(), job.action.threads.to_string()));
         env.extend(std::env::var("CBI_NATIVE_DIR").ok().map(|v| ("CBI_NATIVE_DIR".into(), v)));
+        env.extend(driver_env());
         let program = action_program().map_err(|path| RunError::NoActionProgram { path })?;
         let (name, log, timeout) = (job.target.clone(), sandbox.log(), job.timeout);
         let spawn = Spawn { name, program, args: vec![file.into()], cwd: sandbox.work(), env, log, timeout, jail: None };

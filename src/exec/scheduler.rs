@@ -29,6 +29,7 @@ struct Ready {
     earlier: std::cmp::Reverse<NodeId>,
     cpus: u32,
     memory: u64,
+    adapter: bool,
     passed: u32,
 }
 
@@ -48,15 +49,20 @@ impl Scheduler {
     /// Adds a step that can run now.
     pub fn push(&mut self, id: NodeId, priority: i64, need: Need) {
         let (earlier, path_ms) = (std::cmp::Reverse(id), self.path_ms[id.index()]);
-        self.ready.push(Ready { priority, path_ms, earlier, cpus: need.cpus, memory: need.memory, passed: 0 });
+        self.ready.push(Ready { priority, path_ms, earlier, cpus: need.cpus, memory: need.memory, adapter: need.adapter, passed: 0 });
     }
 
     /// The best step that fits the budget now, with what was taken for it.
     pub fn pop(&mut self, pool: &mut Pool) -> Option<(NodeId, Need)> {
-        let mut too_large = Vec::new();
+        let (mut too_large, mut aside) = (Vec::new(), Vec::new());
         let mut found = None;
         while let Some(next) = self.ready.pop() {
-            if let Some(taken) = pool.take(Need { cpus: next.cpus, memory: next.memory }) {
+            // The adapter is one action's until that ends, hours perhaps: no reason to keep the rest of the machine free.
+            if next.adapter && pool.adapter_is_taken() {
+                aside.push(next);
+                continue;
+            }
+            if let Some(taken) = pool.take(Need { cpus: next.cpus, memory: next.memory, adapter: next.adapter }) {
                 found = Some((next.earlier.0, taken));
                 break;
             }
@@ -73,6 +79,7 @@ impl Scheduler {
             }
         }
         self.ready.extend(too_large);
+        self.ready.extend(aside);
         found
     }
 

@@ -1,5 +1,6 @@
 //! Floor 4: from stanzas to the graph of targets. Pure: knows no file, store or engine.
 
+pub mod adapters;
 pub mod build;
 pub mod error;
 pub mod expand;

@@ -130,25 +130,27 @@ impl BacktestError {
 /// When the history cannot be cut, or a fold cannot be learnt from.
 pub fn run(request: &Request) -> Result<Response, RunError> {
     let (history, model) = (request.input(FRAME_SLOT)?, request.input(MODEL_SLOT)?);
-    backtest(history, model, (request.threads, request.scratch.as_deref()), &request.output(ARTIFACT)?).map_err(|error| error.as_failure())
+    let how =
+        Settings { threads: request.threads, scratch: request.scratch.clone(), adapter: request.adapter.clone(), ..Settings::default() };
+    backtest(history, model, &how, &request.output(ARTIFACT)?).map_err(|error| error.as_failure())
 }
 
-/// Trains the learner of the model in `model` on every fold of the history in `history`, with so many threads and perhaps a folder to go on from, and
-/// writes the `backtest` artifact into `out`.
+/// Trains the learner of the model in `model` on every fold of the history in `history`, with its parameters, and writes the `backtest` artifact into
+/// `out`.
 ///
 /// # Errors
 /// When the history cannot be cut, or a fold cannot be learnt from.
-pub fn backtest(history: &Path, model: &Path, (threads, kept): (u32, Option<&Path>), out: &Path) -> Result<Response, BacktestError> {
+pub fn backtest(history: &Path, model: &Path, how: &Settings, out: &Path) -> Result<Response, BacktestError> {
     let history = frame_file::read(history)?;
     let plan = history.record.folds.clone().ok_or(BacktestError::NotCut)?;
     let model = trained::read_record(model)?;
     let learner = learners::of(&model.kind).ok_or_else(|| BacktestError::Kind { kind: model.kind.clone() })?;
-    let settings = settings(learner, &model, &plan, threads)?;
+    let settings = settings(learner, &model, &plan, how)?;
     let scratch = tempfile::tempdir().map_err(BacktestError::Scratch)?;
     let (mut forecasts, mut records) = (Predictions::default(), Vec::new());
     for (number, fold) in folds::cut(&plan, &history)?.iter().enumerate() {
         let place = scratch.path().join(number.to_string());
-        let settings = Settings { scratch: kept.map(|kept| kept.join(number.to_string())), ..settings.clone() };
+        let settings = Settings { scratch: how.scratch.as_ref().map(|kept| kept.join(number.to_string())), ..settings.clone() };
         records.push(one_fold(learner, &settings, &history, fold, &place, &mut forecasts)?);
         fs::remove_tree(&place)?;
     }
@@ -160,7 +162,7 @@ pub fn backtest(history: &Path, model: &Path, (threads, kept): (u32, Option<&Pat
 }
 
 /// The model's parameters for a fold. Where folds have no rows for early stopping the model's own rounds are used, if they were chosen early enough.
-fn settings(learner: &dyn Learner, model: &ModelRecord, plan: &Folds, threads: u32) -> Result<Settings, BacktestError> {
+fn settings(learner: &dyn Learner, model: &ModelRecord, plan: &Folds, how: &Settings) -> Result<Settings, BacktestError> {
     let mut params = model.params.clone();
     let (from, _) = plan.range();
     let reads_series = model.features.is_empty() && !model.trained_on.is_empty();
@@ -179,7 +181,7 @@ fn settings(learner: &dyn Learner, model: &ModelRecord, plan: &Folds, threads: u
         }
         learner.fix_rounds(&mut params, &rounds);
     }
-    Ok(Settings { params, threads, tuned_on: tuned_before(model, plan)?, ..Settings::default() })
+    Ok(Settings { params, tuned_on: tuned_before(model, plan)?, ..how.clone() })
 }
 
 /// The rows that the model's parameters were chosen by: all of them before the first fold, or, where folds learn from both sides, apart from all.

@@ -40,6 +40,9 @@ pub const ARTIFACT: &str = "model";
 pub struct Settings {
     /// The learner's parameters under the vendor's primary names, defaults that we set included.
     pub params: BTreeMap<String, Value>,
+    /// The graphics adapter that it is to train on: the request's, for it is part of the platform class.
+    #[serde(skip)]
+    pub adapter: Option<String>,
     /// Threads it may use: the request's, for they enter an action's key by themselves.
     #[serde(skip)]
     pub threads: u32,
@@ -140,7 +143,8 @@ pub struct Fitted {
 /// # Errors
 /// When nothing was learnt.
 pub fn run(learner: &dyn Learner, request: &Request) -> Result<Response, RunError> {
-    let mut settings = Settings { threads: request.threads, scratch: request.scratch.clone(), ..request.params()? };
+    let (scratch, adapter) = (request.scratch.clone(), request.adapter.clone());
+    let mut settings = Settings { threads: request.threads, scratch, adapter, ..request.params()? };
     let mut note = None;
     if let Some(folder) = request.inputs.get(tuned::SLOT) {
         let (all, choice) = tuned::apply(learner.kind(), &settings.params, folder).map_err(|error| error.as_failure())?;
@@ -265,9 +269,7 @@ fn neural_failure(whole: &LearnError, error: &NeuralError) -> RunError {
         }
         NeuralError::Past { window, .. } => RunError::invalid(whole).hint(format!("past = {}  # in the frame's stanza", window - 1)),
         NeuralError::Diverged { .. } => RunError::refused(whole).hint("a smaller `learning_rate`, or a smaller `clip_norm`"),
-        NeuralError::NoAdapter { .. } => {
-            RunError::failed(whole).hint("cbi doctor, or `device = \"auto\"`, which falls back on the processor")
-        }
+        NeuralError::NoAdapter { .. } => RunError::failed(whole).hint("cbi doctor lists the adapters"),
         _ => RunError::failed(whole),
     }
 }

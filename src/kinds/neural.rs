@@ -14,7 +14,7 @@ use crate::kinds::kind::Kind;
 use crate::kinds::learner::{self, Fitted, LearnError, Learner, Settings};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::training_stanza::{self, FRAME_KEY};
-use crate::model::recipe::{Declared, Stanza};
+use crate::model::recipe::{Adapter, Declared, Stanza};
 use crate::syntax::shape::{Key, Want};
 
 /// The architectures, as recipes write them.
@@ -75,6 +75,9 @@ static VOCABULARY: Vocabulary = Vocabulary {
     ],
 };
 
+/// Bytes that the driver of an adapter and what it compiles hold in the memory of the process.
+const DRIVER: u64 = 512 << 20;
+
 /// Settings that some architectures or losses alone have.
 const BELONGS: [(&str, &str, &[&str], &str); 5] = [
     ("kernel_size", "architecture", &["tcn", "cnn_lstm"], "with this architecture"),
@@ -87,27 +90,29 @@ const BELONGS: [(&str, &str, &[&str], &str); 5] = [
 fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindError> {
     let body = Body(stanza);
     if cfg!(not(feature = "neural")) {
-        return Err(
-            KindError::new(stanza.place.clone(), "this cbi was built without neural models").hint("cargo install --features neural")
-        );
+        return Err(KindError::new(stanza.place.clone(), "this cbi was built without neural models")
+            .hint("cargo build --release --bins --features neural"));
     }
     let device = body.text("device").unwrap_or("cpu");
     if device == "gpu" && cfg!(not(feature = "gpu")) {
-        return Err(body.error("device", "this cbi was built without graphics adapters").hint("cargo install --features gpu"));
+        return Err(body
+            .error("device", "this cbi was built without graphics adapters")
+            .hint("cargo build --release --bins --features gpu"));
     }
+    // On the processor every training gives the same bits.
+    let adapter = (device != "cpu").then(|| Adapter::wished(device == "gpu"));
     let declared = training_stanza::with_params(body, context, &Neural)?;
-    let memory = memory(&declared.params["params"]);
-    Ok(Declared { memory: Some(memory), engines: ["burn", "parquet"].map(str::to_owned).into(), ..declared })
+    let memory = memory(&declared.params["params"]) + if adapter.is_some() { DRIVER } else { 0 };
+    Ok(Declared { memory: Some(memory), adapter, engines: ["burn", "parquet"].map(str::to_owned).into(), ..declared })
 }
 
 /// The settings of one architecture, as given and by default.
 ///
 /// # Errors
 /// The first that is unknown, of the wrong form, or cannot be.
-pub fn parameters(architecture: &str, device: &str, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
+pub fn parameters(architecture: &str, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
     let mut params = VOCABULARY.check(given)?;
     params.insert("architecture".into(), json!(architecture));
-    params.insert("device".into(), json!(device));
     params.entry("loss".into()).or_insert(json!("huber"));
     for (name, by, of, with) in BELONGS {
         let has = params.get(by).and_then(Value::as_str).is_some_and(|word| of.contains(&word));
@@ -205,9 +210,8 @@ impl Learner for Neural {
 
     fn parameters(&self, given: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ParameterError> {
         let mut given = given.clone();
-        let mut key = |name: &str| given.remove(name).and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
-        let (architecture, device) = (key("architecture"), key("device"));
-        parameters(&architecture, if device.is_empty() { "cpu" } else { &device }, &given)
+        let architecture = given.remove("architecture").and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
+        parameters(&architecture, &given)
     }
 
     fn fix_rounds(&self, params: &mut BTreeMap<String, Value>, rounds: &[u32]) {
@@ -232,7 +236,7 @@ mod tests {
 
     fn given(architecture: &str, params: Value) -> Result<BTreeMap<String, Value>, String> {
         let Value::Object(map) = params else { panic!("a table") };
-        parameters(architecture, "cpu", &map).map_err(|error| format!("{error} {}", error.hint().unwrap_or_default()))
+        parameters(architecture, &map).map_err(|error| format!("{error} {}", error.hint().unwrap_or_default()))
     }
 
     #[test]
@@ -240,12 +244,12 @@ mod tests {
         let lstm = serde_json::to_string(&given("lstm", json!({})).unwrap()).unwrap();
         assert_eq!(
             lstm,
-            r#"{"architecture":"lstm","batch_size":32,"clip_norm":1.0,"delta":1.0,"device":"cpu","dropout":0.2,"epochs":50,"gap_days":10,"layers":1,"learning_rate":0.001,"loss":"huber","min_delta":0.0,"patience":10,"schedule":"cosine","seed":42,"units":50,"weight_decay":0.01,"window":30}"#
+            r#"{"architecture":"lstm","batch_size":32,"clip_norm":1.0,"delta":1.0,"dropout":0.2,"epochs":50,"gap_days":10,"layers":1,"learning_rate":0.001,"loss":"huber","min_delta":0.0,"patience":10,"schedule":"cosine","seed":42,"units":50,"weight_decay":0.01,"window":30}"#
         );
         for architecture in ARCHITECTURES {
             let again = given(architecture, json!({})).unwrap();
             let mut written: Map<String, Value> = again.clone().into_iter().collect();
-            written.retain(|name, _| !["architecture", "device"].contains(&name.as_str()));
+            written.remove("architecture");
             assert_eq!(given(architecture, Value::Object(written)).unwrap(), again, "{architecture}: what is written out is the same");
         }
         let attention = given("attention", json!({})).unwrap();

@@ -39,7 +39,7 @@ pub fn fit(frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError>
         return Err(LearnError::NoRows("train"));
     }
     let (shape, asked) = (shape(settings, frame.record.features.len()), asked(settings));
-    let place = device::open(settings.word("device").unwrap_or("cpu"))?;
+    let place = device::open(settings.adapter.as_deref())?;
     let trained_with = format!("burn-tensor {} on {}", native::compiled_version("burn").unwrap_or("unknown"), place.name);
     let prepared = Prepared::of(frame, shape.clone(), settings.count("gap_days").unwrap_or(10), trained_with);
     let data = prepared.data(frame, asked.patience > 0)?;
@@ -62,7 +62,7 @@ pub fn fit(frame: &FrameData, settings: &Settings) -> Result<Fitted, LearnError>
         rounds: Some(trained.kept),
         features: frame.record.features.clone(),
         seen: if data.valid.is_some() { vec![Part::Train, Part::Valid] } else { vec![Part::Train] },
-        warnings: place.note.into_iter().chain(masked(&data)).collect(),
+        warnings: masked(&data).into_iter().collect(),
         metrics,
         ..Fitted::default()
     })

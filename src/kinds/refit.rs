@@ -57,18 +57,20 @@ pub enum RefitError {
 /// When nothing was learnt.
 pub fn run(request: &Request) -> Result<Response, RunError> {
     let (rows, model) = (request.input(FRAME_SLOT)?, request.input(MODEL_SLOT)?);
-    refit(rows, model, request.threads, &request.output(ARTIFACT)?, request.scratch.as_deref()).map_err(|error| match error {
+    let how =
+        Settings { threads: request.threads, scratch: request.scratch.clone(), adapter: request.adapter.clone(), ..Settings::default() };
+    refit(rows, model, how, &request.output(ARTIFACT)?).map_err(|error| match error {
         RefitError::Learn(error) => error.as_failure(),
         RefitError::Kind { .. } => RunError::invalid(&error).hint("refit its members, and make an ensemble of those"),
         _ => RunError::failed(&error),
     })
 }
 
-/// Trains the learner of the model in `model` on the rows in `rows`, and writes the `model` artifact into `out`.
+/// Trains the learner of the model in `model` on the rows in `rows`, with its parameters, and writes the `model` artifact into `out`.
 ///
 /// # Errors
 /// When nothing was learnt.
-pub fn refit(rows: &Path, model: &Path, threads: u32, out: &Path, scratch: Option<&Path>) -> Result<Response, RefitError> {
+pub fn refit(rows: &Path, model: &Path, how: Settings, out: &Path) -> Result<Response, RefitError> {
     let rows = frame_file::read(rows)?;
     let model = trained::read_record(model)?;
     let learner = learners::of(&model.kind).ok_or_else(|| RefitError::Kind { kind: model.kind.clone() })?;
@@ -76,5 +78,5 @@ pub fn refit(rows: &Path, model: &Path, threads: u32, out: &Path, scratch: Optio
     if !rounds.is_empty() {
         learner.fix_rounds(&mut params, &rounds);
     }
-    Ok(teach(learner, &rows, &Settings { params, threads, tuned_on, scratch: scratch.map(Path::to_owned) }, out)?)
+    Ok(teach(learner, &rows, &Settings { params, tuned_on, ..how }, out)?)
 }

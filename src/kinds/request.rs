@@ -23,6 +23,9 @@ pub struct Request {
     /// Threads it may use.
     #[serde(default = "one")]
     pub threads: u32,
+    /// The graphics adapter that it computes on, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
     /// Input slot → the folder with that artifact's files (of a single file: the folder with that file alone).
     pub inputs: BTreeMap<String, PathBuf>,
     /// Input slot → the hash of what feeds it, as it stands in the action's key.
@@ -143,7 +146,18 @@ impl Request {
     #[must_use]
     pub fn of(kind: &str, params: Value, inputs: BTreeMap<String, PathBuf>, out: PathBuf) -> Self {
         let response = out.join("response.json");
-        Self { kind: kind.to_owned(), params, threads: 1, inputs, digests: BTreeMap::new(), reach: None, out, response, scratch: None }
+        Self {
+            kind: kind.to_owned(),
+            params,
+            threads: 1,
+            adapter: None,
+            inputs,
+            digests: BTreeMap::new(),
+            reach: None,
+            out,
+            response,
+            scratch: None,
+        }
     }
 
     /// Reads the request in `path`.

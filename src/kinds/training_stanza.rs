@@ -80,6 +80,7 @@ pub fn again(stanza: &Stanza, context: &DeclareContext, (part, use_): (&str, &st
     let frame = frame_part(body, context, part, use_)?;
     Ok(Declared {
         params: json!({}),
+        trains_like: Some(MODEL_SLOT.to_owned()),
         engines: predictors(body, context, &model, "model")?.into_iter().collect(),
         places: BTreeMap::from([(MODEL_SLOT.to_owned(), body.place("model"))]),
         inputs: BTreeMap::from([(FRAME_SLOT.to_owned(), frame), (MODEL_SLOT.to_owned(), model)]),
@@ -173,7 +174,7 @@ pub fn with_params(body: Body, context: &DeclareContext, learner: &dyn Learner) 
 /// The parameters that a stanza gives: those in `params`, and the scale of kinds that have the key `series`.
 fn given(body: Body) -> Result<Map<String, Value>, ParameterError> {
     let mut given = body.table("params").cloned().unwrap_or_default();
-    for key in [SERIES, "architecture", "device"] {
+    for key in [SERIES, "architecture"] {
         if let Some(value) = body.value(key)
             && given.insert(key.to_owned(), value.clone()).is_some()
         {

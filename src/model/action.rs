@@ -9,6 +9,9 @@ use serde_json::Value;
 use crate::base::canon::{ExplainSink, HashSink, Sink, walk_json};
 use crate::base::digest::{ActionKey, BlobId, ManifestId};
 
+/// Stands in a platform class between the processor and the graphics adapter.
+pub const ADAPTER: &str = "+";
+
 /// Everything that determines an action's outputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Action {
@@ -19,7 +22,7 @@ pub struct Action {
     /// Engine name → identity: digest of the library loaded, or version of the code compiled in.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub engines: BTreeMap<String, String>,
-    /// Operating system, architecture and SIMD level, where results can depend on them.
+    /// Operating system, architecture and SIMD level, and after a `+` the graphics adapter where one computes: results can depend on them.
     pub platform: String,
     /// Threads the action uses.
     pub threads: u32,
@@ -65,6 +68,18 @@ impl Action {
         let mut sink = HashSink::new("cbi 1 action");
         self.walk(&mut sink);
         ActionKey(sink.finish())
+    }
+
+    /// The processor's part of the platform class.
+    #[must_use]
+    pub fn processor(&self) -> &str {
+        self.platform.split_once(ADAPTER).map_or(&self.platform, |(processor, _)| processor)
+    }
+
+    /// The graphics adapter that computes it, where one does.
+    #[must_use]
+    pub fn adapter(&self) -> Option<&str> {
+        self.platform.split_once(ADAPTER).map(|(_, adapter)| adapter)
     }
 
     /// Every field that enters the key, as path and value.

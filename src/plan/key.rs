@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::graph::build::Node;
-use crate::model::action::{Action, Input};
+use crate::model::action::{ADAPTER, Action, Input};
 
 /// Identities of what runs actions on this machine: part of every key that depends on them.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +27,7 @@ pub fn action(node: &Node, inputs: BTreeMap<String, Input>, identities: &Identit
         let found = identities.engines.get(&name).cloned().unwrap_or_else(|| "absent".to_owned());
         (name, found)
     };
-    Action {
+    let mut action = Action {
         kind: node.stanza.kind.clone(),
         version: node.version,
         engines: engines.map(identity).collect(),
@@ -36,7 +36,12 @@ pub fn action(node: &Node, inputs: BTreeMap<String, Input>, identities: &Identit
         params: node.declared.params.clone(),
         inputs,
         outputs: node.declared.outputs.clone(),
+    };
+    // Where the processor takes an adapter's place it is the processor's own action, the same as if nobody had wished for more.
+    if let Some(wish) = node.declared.adapter.as_ref().filter(|wish| wish.needed || wish.found.is_ok()) {
+        action.platform += &format!("{ADAPTER}{}", wish.found.as_deref().unwrap_or("none"));
     }
+    action
 }
 
 /// This machine's platform class, for example `linux-x86_64-avx512`.

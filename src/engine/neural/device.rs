@@ -1,6 +1,8 @@
-//! Owns where tensors are computed. Invariant: nothing is computed elsewhere than asked without a word about it.
+//! Owns where tensors are computed. Invariant: nothing is computed elsewhere than asked: an adapter that is not there is a failure.
 
 use burn_tensor::Device;
+#[cfg(feature = "gpu")]
+use burn_tensor::DeviceType;
 
 use crate::engine::neural::error::NeuralError;
 
@@ -13,54 +15,41 @@ pub struct Place {
     pub host: bool,
     /// What it is called: `cpu`, or the adapter's name.
     pub name: String,
-    /// What a person should know of the choice.
-    pub note: Option<String>,
 }
 
 /// The processor.
 #[must_use]
 pub fn processor() -> Place {
-    Place { device: Device::flex(), host: true, name: "cpu".to_owned(), note: None }
+    Place { device: Device::flex(), host: true, name: "cpu".to_owned() }
 }
 
-/// The place that a recipe asks for: `cpu`, `gpu`, or `auto`, which is an adapter where there is one.
+/// The adapter of this name, or the processor where none is named.
 ///
 /// # Errors
-/// When an adapter is asked for and there is none.
-pub fn open(wanted: &str) -> Result<Place, NeuralError> {
-    match wanted {
-        "gpu" => adapter().map_err(|why| NeuralError::NoAdapter { why }),
-        "auto" => Ok(adapter().unwrap_or_else(|why| Place { note: Some(format!("trained on the processor: {why}")), ..processor() })),
-        _ => Ok(processor()),
-    }
+/// When there is no such adapter.
+pub fn open(adapter: Option<&str>) -> Result<Place, NeuralError> {
+    let Some(wanted) = adapter else { return Ok(processor()) };
+    let found = reachable().find(|(name, _)| name == wanted);
+    let place = found.map(|(name, device)| Place { device, host: false, name });
+    place.ok_or_else(|| NeuralError::NoAdapter { wanted: wanted.to_owned() })
 }
 
-/// The first adapter that is no processor's imitation of one; a software driver only where nothing else is.
-#[cfg(feature = "gpu")]
-fn adapter() -> Result<Place, String> {
-    let names = adapters();
-    let name = names.first().cloned().ok_or("no driver of Vulkan or Metal names one")?;
-    Ok(Place { device: on_adapter(), host: false, name, note: None })
+/// The adapters that there are, by name: cards before what the processor imitates.
+#[must_use]
+pub fn adapters() -> Vec<String> {
+    reachable().map(|(name, _)| name).collect()
 }
 
+/// Every adapter by its name and interface, looked at one by one.
 #[cfg(feature = "gpu")]
-fn on_adapter() -> Device {
-    #[cfg(target_os = "macos")]
-    return Device::metal(burn_tensor::DeviceKind::DefaultDevice);
-    #[cfg(not(target_os = "macos"))]
-    return Device::vulkan(burn_tensor::DeviceKind::DefaultDevice);
+fn reachable() -> impl Iterator<Item = (String, Device)> {
+    // On a Mac wgpu speaks Metal. Elsewhere SPIR-V is what compute programs are compiled to best.
+    let (interface, word) = if cfg!(target_os = "macos") { (DeviceType::Wgpu, "Metal") } else { (DeviceType::Vulkan, "Vulkan") };
+    let named = move |device: Device| Some((format!("{} through {word}", device.identity()?.name), device));
+    Device::enumerate(interface).into_iter().filter_map(named)
 }
 
 #[cfg(not(feature = "gpu"))]
-fn adapter() -> Result<Place, String> {
-    Err("this program was built without the feature `gpu`".to_owned())
-}
-
-/// The adapters that there are, by name.
-#[must_use]
-pub fn adapters() -> Vec<String> {
-    #[cfg(feature = "gpu")]
-    return Device::enumerate_physical().into_iter().map(|gpu| gpu.name).collect();
-    #[cfg(not(feature = "gpu"))]
-    return Vec::new();
+fn reachable() -> impl Iterator<Item = (String, Device)> {
+    std::iter::empty()
 }

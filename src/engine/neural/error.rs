@@ -35,10 +35,10 @@ pub enum NeuralError {
         why: String,
     },
     /// There is nothing to compute on.
-    #[error("there is no graphics adapter to train on: {why}")]
+    #[error("no driver names the graphics adapter '{wanted}' any more")]
     NoAdapter {
-        /// Why not.
-        why: String,
+        /// What it is called.
+        wanted: String,
     },
     /// A file cannot be read or written.
     #[error(transparent)]

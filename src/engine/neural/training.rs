@@ -15,8 +15,14 @@ use crate::engine::neural::weights::{Gradients, Weights, numbers};
 use crate::engine::neural::windows::{Timeline, Window};
 use crate::engine::numbers::count;
 
-/// Rows that are forecast at once where nothing is learnt.
-const AT_ONCE: usize = 256;
+/// The most rows that are forecast at once where nothing is learnt, and the most steps of their windows.
+const AT_ONCE: (usize, usize) = (256, 8192);
+
+/// Rows with windows of so many steps that are forecast at once.
+#[must_use]
+pub fn at_once(window: usize) -> usize {
+    (AT_ONCE.1 / window.max(1)).clamp(1, AT_ONCE.0)
+}
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq)]
@@ -195,5 +201,5 @@ pub fn forecast(network: &Network, weights: &Weights, timeline: &Timeline, windo
         let input = batch::input(timeline, windows, network.shape.window, &place.device);
         numbers(network.forward(weights, input, None, &place.device, place.host).0)
     };
-    windows.chunks(AT_ONCE).flat_map(some).collect()
+    windows.chunks(at_once(network.shape.window)).flat_map(some).collect()
 }

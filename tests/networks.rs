@@ -1,0 +1,244 @@
+//! Promises about networks in a workspace: how far a training is, what it leaves when it is ended, what it holds, what it learns where nothing is to be
+//! learnt, and that PyTorch forecasts the same. Invariant: the rows are the committed crude oil prices.
+#![cfg(feature = "neural")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on may stop where it stands, and one says what networks held"
+)]
+
+#[path = "common/space.rs"]
+mod space;
+#[path = "vendor/python.rs"]
+mod vendor;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use cbi::engine::frame_file::{self, Part};
+use cbi::engine::table_file;
+use cbi::kinds::trained;
+use fastrand::Rng;
+use serde_json::{Value, json};
+use space::TestSpace;
+
+/// A frame whose windows reach `PAST` rows back, on the prices of `PRICES`, to learn from since `TRAIN`.
+const FRAME: &str = r#"
+[frame."frame/net"]
+features = "wti.features"
+columns = ["ret_*", "ma_*", "vol_*"]
+price = { table = "PRICES", column = "price", series = "spot" }
+horizon = { rows = 21 }
+label = "log_return"
+split = { train = [TRAIN-01-02, 2010-12-31], valid = [2011-01-01, 2012-12-31], test = [2014-01-01] }
+past = PAST
+"#;
+
+const ARCHITECTURES: [&str; 6] = ["dense", "lstm", "gru", "tcn", "cnn_lstm", "attention"];
+
+/// The repository's crude oil, with such a frame and these networks: architecture, and settings as a recipe writes them.
+fn workspace(prices: &str, (train, past): (u32, u32), networks: &[(&str, &str)]) -> TestSpace {
+    let space = TestSpace::wti();
+    let mut recipe = FRAME.replace("PRICES", prices).replace("PAST", &past.to_string()).replace("TRAIN", &train.to_string());
+    for (architecture, params) in networks {
+        writeln!(
+            recipe,
+            "[neural.\"model/net/{architecture}\"]\nframe = \"frame/net\"\narchitecture = \"{architecture}\"\nparams = {{ {params} }}"
+        )
+        .unwrap();
+    }
+    space.write("recipes/net.toml", recipe);
+    space
+}
+
+fn show(space: &TestSpace, target: &str) -> Value {
+    serde_json::from_slice(&space.command(&["show", "--json", target]).output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn a_training_that_is_killed_goes_on_where_it_was_and_comes_to_the_same_bytes() {
+    let slow = [("lstm", "window = 30, units = 50, epochs = 9, patience = 0, seed = 1")];
+    let (whole, killed) = (workspace("wti.daily", (2007, 29), &slow), workspace("wti.daily", (2007, 29), &slow));
+    whole.build(&["model/net/lstm"]).ok();
+    killed.build(&["frame/net"]).ok();
+    let mut child = killed.command(&["build", "--json", "model/net/lstm"]).stdout(Stdio::piped()).spawn().unwrap();
+    let told = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let far = told.into_iter().find(|event| event["event"] == "progress").expect("it says how far it is");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!((&far["target"], &far["unit"], &far["of"]), (&json!("model/net/lstm"), &json!("epoch"), &json!(9)));
+    assert!(far["figures"]["train_loss"].is_number() && far["left_ms"].is_u64(), "{far}");
+    assert!(far["done"].as_u64().unwrap() < 9, "it was ended in the middle: {far}");
+
+    killed.build(&["model/net/lstm"]).ok().ran(&["model/net/lstm"]);
+    assert_eq!(show(&killed, "model/net/lstm")["artifacts"], show(&whole, "model/net/lstm")["artifacts"]);
+    let log = show(&killed, "model/net/lstm")["log"].as_str().unwrap().to_owned();
+    let log = killed.read(&format!(".cbi-cache/blobs/{}/{log}", &log[..2]));
+    assert!(log.starts_with("taken up again after epoch ") && log.contains("epoch 9 of 9: train loss "), "{log}");
+
+    // The curves are a table and a picture beside the weights.
+    let model = whole.path(".cbi-cache/out/model/net/lstm");
+    assert_eq!(table_file::read(&model.join("learning.parquet")).unwrap().num_rows(), 9);
+    assert!(std::fs::read_to_string(model.join("learning.svg")).unwrap().starts_with("<svg"));
+}
+
+#[test]
+fn a_network_at_its_largest_settings_holds_no_more_than_is_kept_free_for_it() {
+    // The defaults are the largest settings in use, but for a second layer.
+    let large =
+        ARCHITECTURES.map(|architecture| (architecture, if architecture == "tcn" { "epochs = 1" } else { "epochs = 1, layers = 2" }));
+    let space = workspace("wti.daily", (2010, 127), &large);
+    space.build(&["frame/net"]).ok();
+    let mut reserved = BTreeMap::new();
+    for architecture in ARCHITECTURES {
+        let target = format!("model/net/{architecture}");
+        let plan = space.command(&["plan", "--json", &target]).output().unwrap();
+        let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+        reserved.insert(target, plan["totals"]["peak_bytes"].as_u64().unwrap());
+    }
+    let built = space.build(&["model/net/*"]).ok();
+    let ran = built.events.iter().filter(|event| event["event"] == "ran");
+    let held: BTreeMap<&str, u64> =
+        ran.map(|event| (event["target"].as_str().unwrap(), event["cost"]["peak_bytes"].as_u64().unwrap())).collect();
+    let told: Vec<String> =
+        held.iter().map(|(target, held)| format!("{target}: {} of {} MiB", held >> 20, reserved[*target] >> 20)).collect();
+    println!("{}", told.join(", "));
+    assert!(held.len() == 6 && held.iter().all(|(target, held)| *held > 0 && *held <= reserved[*target]), "{told:?}");
+}
+
+/// The committed prices with their changes in an order of chance, so that nothing before a day says anything of what comes after.
+fn shuffled(space: &TestSpace) {
+    let text = space.read("warehouse/fred.dcoilwtico.csv");
+    let day = |date: &str| {
+        let part: Vec<&str> = date.split('/').collect();
+        format!("{}-{}-{}", part[2], part[0], part[1])
+    };
+    let rows: Vec<(String, f64)> = text
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.trim().split_once(','))
+        .filter_map(|(date, price)| Some((day(date), price.parse().ok()?)))
+        .collect();
+    let mut changes: Vec<f64> = rows.windows(2).map(|pair| pair[1].1 / pair[0].1).collect();
+    Rng::with_seed(6).shuffle(&mut changes);
+    let mut price = rows[0].1;
+    let mut told = format!("date,price\n{},{price}\n", rows[0].0);
+    for ((date, _), change) in rows[1..].iter().zip(changes) {
+        price *= change;
+        writeln!(told, "{date},{price}").unwrap();
+    }
+    space.write("warehouse/chance.prices.csv", told);
+    space.write(
+        "recipes/chance.toml",
+        "[table.\"chance.prices\"]\nkey = [\"date\"]\ntypes = { date = \"DATE\", price = \"FLOAT64\" }\navailable_after = \"0 days\"\n",
+    );
+}
+
+#[test]
+fn a_network_whose_labels_are_chance_is_judged_no_better_than_the_naive_forecast() {
+    let networks = [("lstm", "window = 8, units = 16, epochs = 6, seed = 1"), ("dense", "window = 1, units = 16, epochs = 6, seed = 1")];
+    let space = workspace("chance.prices", (2007, 7), &networks);
+    shuffled(&space);
+    let recipe = "[evaluate.\"evaluate/net\"]\nframe = \"frame/net\"\nmodels = [\"model/net/lstm\", \"model/net/dense\"]\n";
+    space.write("recipes/judge.toml", recipe);
+    space.build(&["evaluate/net"]).ok();
+    let judged: Value = serde_json::from_str(&space.read(".cbi-cache/out/evaluate/net/metrics.json")).unwrap();
+    let all = judged["segments"].as_array().unwrap().iter().find(|segment| segment["by"] == "all").unwrap();
+    for model in all["models"].as_array().unwrap() {
+        let high = model["ratio_interval"]["high"].as_f64().unwrap_or(f64::INFINITY);
+        assert!(model["mae_ratio"].as_f64().unwrap() > 0.97 && high >= 1.0, "better than nothing at what nobody can know: {model}");
+    }
+}
+
+/// A Python with `PyTorch`: `CBI_TEST_TORCH`, as `./test.sh` sets it.
+#[allow(clippy::print_stderr, reason = "test.sh counts the line")]
+fn pytorch() -> Option<Command> {
+    if let Some(python) = std::env::var_os("CBI_TEST_TORCH") {
+        return Some(Command::new(python));
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "CBI_TEST_TORCH is not set, and CI skips nothing");
+    eprintln!("skipped: needs PyTorch: scripts/test-torch FOLDER, and CBI_TEST_TORCH=FOLDER/python");
+    None
+}
+
+fn repository(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The furthest apart that two trees of numbers are, of numbers above 1 as a share.
+fn apart(a: &Value, b: &Value) -> f64 {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            assert!(a.keys().eq(b.keys()), "{:?} {:?}", a.keys(), b.keys());
+            a.iter().map(|(name, value)| apart(value, &b[name])).fold(0.0, f64::max)
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            assert_eq!(a.len(), b.len());
+            a.iter().zip(b).map(|(a, b)| apart(a, b)).fold(0.0, f64::max)
+        }
+        _ => {
+            let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
+            (a - b).abs() / b.abs().max(1.0)
+        }
+    }
+}
+
+#[test]
+fn pytorch_gives_the_values_that_ours_are_held_to() {
+    let Some(mut python) = pytorch() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let now = folder.path().join("now.json");
+    vendor::succeed(python.arg(repository("tests/vendor/neural_torch.py")).arg(&now));
+    let read = |path: &Path| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap()["samples"].clone();
+    let worst = apart(&read(&now), &read(&repository("tests/vendor/neural.json")));
+    assert!(worst <= 1e-5, "this PyTorch differs from the committed values by {worst}");
+}
+
+#[test]
+fn pytorch_forecasts_with_our_weights_what_we_forecast_as_the_documentation_shows() {
+    let Some(mut python) = pytorch() else { return };
+    let networks = ARCHITECTURES.map(|architecture| (architecture, "window = 8, units = 16, epochs = 2, seed = 1"));
+    let space = workspace("wti.daily", (2007, 7), &networks);
+    space.build(&["model/net/*", "frame/net"]).ok();
+    let test = frame_file::read(&space.path(".cbi-cache/out/frame/net/test"))
+        .or_else(|_| frame_file::read(&space.path(".cbi-cache/out/frame/net")));
+    let test = test.unwrap();
+    let rows: Vec<usize> = test.rows_of(Part::Test).into_iter().take(300).collect();
+    let line = test.timeline(i32::MAX);
+    let ends: Vec<usize> = rows.iter().map(|&row| line.dates.binary_search(&test.dates[row]).unwrap()).collect();
+    let value =
+        |at: usize| -> Vec<Option<f64>> { line.features.iter().map(|column| Some(column[at]).filter(|value| !value.is_nan())).collect() };
+    let windows: Vec<Vec<Vec<Option<f64>>>> = ends.iter().map(|&end| (end - 7..=end).map(value).collect()).collect();
+    let mut ours = BTreeMap::new();
+    for architecture in ARCHITECTURES {
+        let model = trained::read(&space.path(&format!(".cbi-cache/out/model/net/{architecture}"))).unwrap();
+        let levels = model.predict(&test, &rows).unwrap();
+        let answers: Vec<f64> = levels.iter().zip(&rows).map(|(level, &row)| (level / test.price[row]).ln()).collect();
+        ours.insert(architecture, answers);
+    }
+    space.write("asked.json", json!({"windows": windows, "ours": ours}).to_string());
+
+    // The lines of the documentation, run for each network.
+    let page = std::fs::read_to_string(repository("docs/neural.md")).unwrap();
+    let snippet = page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let from = "folder = \".cbi-cache/out/model/zl/lstm/1w\"\n";
+    assert_eq!(snippet.matches(from).count(), 1, "{snippet}");
+    let mut program =
+        format!("import json, sys\nsys.path.insert(0, {:?})\nasked = json.load(open('asked.json'))\n", repository("tests/vendor"));
+    program += "def run(architecture, folder):\n";
+    for line in snippet.replace(from, "").lines() {
+        writeln!(program, "    {line}").unwrap();
+    }
+    program += "    worst = max(abs(forecast(rows) - ours) for rows, ours in zip(asked['windows'], asked['ours'][architecture]))\n";
+    program += "    print(architecture, worst / prepared['label']['scale'])\n";
+    program += "for architecture in asked['ours']:\n    run(architecture, '.cbi-cache/out/model/net/' + architecture)\n";
+    space.write("ask.py", program);
+    let said = vendor::succeed(python.arg("ask.py").current_dir(space.root()));
+    let worst: BTreeMap<&str, f64> =
+        said.lines().map(|line| line.split_once(' ').unwrap()).map(|(name, worst)| (name, worst.parse().unwrap())).collect();
+    assert_eq!(worst.len(), ARCHITECTURES.len());
+    assert!(worst.values().all(|worst| *worst <= 1e-5), "in standard deviations of the label: {worst:?}");
+}
