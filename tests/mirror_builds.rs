@@ -336,7 +336,7 @@ fn a_build_that_nobody_trusted_signed_is_not_there_where_keys_are_required() {
     let name = format!("builds/{:014}-{}.{}", 4_000_000_000_000_u64, "a".repeat(64), "b".repeat(64));
     fs::write(mirror.path().join(name), "").unwrap();
     assert_eq!(run(&other, &["log"], 0).0.as_array().map(Vec::len), Some(1));
-    assert_eq!(run(&other, &["mirror", "verify"], 5).0["findings"].as_array().map(|found| found.is_empty()), Some(false));
+    assert_eq!(run(&other, &["mirror", "verify"], 5).0["findings"].as_array().map(Vec::is_empty), Some(false));
 }
 
 #[test]
