@@ -314,3 +314,43 @@ fn a_limited_pull_of_many_small_files_takes_as_long_as_their_bytes_and_not_as_lo
     assert!(run(&other, &["mirror", "pull", "wti.daily", "--limit", "500KiB"], 0).0["bytes"].as_u64() > Some(10_000));
     assert!(began.elapsed() < std::time::Duration::from_secs(15), "{:?}", began.elapsed());
 }
+
+#[test]
+fn a_build_that_nobody_trusted_signed_is_not_there_where_keys_are_required() {
+    let mirror = tempfile::tempdir().unwrap();
+    let stranger = machine(mirror.path());
+    stranger.build(&["wti.daily"]).ok();
+    let build = run(&stranger, &["log"], 0).0[0]["build"].as_str().unwrap().to_owned();
+    let laptop = machine(mirror.path());
+    run(&laptop, &["key", "generate"], 0);
+    run(&laptop, &["key", "trust", "default"], 0);
+    assert_eq!(run(&laptop, &["log"], 0).0, serde_json::json!([]));
+    assert!(run(&laptop, &["build", "--at", &build], 2).1.contains("neither here nor in the mirror"));
+    // Its own are signed, and believed by who trusts it.
+    laptop.build(&["wti.daily"]).ok();
+    let other = bare(mirror.path());
+    other.write("cbi.toml", laptop.read("cbi.toml"));
+    assert_eq!(run(&other, &["log"], 0).0.as_array().map(Vec::len), Some(1));
+    went_back(other.build(&["--at", &run(&other, &["log"], 0).0[0]["build"].as_str().unwrap()[..12]]));
+    // An announcement without a record is nothing, and a look is not undone by it.
+    let name = format!("builds/{:014}-{}.{}", 4_000_000_000_000_u64, "a".repeat(64), "b".repeat(64));
+    fs::write(mirror.path().join(name), "").unwrap();
+    assert_eq!(run(&other, &["log"], 0).0.as_array().map(Vec::len), Some(1));
+    assert_eq!(run(&other, &["mirror", "verify"], 5).0["findings"].as_array().map(Vec::is_empty), Some(false));
+}
+
+#[test]
+fn a_name_that_announces_another_build_than_its_record_tells_is_taken_for_none() {
+    let mirror = tempfile::tempdir().unwrap();
+    let laptop = machine(mirror.path());
+    laptop.build(&["wti.daily"]).ok();
+    let build = run(&laptop, &["log"], 0).0[0]["build"].as_str().unwrap().to_owned();
+    // Another hash that begins alike, with the first one's record under it.
+    let own = fs::read_dir(mirror.path().join("builds")).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
+    let twin = own.replace(&build, &format!("{}{}", &build[..8], "0".repeat(56)));
+    fs::write(mirror.path().join("builds").join(&twin), "").unwrap();
+    let other = bare(mirror.path());
+    // A record that is another build's is no record of it: the one that is left is meant.
+    went_back(other.build(&["--at", &build[..8]]));
+    assert_eq!(run(&other, &["log"], 0).0.as_array().map(Vec::len), Some(1));
+}

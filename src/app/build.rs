@@ -136,14 +136,13 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let state = next_state(&graph, &last, &made);
     let mut untold = None;
     if built.counts.ran + built.counts.failed > 0 || state != last {
-        let targets = BlobId(Digest::of(b""));
         let record = Build {
             started_ms,
             ended_ms: clock::now_ms(),
             requested: ask.targets.clone(),
             counts: built.counts,
             outcome: outcome.to_owned(),
-            targets,
+            targets: BlobId(Digest::of(b"")),
             attempts: built.attempts.clone(),
             instant_ms: observed.as_ref().map(|observed| observed.instant_ms),
             grounds: None,

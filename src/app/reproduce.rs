@@ -297,15 +297,9 @@ impl Attempt<'_> {
             Some(_) => {}
         }
         for (name, was) in &action.engines {
-            // The same engine for another processor is another file.
-            if other_processor(action) {
-                match sources::identity(&self.records.session, name) {
-                    Some(_) => continue,
-                    None => return Err(Stop::Because(format!("engine {name} is not here"))),
-                }
-            }
             let is = sources::identity(&self.records.session, name).unwrap_or_else(|| "absent".to_owned());
-            if is != *was {
+            // The same engine for another processor is another file.
+            if is != *was && (is == "absent" || !other_processor(action)) {
                 let what = name.strip_prefix("program:").map_or_else(|| format!("engine {name}"), |p| format!("program {p}"));
                 return Err(Stop::Because(format!("{what} was {}, is {}", short(was), short(&is))));
             }
