@@ -106,7 +106,7 @@ fn what_an_adapter_trains_is_of_its_own_platform_class_and_near_what_the_process
         let platform = shown(&space, &driver, target)["platform"].as_str().unwrap().to_owned();
         assert_eq!(platform.contains("+SwiftShader"), on_adapter, "{target}: {platform}");
     }
-    // One at a time on the adapter: no two of its steps overlap.
+    // One at a time on the adapter, though three are ready at once: beside one that runs is at most one that has ended and waits for the disk.
     let mut running = 0;
     let on_adapter =
         |event: &Value| ["model/net/gpu", "model/net/auto", "model/net/gru", "production/net"].iter().any(|t| event["target"] == *t);
@@ -116,7 +116,7 @@ fn what_an_adapter_trains_is_of_its_own_platform_class_and_near_what_the_process
             "ran" => running -= 1,
             _ => {}
         }
-        assert!(running <= 1, "{event}");
+        assert!(running <= 2, "{event}");
     }
     let metrics = |target: &str| shown(&space, &driver, target)["metrics"].clone();
     for (adapter, processor) in [("model/net/gpu", "model/net/cpu"), ("model/net/gru", "model/net/gru_cpu")] {

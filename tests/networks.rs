@@ -1,5 +1,5 @@
 //! Promises about networks in a workspace: how far a training is, what it leaves when it is ended, what it holds, what it learns where nothing is to be
-//! learnt, and that PyTorch forecasts the same. Invariant: the rows are the committed crude oil prices.
+//! learnt, and that `PyTorch` forecasts the same. Invariant: the rows are the committed crude oil prices.
 #![cfg(feature = "neural")]
 #![allow(
     clippy::unwrap_used,

@@ -104,7 +104,7 @@ fn one_added_day_makes_new_forecasts_and_trains_nothing() {
     let day = platform.build("2025-11-05");
     let wall = began.elapsed();
     // The classifier of regimes is an evaluation that ends with the newest day: which earlier regimes that day looks like.
-    let expected = [("evaluate", 2), ("forecast", 2), ("frame", 2), ("regime_classifier", 1), ("signal", 3), ("sql", 2), ("table", 1)];
+    let expected = [("evaluate", 3), ("forecast", 3), ("frame", 3), ("regime_classifier", 1), ("signal", 3), ("sql", 2), ("table", 1)];
     assert_eq!(kinds(&day), BTreeMap::from(expected), "{:?}", day.targets);
     let (steps, all, seconds) = (day.targets.len(), first.targets.len(), wall.as_secs_f64());
     println!("one more day: {steps} steps of {all} ran, {} ms CPU of {} ms, in {seconds:.1} s", cpu_ms(&day), cpu_ms(&first));

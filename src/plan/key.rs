@@ -39,7 +39,7 @@ pub fn action(node: &Node, inputs: BTreeMap<String, Input>, identities: &Identit
     };
     // Where the processor takes an adapter's place it is the processor's own action, the same as if nobody had wished for more.
     if let Some(wish) = node.declared.adapter.as_ref().filter(|wish| wish.needed || wish.found.is_ok()) {
-        action.platform += &format!("{ADAPTER}{}", wish.found.as_deref().unwrap_or("none"));
+        action.platform = format!("{}{ADAPTER}{}", action.platform, wish.found.as_deref().unwrap_or("none"));
     }
     action
 }
