@@ -18,7 +18,7 @@ use space::{Built, TestSpace};
 const MODEL: &str = "model/wti/lightgbm/1w";
 const PRICES: &str = "warehouse/fred.dcoilwtico.csv";
 
-/// A clone of the repository's workspace on a machine that has built nothing, with this folder as its mirror.
+/// A clone of the repository's workspace on a machine that has built nothing, with this folder as its mirror, source files included.
 fn machine(mirror: &Path) -> TestSpace {
     let space = TestSpace::wti();
     join(&space, mirror);
@@ -26,7 +26,7 @@ fn machine(mirror: &Path) -> TestSpace {
 }
 
 fn join(space: &TestSpace, mirror: &Path) {
-    space.write("cbi.toml", format!("{}\n[mirror]\nurl = \"file://{}\"\n", space.read("cbi.toml"), mirror.display()));
+    space.write("cbi.toml", format!("{}\n[mirror]\nurl = \"file://{}\"\nsources = true\n", space.read("cbi.toml"), mirror.display()));
 }
 
 /// Runs `cbi` with `--json`, which must end with this code.
@@ -72,7 +72,7 @@ fn bare(mirror: &Path) -> TestSpace {
 fn forget_results(mirror: &Path) {
     let builds: Vec<String> = fs::read_dir(mirror.join("builds")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     let mut gone = 0;
-    for shard in fs::read_dir(mirror.join("00000001/actions")).unwrap() {
+    for shard in fs::read_dir(mirror.join("00000001/results")).unwrap() {
         for record in fs::read_dir(shard.unwrap().path()).unwrap() {
             let record = record.unwrap();
             let name = record.file_name().into_string().unwrap();
@@ -129,6 +129,38 @@ fn builds_of_a_lost_laptop_are_listed_and_gone_back_to_from_an_empty_clone() {
     assert_eq!(run(&other, &["log", "--no-remote"], 0).0, serde_json::json!([]));
     assert!(run(&other, &["build", "--at", "2001-01-01"], 2).1.contains("neither here nor in the mirror"));
     assert!(run(&other, &["build", "--at", "000000000000"], 2).1.contains("neither here nor in the mirror"));
+}
+
+#[test]
+fn without_source_files_a_build_is_gone_back_to_by_what_was_made_of_them() {
+    let mirror = tempfile::tempdir().unwrap();
+    let laptop = machine(mirror.path());
+    laptop.edit("cbi.toml", "sources = true\n", "");
+    laptop.build(&[MODEL]).ok();
+    let (first, past) = (model(&laptop), run(&laptop, &["log"], 0).0[0]["build"].as_str().unwrap().to_owned());
+    let verified = run(&laptop, &["mirror", "verify", "--deep"], 0).0;
+    drop(laptop);
+    let other = bare(mirror.path());
+    let (back, ran) = went_back(other.build(&["--at", &past, MODEL]));
+    assert_eq!((back["same"].as_bool(), back["artifacts"]["model"].as_str(), ran), (Some(true), Some(first.as_str()), 0), "{back}");
+    // A build with its sources says more of the same.
+    let again = tempfile::tempdir().unwrap();
+    machine(again.path()).build(&[MODEL]).ok();
+    let with = run(
+        &{
+            let space = TestSpace::wti();
+            join(&space, again.path());
+            space
+        },
+        &["mirror", "verify", "--deep"],
+        0,
+    )
+    .0;
+    let bytes = |report: &Value| report["bytes"].as_u64().unwrap();
+    assert!(bytes(&verified) + 100_000 < bytes(&with), "{verified} and {with}");
+    forget_results(mirror.path());
+    let (_, told) = run(&bare(mirror.path()), &["build", "--at", &past, MODEL], 1);
+    assert!(told.contains("fred.dcoilwtico"), "{told}");
 }
 
 #[test]

@@ -166,7 +166,8 @@ pub fn push(options: &Options, limit: Option<u64>) -> Outcome<Pushed> {
         pushed.broken += done.broken;
     }
     let journal = Journal::open(session.root()).and_then(|mut journal| journal.newest_first()).map_err(problem::journal)?;
-    let builds = remote_builds::push(&bucket, &session, &journal).map_err(problems)?;
+    let sources = workspace.settings.mirror.as_ref().is_some_and(|mirror| mirror.sources);
+    let builds = remote_builds::push(&bucket, &session, &journal, sources).map_err(problems)?;
     pushed.bytes += builds.bytes;
     (pushed.builds, pushed.builds_broken) = (builds.builds, builds.broken);
     let mut results = Vec::new();

@@ -37,11 +37,13 @@ const TOLD_EVERY: u32 = 20;
 const TOLD_FIRST: u32 = 4;
 
 /// The mirror of a workspace, for one build.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Remote {
     mirror: Option<Mirror>,
     /// Why there is none although the settings name one.
     why_not: Option<String>,
+    /// Whether the files of the warehouse that builds read are put there.
+    sources: bool,
 }
 
 /// The bucket of the workspace's mirror, where its settings name one: whose records in it count, and what was seen of it before. `most` bytes a second
@@ -52,7 +54,7 @@ pub struct Remote {
 pub fn bucket(workspace: &Workspace, root: &Root, most: Option<u64>) -> Outcome<Option<MirrorResult<Bucket>>> {
     let Some(mirror) = workspace.settings.mirror.clone() else { return Ok(None) };
     let trust = keys::trust(workspace, &mirror.name)?;
-    let settings::Mirror { url, endpoint, anonymous, limit, timeout, name } = mirror;
+    let settings::Mirror { url, endpoint, anonymous, limit, timeout, name, .. } = mirror;
     let address = Address { url, endpoint, anonymous, limit: most.or(limit), timeout };
     Ok(Some(Bucket::open(&address).map(|bucket| bucket.known(trust, Seen::of(root, &name)))))
 }
@@ -79,11 +81,12 @@ impl Remote {
     /// When its address is none, or a key cannot be used.
     pub fn open(workspace: &Workspace, root: &Root, wanted: bool) -> Outcome<Self> {
         let bucket = if wanted { bucket(workspace, root, None)? } else { None };
-        let Some(bucket) = bucket else { return Ok(Self { mirror: None, why_not: None }) };
+        let Some(bucket) = bucket else { return Ok(Self::default()) };
+        let sources = workspace.settings.mirror.as_ref().is_some_and(|mirror| mirror.sources);
         match bucket {
-            Ok(bucket) => Ok(Self { mirror: Some(Mirror::new(bucket)), why_not: None }),
+            Ok(bucket) => Ok(Self { mirror: Some(Mirror::new(bucket)), why_not: None, sources }),
             Err(error) if error.code() == ExitCode::Invalid => Err(problems(error)),
-            Err(error) => Ok(Self { mirror: None, why_not: Some(in_one_line(&error)) }),
+            Err(error) => Ok(Self { why_not: Some(in_one_line(&error)), ..Self::default() }),
         }
     }
 
@@ -157,7 +160,7 @@ impl Remote {
                 session.release()?;
                 // Where that fails, so does what follows, and says why.
                 _ = mirror.ask(|bucket| Known::in_bucket(session.root(), bucket).meet(bucket, &looks));
-                Ok::<_, StoreError>(mirror.ask(|bucket| remote_builds::push(bucket, session, std::slice::from_ref(ended))))
+                Ok::<_, StoreError>(mirror.ask(|bucket| remote_builds::push(bucket, session, std::slice::from_ref(ended), self.sources)))
             });
             let all = || teller.is_finished();
             wait(mirror, (&all, &stop), sink, || (0, 1));

@@ -56,11 +56,11 @@ pub struct Pushed {
     pub bytes: u64,
 }
 
-/// Puts builds of this workspace into the mirror, those that are not there.
+/// Puts builds of this workspace into the mirror, those that are not there; with `sources` the files of the warehouse that they read, too.
 ///
 /// # Errors
 /// When the bucket does not answer, the store cannot be read, or nobody would believe this machine.
-pub fn push(bucket: &Bucket, session: &Session, journal: &[(BuildId, Build)]) -> MirrorResult<Pushed> {
+pub fn push(bucket: &Bucket, session: &Session, journal: &[(BuildId, Build)], sources: bool) -> MirrorResult<Pushed> {
     let announced: BTreeSet<BuildId> = builds::announced(bucket)?.into_iter().map(|build| build.id).collect();
     let mut pushed = Pushed::default();
     for (id, build) in journal {
@@ -68,7 +68,7 @@ pub fn push(bucket: &Bucket, session: &Session, journal: &[(BuildId, Build)]) ->
             pushed.there += 1;
             continue;
         }
-        match builds::result_of(session.content(), (*id, build), &machine::who())? {
+        match builds::result_of(session.content(), (*id, build), &machine::who(), sources)? {
             Some(result) => {
                 pushed.bytes += builds::push(bucket, session, *id, &result)?.bytes;
                 pushed.builds += 1;

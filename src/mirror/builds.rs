@@ -88,11 +88,12 @@ impl Announced {
     }
 }
 
-/// A build as a result that can be pushed; `None` where something that it left or stood on is not in the store any more, its tables included.
+/// A build as a result that can be pushed, with `sources` also the files of the warehouse that it read; `None` where something of that is not in the store any
+/// more.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn result_of(store: &dyn ContentStore, (id, build): (BuildId, &Build), by: &str) -> StoreResult<Option<ActionResult>> {
+pub fn result_of(store: &dyn ContentStore, (id, build): (BuildId, &Build), by: &str, sources: bool) -> StoreResult<Option<ActionResult>> {
     let file = |blob: &BlobId| StoreResult::Ok(store.size_of(blob)?.map(|size| FileEntry { blob: *blob, size, executable: false }));
     let Some(grounds_blob) = &build.grounds else { return Ok(None) };
     let Some((targets, grounds_file)) = file(&build.targets)?.zip(file(grounds_blob)?) else { return Ok(None) };
@@ -102,7 +103,7 @@ pub fn result_of(store: &dyn ContentStore, (id, build): (BuildId, &Build), by: &
         (TARGETS.to_owned(), Manifest::new([(TARGETS_FILE.to_owned(), targets)])),
         (GROUNDS.to_owned(), Manifest::new(files.chain([(GROUNDS_FILE.to_owned(), grounds_file)]))),
     ];
-    for (table, input) in &grounds.tables {
+    for (table, input) in grounds.tables.iter().filter(|_| sources) {
         let Some(Input::File { blob, name, .. }) = input else { continue };
         let Some(entry) = file(blob)? else { return Ok(None) };
         outputs.push((format!("{TABLE}{table}"), Manifest::new([(name.clone(), entry)])));

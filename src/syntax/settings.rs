@@ -115,6 +115,8 @@ pub struct Mirror {
     pub timeout: Option<Duration>,
     /// What it is called in signatures.
     pub name: String,
+    /// Whether the files of the warehouse that builds read are put there.
+    pub sources: bool,
 }
 
 /// What `[trust]` says: keys as they are written there.
@@ -250,6 +252,7 @@ fn mirror(section: Option<&Value>, profile: Option<&Value>) -> Option<Mirror> {
     Some(Mirror {
         url: url.to_owned(),
         endpoint: text("endpoint").map(str::to_owned),
+        sources: find("sources").and_then(Value::as_bool).unwrap_or_default(),
         anonymous: find("anonymous").and_then(Value::as_bool).unwrap_or_default(),
         limit: text("limit").and_then(units::parse_bytes),
         timeout: text("timeout").and_then(units::parse_duration),

@@ -71,6 +71,7 @@ pub const MIRROR_KEYS: &[Key] = &[
     ),
     Key::optional("limit", Want::Bytes, "The most that goes up and comes down in a second, for example \"2MiB\"."),
     Key::optional("timeout", Want::Duration, "How long one request, of up to 4 MiB, may take; 1m where it is not said."),
+    Key::optional("sources", Want::Bool, "Put the files of the warehouse that builds read there, too."),
 ];
 
 /// The keys of `[trust]`.
