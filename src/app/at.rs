@@ -105,20 +105,11 @@ pub fn build(ask: &Ask, at: &At, cancel: &AtomicBool, sink: &mut dyn EventSink) 
     _ = fs::remove_tree(&folder);
     session.release().map_err(problem::stores)?;
     let same = tell(&graph, &selection.roots, &Built::built(&planner), &past, sink);
-    let outcome = if built.interrupted {
-        "interrupted"
-    } else if built.counts.failed > 0 {
-        "failed"
-    } else {
-        "ok"
-    };
     let wall_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    sink.event(&Event::Finished { counts: built.counts, outcome: outcome.to_owned(), wall_ms });
-    let failed = ExitCode::of_all(built.failures.iter().map(|(_, failure)| failure.code));
-    let code = match (built.interrupted, failed) {
-        (true, _) => ExitCode::Interrupted,
-        (_, ExitCode::Ok) if !same => ExitCode::Differs,
-        (_, failed) => failed,
+    sink.event(&Event::Finished { counts: built.counts, outcome: built.word().to_owned(), wall_ms });
+    let code = match built.code() {
+        ExitCode::Ok if !same => ExitCode::Differs,
+        code => code,
     };
     let mut summary: Vec<String> = warned(&built.checked).into_iter().collect();
     if built.counts.failed > 0 && !lost.is_empty() {

@@ -125,11 +125,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let run = |sink: &mut dyn EventSink| executor.run(&mut planner, &|source| sources.pin(source), sink);
     let built = remote.during(&session, cancel, sink, run).map_err(problem::stores)?;
     let made = Built::built(&planner);
-    let outcome = match (built.interrupted, built.counts.failed) {
-        (true, _) => "interrupted",
-        (_, 0) => "ok",
-        _ => "failed",
-    };
+    let outcome = built.word();
     // Until this build has ended well, `out/` is not what the index of an earlier one stands for.
     fs::remove_file(&session.root().last_build_index()).map_err(|e| problem::stores(e.into()))?;
     outputs::link(session.root(), session.content(), &made, &built.manifests).map_err(problem::stores)?;
@@ -175,11 +171,7 @@ pub fn build(ask: &Ask, cancel: &AtomicBool, sink: &mut dyn EventSink) -> Outcom
     let untold = untold.map(|why| format!("this build is not in the mirror: {why}; cbi mirror push brings it there"));
     let summary = summary.into_iter().chain(untold).collect();
     finish(sink, built.counts, outcome);
-    let code = if built.interrupted || remote.stopped() {
-        ExitCode::Interrupted
-    } else {
-        ExitCode::of_all(built.failures.iter().map(|(_, f)| f.code))
-    };
+    let code = if remote.stopped() { ExitCode::Interrupted } else { built.code() };
     Ok(Done { counts: built.counts, summary, forecasts, checked: built.checked, failures: built.failures, code })
 }
 

@@ -32,6 +32,22 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// How it ended, in a word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match (self.interrupted, self.counts.failed) {
+            (true, _) => "interrupted",
+            (_, 0) => "ok",
+            _ => "failed",
+        }
+    }
+
+    /// How the program ends.
+    #[must_use]
+    pub fn code(&self) -> ExitCode {
+        if self.interrupted { ExitCode::Interrupted } else { ExitCode::of_all(self.failures.iter().map(|(_, failure)| failure.code)) }
+    }
+
     /// Takes note of what the checks of a table said: what refuses it, and what is to be shown.
     pub(super) fn check(&mut self, result: &ActionResult, target: &str, judge: &Judge, reused: bool) -> (Option<Failure>, Option<Event>) {
         let Some(checked) = Checked::of(result, target, judge) else { return (None, None) };
