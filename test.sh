@@ -68,15 +68,23 @@ trap 'rm -f "$output"' EXIT
 step "documentation tests"
 cargo test --quiet --locked --doc 2>&1 | tee "$output"
 
-step "tests"
 failed=
-if cargo nextest --version >/dev/null 2>&1; then
-  loud=
-  [ -d "${CBI_SHARED:-../shared}" ] || loud=--success-output=final
-  cargo nextest run --locked --no-fail-fast ${loud:+"$loud"} 2>&1 | tee -a "$output" || failed=yes
-else
-  cargo test --locked --no-fail-fast --lib --bins --tests -- --nocapture 2>&1 | tee -a "$output" || failed=yes
-fi
+# The tests that cargo's options name.
+run_tests() {
+  if cargo nextest --version >/dev/null 2>&1; then
+    loud=
+    [ -d "${CBI_SHARED:-../shared}" ] || loud=--success-output=final
+    cargo nextest run --locked --no-fail-fast ${loud:+"$loud"} "$@" 2>&1 | tee -a "$output" || failed=yes
+  else
+    cargo test --locked --no-fail-fast "$@" -- --nocapture 2>&1 | tee -a "$output" || failed=yes
+  fi
+}
+
+step "tests"
+run_tests --lib --bins --tests
+
+step "tests without networks"
+run_tests --no-default-features --test without_networks
 
 # One line for both runners: nextest's "Summary … N passed, N skipped" and cargo test's "test result: …".
 awk '

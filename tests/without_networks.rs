@@ -17,7 +17,7 @@ fn it_builds_what_needs_no_network_and_says_of_a_network_how_to_get_one() {
     let built = space.build(&["evaluate/wti/1w", "forecast/wti/1w"]).ok();
     assert!(built.targets.contains("forecast/wti/1w"), "{built:?}");
     let refused = space.build_plainly(&["model/net"]);
-    for said in ["this cbi was built without neural models", "recipes/net.toml:1:9", "hint: cargo build --release --bins --features neural"]
+    for said in ["this cbi was built without neural models", "recipes/net.toml:1:1", "hint: cargo build --release --bins --features neural"]
     {
         assert!(refused.code == 3 && refused.stderr.contains(said), "'{said}' is not in:\n{}", refused.stderr);
     }
