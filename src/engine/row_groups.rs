@@ -22,6 +22,9 @@ const SMALL: u64 = 98_304;
 /// The longest usual group.
 const LONGEST: u64 = 98_304;
 
+/// Rows that are put into the form that is hashed at once: memory for all of a batch's would be as much as the batch.
+const PORTION: usize = 4096;
+
 /// Where groups end, row after row.
 pub struct RowGroups {
     converter: RowConverter,
@@ -52,18 +55,28 @@ impl RowGroups {
         if self.columns.is_empty() {
             return Ok(ends);
         }
-        let columns: Vec<_> = self.columns.iter().map(|&column| batch.column(column).clone()).collect();
-        let rows = self.converter.convert_columns(&columns)?;
-        for (at, row) in rows.iter().enumerate() {
-            let usual = usual(self.before);
-            if self.open >= usual / 2 && (self.open >= usual + usual / 2 || says_so(row.as_ref(), usual / 2)) {
-                ends.push(at);
-                self.before += self.open;
-                self.open = 0;
+        for from in (0..batch.num_rows()).step_by(PORTION) {
+            let part = batch.slice(from, PORTION.min(batch.num_rows() - from));
+            let columns: Vec<_> = self.columns.iter().map(|&column| part.column(column).clone()).collect();
+            for (at, row) in self.converter.convert_columns(&columns)?.iter().enumerate() {
+                if self.ends_before(row.as_ref()) {
+                    ends.push(from + at);
+                }
             }
-            self.open += 1;
         }
         Ok(ends)
+    }
+
+    /// Takes the next row; whether a group ends before it.
+    fn ends_before(&mut self, row: &[u8]) -> bool {
+        let usual = usual(self.before);
+        let ends = self.open >= usual / 2 && (self.open >= usual + usual / 2 || says_so(row, usual / 2));
+        if ends {
+            self.before += self.open;
+            self.open = 0;
+        }
+        self.open += 1;
+        ends
     }
 }
 

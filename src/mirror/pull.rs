@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::digest::{ActionKey, BlobId, Digest};
@@ -23,6 +24,9 @@ use crate::store::pack::{Segment, unpack};
 
 /// A blob that is longer is gathered in a file.
 const SHORT: u64 = 4 << 20;
+
+/// After so many bytes the disk is asked for, so that it is at work while more come and not only when all are here.
+const SYNCED_EVERY: u64 = 64 << 20;
 
 /// A result that was taken from the mirror.
 #[derive(Debug)]
@@ -99,7 +103,8 @@ impl<E: Into<MirrorError>> From<E> for Stop {
 
 /// Downloads blobs; `None` where one is not whole in the bucket.
 pub(super) fn fetch(bucket: &Bucket, epoch: Epoch, session: &Session, wanted: &[Wanted]) -> MirrorResult<Option<Batch>> {
-    let fetching = Fetching { bucket, epoch, session, wanted, batch: Mutex::default(), learnt: Mutex::default() };
+    let fetching =
+        Fetching { bucket, epoch, session, wanted, batch: Mutex::default(), learnt: Mutex::default(), written: AtomicU64::new(0) };
     match fetching.all() {
         Ok(()) => Ok(Some(fetching.batch.into_inner().unwrap_or_else(PoisonError::into_inner))),
         Err(Stop::Hole) => Ok(None),
@@ -115,6 +120,8 @@ struct Fetching<'a> {
     batch: Mutex<Batch>,
     /// Chunks that went by.
     learnt: Mutex<Vec<(Digest, Segment)>>,
+    /// Bytes that were written into files.
+    written: AtomicU64,
 }
 
 /// Where the bytes of a blob are gathered.
@@ -196,6 +203,12 @@ impl Fetching<'_> {
             })?;
             if !whole {
                 return Err(Stop::Hole);
+            }
+            if let Place::File(path) = &places[piece.of] {
+                let before = self.written.fetch_add(piece.segment.size, Ordering::Relaxed);
+                if before / SYNCED_EVERY < (before + piece.segment.size) / SYNCED_EVERY {
+                    File::open(path)?.sync_content()?;
+                }
             }
         }
         self.learnt.lock().unwrap_or_else(PoisonError::into_inner).append(&mut learnt);
