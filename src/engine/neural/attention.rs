@@ -6,6 +6,7 @@ use burn_tensor::{Device, Tensor};
 
 use crate::engine::neural::layer::{Back, Layer, Pass, Sequence};
 use crate::engine::neural::norm::Norm;
+use crate::engine::neural::product::product;
 use crate::engine::neural::simple::{Dropout, Newest};
 use crate::engine::neural::weights::{Gradients, tensor};
 
@@ -34,38 +35,38 @@ impl Layer for Attention {
         let (to_ask, to_tell) = (weight.clone().slice(0..width), weight.slice(width..3 * width));
         let all = x.clone().reshape([steps * rows, width]);
         let few = x.slice(steps - asking..steps).reshape([asking * rows, width]);
-        let asked = few.clone().matmul(to_ask.clone().transpose()) + biases.clone().slice([0..1, 0..width]);
-        let told = all.clone().matmul(to_tell.clone().transpose()) + biases.slice([0..1, width..3 * width]);
+        let asked = product(few.clone(), to_ask.clone().transpose()) + biases.clone().slice([0..1, 0..width]);
+        let told = product(all.clone(), to_tell.clone().transpose()) + biases.slice([0..1, width..3 * width]);
         let by_head = move |x: Tensor<2>, steps: usize| x.reshape([steps, rows * heads, width / heads]).swap_dims(0, 1);
         let flat = move |x: Tensor<3>, steps: usize| x.swap_dims(0, 1).reshape([steps * rows, width]);
         let part = |n: usize| told.clone().slice([0..steps * rows, n * width..(n + 1) * width]);
         let (asks, answers, says) = (by_head(asked, asking), by_head(part(0), steps), by_head(part(1), steps));
         let scale = per_head(width / heads);
-        let mut heard = asks.clone().matmul(answers.clone().transpose()).mul_scalar(scale);
+        let mut heard = product(asks.clone(), answers.clone().transpose()).mul_scalar(scale);
         if let Some(known) = &pass.known {
             heard = heard + deaf_to(known, heads);
         }
         let share = softmax(heard, 2);
-        let said = flat(share.clone().matmul(says.clone()), asking);
-        let y = said.clone().matmul(out.clone().transpose()) + pass.weights.get(out_bias);
+        let said = flat(product(share.clone(), says.clone()), asking);
+        let y = product(said.clone(), out.clone().transpose()) + pass.weights.get(out_bias);
         let device = pass.device.clone();
         let back = move |dy: Tensor<3>, gradients: &mut Gradients, input: bool| {
             let dy = dy.reshape([asking * rows, width]);
-            gradients.add(out_id, dy.clone().transpose().matmul(said));
+            gradients.add(out_id, product(dy.clone().transpose(), said));
             gradients.add(out_bias, dy.clone().sum_dim(0));
-            let by_said = by_head(dy.matmul(out), asking);
-            let by_share = by_said.clone().matmul(says.transpose());
-            let by_v = share.clone().transpose().matmul(by_said);
+            let by_said = by_head(product(dy, out), asking);
+            let by_share = product(by_said.clone(), says.transpose());
+            let by_v = product(share.clone().transpose(), by_said);
             let by_heard = (by_share.clone() - (by_share * share.clone()).sum_dim(2)) * share.mul_scalar(scale);
-            let by_q = flat(by_heard.clone().matmul(answers), asking);
-            let by_k = by_heard.transpose().matmul(asks);
+            let by_q = flat(product(by_heard.clone(), answers), asking);
+            let by_k = product(by_heard.transpose(), asks);
             let by_told = Tensor::cat(vec![flat(by_k, steps), flat(by_v, steps)], 1);
-            let weights = vec![by_q.clone().transpose().matmul(few), by_told.clone().transpose().matmul(all)];
+            let weights = vec![product(by_q.clone().transpose(), few), product(by_told.clone().transpose(), all)];
             gradients.add(id, Tensor::cat(weights, 0));
             gradients.add(bias, Tensor::cat(vec![by_q.clone().sum_dim(0), by_told.clone().sum_dim(0)], 1));
             input.then(|| {
-                let by_asked = by_q.matmul(to_ask).reshape([asking, rows, width]);
-                by_told.matmul(to_tell).reshape([steps, rows, width]) + late(by_asked, steps, &device)
+                let by_asked = product(by_q, to_ask).reshape([asking, rows, width]);
+                product(by_told, to_tell).reshape([steps, rows, width]) + late(by_asked, steps, &device)
             })
         };
         (y.reshape([asking, rows, width]), Box::new(back))

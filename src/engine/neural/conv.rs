@@ -3,6 +3,7 @@
 use burn_tensor::{Device, Tensor};
 
 use crate::engine::neural::layer::{Back, Layer, Pass, Sequence};
+use crate::engine::neural::product::product;
 use crate::engine::neural::simple::Relu;
 use crate::engine::neural::weights::Gradients;
 
@@ -26,7 +27,7 @@ impl Layer for Conv {
         let out = all / taps;
         let late: Vec<usize> = (0..taps).map(|tap| (taps - 1 - tap) * self.dilation).collect();
         let flat = x.reshape([steps * rows, inner]);
-        let made = flat.clone().matmul(weight.clone().transpose()).reshape([steps, rows, all]);
+        let made = product(flat.clone(), weight.clone().transpose()).reshape([steps, rows, all]);
         let mut y: Tensor<3> = pass.weights.get(bias).reshape([1, 1, out]).expand([steps, rows, out]);
         for (tap, &by) in late.iter().enumerate().filter(|(_, by)| **by < steps) {
             let part = made.clone().slice([0..steps - by, 0..rows, tap * out..(tap + 1) * out]);
@@ -46,9 +47,9 @@ impl Layer for Conv {
                 false => dy.zeros_like(),
             });
             let made = Tensor::cat(parts.collect(), 2).reshape([steps * rows, all]);
-            gradients.add(id, made.clone().transpose().matmul(flat));
+            gradients.add(id, product(made.clone().transpose(), flat));
             gradients.add(bias, dy.reshape([steps * rows, out]).sum_dim(0));
-            input.then(|| made.matmul(weight).reshape([steps, rows, inner]))
+            input.then(|| product(made, weight).reshape([steps, rows, inner]))
         };
         (y, Box::new(back))
     }

@@ -5,6 +5,7 @@
 use burn_tensor::Tensor;
 use burn_tensor::activation;
 
+use crate::engine::neural::product::product;
 use crate::engine::neural::steps::{ByGates, Drive, Extent, StepsBack, add, masked, sigmoid, stacked, step, tanh};
 use crate::engine::neural::weights::{numbers, tensor};
 
@@ -111,7 +112,7 @@ pub fn anywhere(drive: &Drive, extent: Extent) -> (Tensor<3>, StepsBack) {
     let (mut states, mut kept) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
     for at in 0..steps {
         let (input, before) = (step(&given, at), state);
-        let from = before.clone().matmul(turned.clone()) + bias.clone();
+        let from = product(before.clone(), turned.clone()) + bias.clone();
         let part = |x: &Tensor<2>, n: usize| x.clone().slice([0..rows, n * units..(n + 1) * units]);
         let [r, z] = [0, 1].map(|n| activation::sigmoid(part(&input, n) + part(&from, n)));
         let from = part(&from, 2);
@@ -130,7 +131,7 @@ pub fn anywhere(drive: &Drive, extent: Extent) -> (Tensor<3>, StepsBack) {
             let dr = dn.clone() * from * r.clone() * -(r.clone() - 1.0);
             let dz = dh.clone() * (before - n) * z.clone() * -(z.clone() - 1.0);
             let state = Tensor::cat(vec![dr.clone(), dz.clone(), dn.clone() * r], 1);
-            open = dh * z + state.clone().matmul(weight.clone());
+            open = dh * z + product(state.clone(), weight.clone());
             by_given.push(Tensor::cat(vec![dr, dz, dn], 1));
             by_state.push(state);
         }

@@ -5,6 +5,7 @@
 use burn_tensor::Tensor;
 use burn_tensor::activation;
 
+use crate::engine::neural::product::product;
 use crate::engine::neural::steps::{ByGates, Drive, Extent, StepsBack, add, masked, sigmoid, stacked, step, tanh};
 use crate::engine::neural::weights::{numbers, tensor};
 
@@ -121,7 +122,7 @@ pub fn anywhere(drive: &Drive, extent: Extent) -> (Tensor<3>, StepsBack) {
     let (mut state, mut cell) = (Tensor::<2>::zeros([rows, units], &device), Tensor::<2>::zeros([rows, units], &device));
     let (mut states, mut kept) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
     for at in 0..steps {
-        let gates = step(&given, at) + state.matmul(turned.clone());
+        let gates = step(&given, at) + product(state, turned.clone());
         let gate = |n: usize| gates.clone().slice([0..rows, n * units..(n + 1) * units]);
         let [i, f, o] = [0, 1, 3].map(|n| activation::sigmoid(gate(n)));
         let (g, known) = (gate(2).tanh(), drive.known.as_ref().map(|known| step(known, at)));
@@ -147,7 +148,7 @@ pub fn anywhere(drive: &Drive, extent: Extent) -> (Tensor<3>, StepsBack) {
                 ],
                 1,
             );
-            (dh, dc) = (gates.clone().matmul(weight.clone()), open * f);
+            (dh, dc) = (product(gates.clone(), weight.clone()), open * f);
             by.push(gates);
         }
         by.reverse();

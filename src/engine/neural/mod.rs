@@ -16,6 +16,7 @@ pub mod model;
 pub mod network;
 pub mod norm;
 pub mod optimizer;
+pub mod product;
 pub mod recurrent;
 pub mod schedule;
 pub mod shape;

@@ -8,6 +8,7 @@ use burn_tensor::Tensor;
 use crate::engine::neural::gru;
 use crate::engine::neural::layer::{Back, Layer, Pass};
 use crate::engine::neural::lstm;
+use crate::engine::neural::product::product;
 use crate::engine::neural::steps::{Drive, Extent};
 use crate::engine::neural::weights::Gradients;
 
@@ -54,7 +55,7 @@ impl Layer for Recurrent {
         let weight = pass.weights.get(wi);
         let flat = x.reshape([steps * rows, inner]);
         let drive = Drive {
-            given: flat.clone().matmul(weight.clone().transpose()) + pass.weights.get(bi),
+            given: product(flat.clone(), weight.clone().transpose()) + pass.weights.get(bi),
             weight: pass.weights.get(ws),
             bias: pass.weights.get(bs),
             known: pass.known.clone(),
@@ -74,11 +75,11 @@ impl Layer for Recurrent {
                 1 => first,
                 _ => Tensor::cat(vec![first, kept.slice(0..steps - 1)], 0),
             };
-            gradients.add(wi, by.given.clone().transpose().matmul(flat));
-            gradients.add(ws, by.state.clone().transpose().matmul(before.reshape([steps * rows, units])));
+            gradients.add(wi, product(by.given.clone().transpose(), flat));
+            gradients.add(ws, product(by.state.clone().transpose(), before.reshape([steps * rows, units])));
             gradients.add(bi, by.given.clone().sum_dim(0));
             gradients.add(bs, by.state.sum_dim(0));
-            input.then(|| by.given.matmul(weight).reshape([steps, rows, inner]))
+            input.then(|| product(by.given, weight).reshape([steps, rows, inner]))
         };
         (states, Box::new(back))
     }

@@ -5,6 +5,7 @@ use burn_tensor::{Device, Tensor};
 use fastrand::Rng;
 
 use crate::engine::neural::layer::{Back, Layer, Pass};
+use crate::engine::neural::product::product;
 use crate::engine::neural::weights::{Gradients, tensor};
 
 /// `y = x W' + b`, for each step of each row.
@@ -21,12 +22,12 @@ impl Layer for Linear {
         let (id, bias, weight) = (self.weight, self.bias, pass.weights.get(self.weight));
         let out = weight.dims()[0];
         let flat = x.reshape([steps * rows, inner]);
-        let y = flat.clone().matmul(weight.clone().transpose()) + pass.weights.get(bias);
+        let y = product(flat.clone(), weight.clone().transpose()) + pass.weights.get(bias);
         let back = move |dy: Tensor<3>, gradients: &mut Gradients, input: bool| {
             let dy = dy.reshape([steps * rows, out]);
-            gradients.add(id, dy.clone().transpose().matmul(flat));
+            gradients.add(id, product(dy.clone().transpose(), flat));
             gradients.add(bias, dy.clone().sum_dim(0));
-            input.then(|| dy.matmul(weight).reshape([steps, rows, inner]))
+            input.then(|| product(dy, weight).reshape([steps, rows, inner]))
         };
         (y.reshape([steps, rows, out]), Box::new(back))
     }
