@@ -159,8 +159,9 @@ fn without_source_files_a_build_is_gone_back_to_by_what_was_made_of_them() {
     let bytes = |report: &Value| report["bytes"].as_u64().unwrap();
     assert!(bytes(&verified) + 100_000 < bytes(&with), "{verified} and {with}");
     forget_results(mirror.path());
-    let (_, told) = run(&bare(mirror.path()), &["build", "--at", &past, MODEL], 1);
-    assert!(told.contains("fred.dcoilwtico"), "{told}");
+    let refused = bare(mirror.path()).command(&["build", "--at", &past, MODEL]).output().unwrap();
+    let told = format!("{}{}", String::from_utf8_lossy(&refused.stdout), String::from_utf8_lossy(&refused.stderr));
+    assert!(refused.status.code() == Some(1) && told.contains("fred.dcoilwtico as it was"), "{told}");
 }
 
 #[test]
