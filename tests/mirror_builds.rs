@@ -13,7 +13,7 @@ use cbi::mirror::snapshots;
 use cbi::mirror::stores::Address;
 use cbi::store::action_cache::Session;
 use serde_json::Value;
-use space::{Built, TestSpace};
+use space::{Built, TestSpace, run};
 
 const MODEL: &str = "model/wti/lightgbm/1w";
 const PRICES: &str = "warehouse/fred.dcoilwtico.csv";
@@ -27,14 +27,6 @@ fn machine(mirror: &Path) -> TestSpace {
 
 fn join(space: &TestSpace, mirror: &Path) {
     space.write("cbi.toml", format!("{}\n[mirror]\nurl = \"file://{}\"\nsources = true\n", space.read("cbi.toml"), mirror.display()));
-}
-
-/// Runs `cbi` with `--json`, which must end with this code.
-fn run(space: &TestSpace, arguments: &[&str], code: i32) -> (Value, String) {
-    let output = space.command(&[arguments, &["--json"]].concat()).output().unwrap();
-    let (text, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr).into_owned());
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}{told}");
-    (serde_json::from_str(&text).unwrap_or_default(), told)
 }
 
 fn model(space: &TestSpace) -> String {

@@ -21,7 +21,7 @@ use cbi::mirror::trust::{Policy, Trust};
 use cbi::model::manifest::{FileEntry, Manifest};
 use cbi::store::pack::{Filling, Pack};
 use serde_json::{Value, json};
-use space::{Built, TestSpace};
+use space::{Built, TestSpace, run};
 
 const TABLE: &str = "wti.daily";
 
@@ -35,14 +35,6 @@ fn machine(mirror: &Path, trust: &str) -> TestSpace {
 
 fn trusting(keys: &[&str]) -> String {
     format!("[trust]\nkeys = {keys:?}")
-}
-
-/// Runs `cbi` with `--json`, which must end with this code.
-fn run(space: &TestSpace, arguments: &[&str], code: i32) -> (Value, String) {
-    let output = space.command(&[arguments, &["--json"]].concat()).output().unwrap();
-    let (text, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr).into_owned());
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}{told}");
-    (serde_json::from_str(&text).unwrap_or_default(), told)
 }
 
 fn mirrored(built: &Built) -> &Value {

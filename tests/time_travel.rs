@@ -12,7 +12,7 @@ use cbi::model::action::Input;
 use cbi::registry::journal::Journal;
 use cbi::store::action_cache::Session;
 use serde_json::Value;
-use space::{Built, TestSpace};
+use space::{Built, TestSpace, run};
 
 /// One step whose output is another every time, and one that is steady, each beneath another.
 const RECIPES: &str = r#"
@@ -36,14 +36,6 @@ outputs = ["again.txt"]
 "#;
 
 const MODEL: &str = "model/wti/lightgbm/1w";
-
-/// Runs `cbi` with `--json`, which must end with this code.
-fn run(space: &TestSpace, arguments: &[&str], code: i32) -> (Value, String) {
-    let output = space.command(&[arguments, &["--json"]].concat()).output().unwrap();
-    let (text, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr).into_owned());
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}{told}");
-    (serde_json::from_str(&text).unwrap_or_default(), told)
-}
 
 /// The hash of the model as it is now.
 fn model(space: &TestSpace) -> String {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::app::mirroring::{bucket, problems};
+use crate::app::mirroring::{bucket, problems, takes_sources};
 use crate::app::problem::{self, Outcome};
 use crate::app::release_log::Book;
 use crate::app::sources::{self, Sources};
@@ -166,8 +166,7 @@ pub fn push(options: &Options, limit: Option<u64>) -> Outcome<Pushed> {
         pushed.broken += done.broken;
     }
     let journal = Journal::open(session.root()).and_then(|mut journal| journal.newest_first()).map_err(problem::journal)?;
-    let sources = workspace.settings.mirror.as_ref().is_some_and(|mirror| mirror.sources);
-    let builds = remote_builds::push(&bucket, &session, &journal, sources).map_err(problems)?;
+    let builds = remote_builds::push(&bucket, &session, &journal, takes_sources(&workspace)).map_err(problems)?;
     pushed.bytes += builds.bytes;
     (pushed.builds, pushed.builds_broken) = (builds.builds, builds.broken);
     let mut results = Vec::new();

@@ -59,6 +59,12 @@ pub fn bucket(workspace: &Workspace, root: &Root, most: Option<u64>) -> Outcome<
     Ok(Some(Bucket::open(&address).map(|bucket| bucket.known(trust, Seen::of(root, &name)))))
 }
 
+/// Whether the files of the warehouse that builds read are put into the workspace's mirror.
+#[must_use]
+pub fn takes_sources(workspace: &Workspace) -> bool {
+    workspace.settings.mirror.as_ref().is_some_and(|mirror| mirror.sources)
+}
+
 /// A mirror that failed, as the end of a use-case.
 #[must_use]
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
@@ -82,7 +88,7 @@ impl Remote {
     pub fn open(workspace: &Workspace, root: &Root, wanted: bool) -> Outcome<Self> {
         let bucket = if wanted { bucket(workspace, root, None)? } else { None };
         let Some(bucket) = bucket else { return Ok(Self::default()) };
-        let sources = workspace.settings.mirror.as_ref().is_some_and(|mirror| mirror.sources);
+        let sources = takes_sources(workspace);
         match bucket {
             Ok(bucket) => Ok(Self { mirror: Some(Mirror::new(bucket)), why_not: None, sources }),
             Err(error) if error.code() == ExitCode::Invalid => Err(problems(error)),

@@ -7,8 +7,6 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::digest::{Digest, PackId};
 use crate::io::fs;
 use crate::mirror::error::MirrorResult;
@@ -32,10 +30,6 @@ struct Known {
     /// Packs that this process put there, or found.
     sure: HashSet<PackId>,
 }
-
-/// What is written down: chunk, pack, where in it, its bytes there, its bytes.
-#[derive(Debug, Serialize, Deserialize)]
-struct Line(Vec<(Digest, PackId, u64, u64, u64)>);
 
 impl Chunks {
     /// Those that the files with this name hold, an epoch each.
@@ -67,8 +61,7 @@ impl Chunks {
             if fs::stat(&file)?.is_none() {
                 self.remove(|other| other < epoch)?;
             }
-            let line = Line(new.iter().map(|(chunk, at)| (*chunk, at.pack, at.at, at.length, at.size)).collect());
-            let bytes = serde_json::to_vec(&line).unwrap_or_default();
+            let bytes = serde_json::to_vec(&new).unwrap_or_default();
             Log::open(&file)?.append(&bytes)?;
         }
         known.places.extend(new);
@@ -138,9 +131,9 @@ impl Chunks {
         let Some(file) = self.file(epoch) else { return Ok(places) };
         for item in Log::open(&file)?.read_from(0) {
             if let Item::Record { payload, .. } = item?
-                && let Ok(Line(chunks)) = serde_json::from_slice(&payload)
+                && let Ok(chunks) = serde_json::from_slice::<Vec<(Digest, Segment)>>(&payload)
             {
-                places.extend(chunks.into_iter().map(|(chunk, pack, at, length, size)| (chunk, Segment { pack, at, length, size })));
+                places.extend(chunks);
             }
         }
         Ok(places)

@@ -14,8 +14,8 @@ use crate::store::content::ContentStore;
 use crate::store::cutting::chunks;
 use crate::store::error::StoreResult;
 use crate::store::local::LocalStore;
-use crate::store::pack::{Filling, Segment, head, joined};
-use crate::store::packs::{Packed, Packs};
+use crate::store::pack::{Segment, head, joined};
+use crate::store::packs::{Gathering, Packed, Packs};
 use crate::store::root::Root;
 
 /// Shorter blobs stay files: their place in a list would be as long as what it saves.
@@ -57,19 +57,18 @@ pub fn pack(root: &Root, store: &LocalStore, blobs: &[BlobId], _alone: &Lock) ->
             new.push((*blob, *size));
         }
     }
-    let mut cutting =
-        Cutting { packs, known: if new.is_empty() { HashMap::new() } else { known(packs)? }, filling: Filling::default(), written: 0 };
-    let mut cut = Vec::new();
+    let mut gathering = Gathering::new(packs, if new.is_empty() { HashMap::new() } else { known(packs)? });
+    let mut all = Vec::new();
     for (blob, size) in new {
-        cut.extend(cutting.cut(store, blob, size)?);
+        all.extend(cut(&mut gathering, store, blob, size)?);
     }
-    cutting.write()?;
+    gathering.finish()?;
     let place = |(blob, size, chunks): (BlobId, u64, Vec<Digest>)| {
-        let segments = chunks.iter().map(|chunk| cutting.known.get(chunk).copied()).collect::<Option<Vec<_>>>()?;
+        let segments = chunks.iter().map(|chunk| gathering.places.get(chunk).copied()).collect::<Option<Vec<_>>>()?;
         Some(Packed { blob, size, segments: Some(joined(segments)) })
     };
-    packs.list(&cut.into_iter().filter_map(place).collect::<Vec<_>>())?;
-    done.written = cutting.written;
+    packs.list(&all.into_iter().filter_map(place).collect::<Vec<_>>())?;
+    done.written = gathering.written;
     fs::step("packed.listed", root.path())?;
     for (blob, size) in files {
         if packs.each(&blob, |_| Ok(()))? {
@@ -98,43 +97,18 @@ fn known(packs: &Packs) -> StoreResult<HashMap<Digest, Segment>> {
     Ok(known)
 }
 
-struct Cutting<'a> {
-    packs: &'a Packs,
-    known: HashMap<Digest, Segment>,
-    filling: Filling,
-    written: u64,
-}
-
-impl Cutting<'_> {
-    /// Cuts a blob, and writes the packs that its chunks fill; nothing where it is damaged.
-    fn cut(&mut self, store: &LocalStore, blob: BlobId, size: u64) -> StoreResult<Option<(BlobId, u64, Vec<Digest>)>> {
-        let Some(reader) = store.open(&blob)? else { return Ok(None) };
-        let mut all = Vec::new();
-        for chunk in chunks(reader, size) {
-            // Who needs it will find it damaged, too, and quarantine it.
-            let Ok(chunk) = chunk else { return Ok(None) };
-            let digest = Digest::of(&chunk);
-            all.push(digest);
-            if !self.known.contains_key(&digest) && !self.filling.holds(&digest) {
-                self.filling.add(digest, &chunk);
-                if self.filling.is_full() {
-                    self.write()?;
-                }
-            }
-        }
-        Ok(Some((blob, size, all)))
+/// Cuts a blob, and gathers its chunks; nothing where it is damaged.
+fn cut(gathering: &mut Gathering, store: &LocalStore, blob: BlobId, size: u64) -> StoreResult<Option<(BlobId, u64, Vec<Digest>)>> {
+    let Some(reader) = store.open(&blob)? else { return Ok(None) };
+    let mut all = Vec::new();
+    for chunk in chunks(reader, size) {
+        // Who needs it will find it damaged, too, and quarantine it.
+        let Ok(chunk) = chunk else { return Ok(None) };
+        let digest = Digest::of(&chunk);
+        all.push(digest);
+        gathering.add(digest, &chunk)?;
     }
-
-    fn write(&mut self) -> StoreResult<()> {
-        if self.filling.is_empty() {
-            return Ok(());
-        }
-        let pack = std::mem::take(&mut self.filling).finish();
-        self.packs.write(&pack)?;
-        self.written += pack.bytes.len() as u64;
-        self.known.extend(pack.chunks);
-        Ok(())
-    }
+    Ok(Some((blob, size, all)))
 }
 
 /// The files that are blobs of their own and not among these, with their sizes.

@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::digest::{BlobId, PackId};
+use crate::base::digest::{BlobId, Digest, PackId};
 use crate::io::file::File;
 use crate::io::fs::{self, FsError};
 use crate::store::error::{StoreError, StoreResult};
 use crate::store::log::{Item, Log};
-use crate::store::pack::{LONGEST_PACK, Pack, Segment};
+use crate::store::pack::{Filling, LONGEST_PACK, Pack, Segment};
 use crate::store::root::Root;
 use crate::store::unpacking::Unpacking;
 
@@ -252,5 +252,52 @@ impl Packs {
         let mut bytes = vec![0; length];
         let filled = file.read_at(&mut bytes, segment.at).map_err(io::Error::other)?;
         Ok((filled == length).then_some(bytes))
+    }
+}
+
+/// Chunks on their way into packs: each once, whoever adds it.
+pub struct Gathering<'a> {
+    packs: &'a Packs,
+    /// Where chunks lie that are in packs.
+    pub places: HashMap<Digest, Segment>,
+    filling: Filling,
+    /// Bytes of the packs that were written.
+    pub written: u64,
+}
+
+impl<'a> Gathering<'a> {
+    /// One that knows of chunks that lie in packs already.
+    #[must_use]
+    pub fn new(packs: &'a Packs, places: HashMap<Digest, Segment>) -> Self {
+        Self { packs, places, filling: Filling::default(), written: 0 }
+    }
+
+    /// Adds a chunk, unless it is there, and writes the pack that it fills.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn add(&mut self, digest: Digest, chunk: &[u8]) -> StoreResult<()> {
+        if !self.places.contains_key(&digest) && !self.filling.holds(&digest) {
+            self.filling.add(digest, chunk);
+            if self.filling.is_full() {
+                self.finish()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is left: all that was added has its place then.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn finish(&mut self) -> StoreResult<()> {
+        if self.filling.is_empty() {
+            return Ok(());
+        }
+        let pack = std::mem::take(&mut self.filling).finish();
+        self.packs.write(&pack)?;
+        self.written += pack.bytes.len() as u64;
+        self.places.extend(pack.chunks);
+        Ok(())
     }
 }

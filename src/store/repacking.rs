@@ -7,8 +7,8 @@ use crate::io::fs;
 use crate::io::lock::Lock;
 use crate::store::error::StoreResult;
 use crate::store::log;
-use crate::store::pack::{FULL, Filling, Segment, covered, joined, unpack};
-use crate::store::packs::{Packed, Packs};
+use crate::store::pack::{FULL, Segment, covered, joined, unpack};
+use crate::store::packs::{Gathering, Packed, Packs};
 use crate::store::root::Root;
 
 /// Packs shorter than that are put together where there are many.
@@ -54,7 +54,7 @@ pub fn plan(packs: &Packs, staying: &HashSet<BlobId>) -> StoreResult<Plan> {
 /// # Errors
 /// When the disk refuses; what is left is whole, and the next collection goes on.
 pub fn apply(root: &Root, packs: &Packs, plan: &Plan, staying: &HashSet<BlobId>, _alone: &Lock) -> StoreResult<()> {
-    let mut moving = Moving { packs, moved: HashMap::new(), waiting: BTreeMap::new(), filling: Filling::default() };
+    let mut moving = Moving { packs, gathering: Gathering::new(packs, HashMap::new()), read: BTreeMap::new() };
     let all = packs.all()?;
     let concerned = |packed: &&Packed| packed.segments.iter().flatten().any(|segment| plan.goes.contains(&segment.pack));
     let mut cut: Vec<(&Packed, Vec<Piece>)> = Vec::new();
@@ -62,11 +62,11 @@ pub fn apply(root: &Root, packs: &Packs, plan: &Plan, staying: &HashSet<BlobId>,
         let pieces = moving.blob(packed, plan)?;
         cut.extend(pieces.map(|pieces| (packed, pieces)));
     }
-    moving.write()?;
+    moving.gathering.finish()?;
     let anew = |(packed, pieces): (&Packed, Vec<Piece>)| {
         let segments = pieces.into_iter().map(|piece| match piece {
             Piece::Stays(segment) => Some(segment),
-            Piece::Moves(chunk) => moving.moved.get(&chunk).copied(),
+            Piece::Moves(chunk) => moving.gathering.places.get(&chunk).copied(),
         });
         Some(Packed { segments: Some(joined(segments.collect::<Option<Vec<_>>>()?)), ..packed.clone() })
     };
@@ -100,10 +100,9 @@ enum Piece {
 
 struct Moving<'a> {
     packs: &'a Packs,
-    moved: HashMap<Digest, Segment>,
+    gathering: Gathering<'a>,
     /// Chunks of segments that were read before.
-    waiting: BTreeMap<(PackId, u64, u64), Vec<Digest>>,
-    filling: Filling,
+    read: BTreeMap<(PackId, u64, u64), Vec<Digest>>,
 }
 
 impl Moving<'_> {
@@ -123,7 +122,7 @@ impl Moving<'_> {
 
     fn segment(&mut self, segment: &Segment) -> StoreResult<Option<Vec<Digest>>> {
         let place = (segment.pack, segment.at, segment.length);
-        if let Some(chunks) = self.waiting.get(&place) {
+        if let Some(chunks) = self.read.get(&place) {
             return Ok(Some(chunks.clone()));
         }
         let read = self.packs.segment(segment).map_err(|source| fs::FsError {
@@ -143,24 +142,9 @@ impl Moving<'_> {
             return Ok(None);
         }
         for (digest, chunk) in new {
-            if !self.moved.contains_key(&digest) && !self.filling.holds(&digest) {
-                self.filling.add(digest, &chunk);
-                if self.filling.is_full() {
-                    self.write()?;
-                }
-            }
+            self.gathering.add(digest, &chunk)?;
         }
-        self.waiting.insert(place, chunks.clone());
+        self.read.insert(place, chunks.clone());
         Ok(Some(chunks))
-    }
-
-    fn write(&mut self) -> StoreResult<()> {
-        if self.filling.is_empty() {
-            return Ok(());
-        }
-        let pack = std::mem::take(&mut self.filling).finish();
-        self.packs.write(&pack)?;
-        self.moved.extend(pack.chunks);
-        Ok(())
     }
 }

@@ -208,3 +208,11 @@ fn copy(from: &Path, to: &Path) {
     let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(status.success(), "cp {} {}", from.display(), to.display());
 }
+
+/// Runs `cbi` with `--json`, which must end with this code; what it printed, and what it said beside.
+pub fn run(space: &TestSpace, arguments: &[&str], code: i32) -> (Value, String) {
+    let output = space.command(&[arguments, &["--json"]].concat()).output().unwrap();
+    let (text, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}{told}");
+    (serde_json::from_str(&text).unwrap_or_default(), told)
+}
