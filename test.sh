@@ -48,6 +48,12 @@ export CBI_TEST_S3=$target/test-s3
 scripts/test-gcs "$target/test-gcs"
 export CBI_TEST_GCS=$target/test-gcs
 
+# A driver of graphics adapters that computes on the processor. Where Debian's is not to be had, one that CBI_TEST_VULKAN names is used.
+if have apt-get; then
+  scripts/test-vulkan "$target/test-vulkan"
+  export CBI_TEST_VULKAN=$target/test-vulkan/vk_swiftshader_icd.json
+fi
+
 step "data"
 checksums=$(sed -nE 's/^\| `([^`]+)` .* `([0-9a-f]{64})` \|$/\2  warehouse\/\1/p' warehouse/PROVENANCE.md)
 printf '%s\n' "$checksums" | if have sha256sum; then sha256sum -c --quiet; else shasum -a 256 -c --quiet; fi
@@ -85,6 +91,12 @@ run_tests --lib --bins --tests
 
 step "tests without networks"
 run_tests --no-default-features --test without_networks
+
+# Another choice of features compiles nearly every dependency anew. They compute little here, so they are compiled in the quickest way.
+if [ -n "${CBI_TEST_VULKAN:-}" ]; then
+  step "tests on a graphics adapter"
+  run_tests --config 'profile.dev.package."*".opt-level=0' --features gpu --test gpu
+fi
 
 # One line for both runners: nextest's "Summary … N passed, N skipped" and cargo test's "test result: …".
 awk '

@@ -36,7 +36,7 @@ fn main() {
     let named: Vec<&str> = args.iter().map(String::as_str).filter(|arg| ["cpu", "gpu"].contains(arg)).collect();
     let wide = args.iter().position(|arg| arg == "--features").and_then(|at| args.get(at + 1)).map_or("32,300", String::as_str);
     for device in if named.is_empty() { vec!["cpu"] } else { named } {
-        let adapter = device::adapters().into_iter().next().filter(|_| device == "gpu");
+        let adapter = device::adapters().into_iter().next().map(|adapter| adapter.name).filter(|_| device == "gpu");
         match device::open(adapter.as_deref()) {
             Ok(_) if device == "gpu" && adapter.is_none() => print(&json!({"device": device, "error": "no driver names one"})),
             Ok(place) => wide.split(',').filter_map(|n| n.parse().ok()).for_each(|features| all(&place, features)),

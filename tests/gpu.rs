@@ -5,13 +5,24 @@
 #[path = "common/space.rs"]
 mod space;
 
+use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 use space::{Built, TestSpace};
 
-const RECIPE: &str = r#"
+/// The architectures and the smallest settings that each can have.
+const NETWORKS: [(&str, &str); 6] = [
+    ("dense", "layers = 1"),
+    ("lstm", "window = 3"),
+    ("gru", "window = 3"),
+    ("tcn", "window = 4, layers = 1, kernel_size = 2"),
+    ("cnn_lstm", "window = 3, kernel_size = 2, filters = 2"),
+    ("attention", "window = 3, heads = 2"),
+];
+
+const FRAME: &str = r#"
 [frame."frame/net"]
 features = "wti.features"
 columns = ["ret_*"]
@@ -22,38 +33,9 @@ split = { train = [2009-07-01, 2010-06-30], valid = [2011-01-01, 2011-06-30], te
 past = 3
 refit = "monthly"
 
-[neural."model/net/cpu"]
-frame = "frame/net"
-architecture = "dense"
-params = { units = 8, layers = 1, epochs = 3, dropout = 0.0, seed = 1 }
-
-[neural."model/net/auto"]
-frame = "frame/net"
-architecture = "dense"
-device = "auto"
-params = { units = 8, layers = 1, epochs = 3, dropout = 0.0, seed = 1 }
-
-[neural."model/net/gpu"]
-frame = "frame/net"
-architecture = "dense"
-device = "gpu"
-tolerance = 0.001
-params = { units = 8, layers = 1, epochs = 3, dropout = 0.0, seed = 1 }
-
-[neural."model/net/gru"]
-frame = "frame/net"
-architecture = "gru"
-device = "gpu"
-params = { window = 4, units = 4, epochs = 1, dropout = 0.0, seed = 1 }
-
-[neural."model/net/gru_cpu"]
-frame = "frame/net"
-architecture = "gru"
-params = { window = 4, units = 4, epochs = 1, dropout = 0.0, seed = 1 }
-
 [refit."production/net"]
 frame = "frame/net"
-model = "model/net/gpu"
+model = "model/gpu/dense"
 "#;
 
 fn driver() -> Option<String> {
@@ -66,9 +48,21 @@ fn driver() -> Option<String> {
     driver
 }
 
+/// The repository's crude oil, with a frame and each network on each device.
 fn workspace() -> TestSpace {
     let space = TestSpace::wti();
-    space.write("recipes/net.toml", RECIPE);
+    let mut recipe = FRAME.to_owned();
+    for (architecture, smallest) in NETWORKS {
+        for (device, tolerance) in [("cpu", ""), ("auto", ""), ("gpu", "tolerance = 0.001\n")] {
+            write!(
+                recipe,
+                "[neural.\"model/{device}/{architecture}\"]\nframe = \"frame/net\"\narchitecture = \"{architecture}\"\ndevice = \"{device}\"\n{tolerance}\
+                 params = {{ {smallest}, units = 4, batch_size = 32, epochs = 2, dropout = 0.0, learning_rate = 0.001, seed = 1 }}\n"
+            )
+            .unwrap();
+        }
+    }
+    space.write("recipes/net.toml", recipe);
     space
 }
 
@@ -98,37 +92,44 @@ fn what_an_adapter_trains_is_of_its_own_platform_class_and_near_what_the_process
     let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(doctor.contains("SwiftShader") && doctor.contains("through Vulkan"), "{doctor}");
 
-    let all = ["model/net/cpu", "model/net/gpu", "model/net/gru", "model/net/gru_cpu", "production/net"];
-    let built = build(&space, &driver, &[&["-j4"][..], &all].concat()).ok();
-    for (target, on_adapter) in all.iter().zip([false, true, true, false, true]) {
-        let platform = shown(&space, &driver, target)["platform"].as_str().unwrap().to_owned();
-        assert_eq!(platform.contains("+SwiftShader"), on_adapter, "{target}: {platform}");
-    }
-    // One at a time on the adapter, though three are ready at once: beside one that runs is at most one that has ended and waits for the disk.
-    let mut running = 0;
-    let on_adapter = |event: &Value| ["model/net/gpu", "model/net/gru", "production/net"].iter().any(|t| event["target"] == *t);
-    for event in built.events.iter().filter(|event| on_adapter(event)) {
+    let built = build(&space, &driver, &["-j4", "model/gpu/*", "model/cpu/*", "production/net"]).ok();
+    let on_adapter = |target: &str| target.starts_with("model/gpu/") || target == "production/net";
+    // One at a time on the adapter, though seven wish for it: beside one that runs is at most one that has ended and waits for the disk.
+    let (mut running, mut ran) = (0, 0);
+    for event in built.events.iter().filter(|event| event["target"].as_str().is_some_and(on_adapter)) {
         match event["event"].as_str().unwrap() {
             "started" => running += 1,
-            "ran" => running -= 1,
+            "ran" => (running, ran) = (running - 1, ran + 1),
             _ => {}
         }
         assert!(running <= 2, "{event}");
     }
-    // Where there is an adapter, `auto` is the very action of `gpu`.
-    build(&space, &driver, &["model/net/auto"]).ok().ran(&[]);
-    let metrics = |target: &str| shown(&space, &driver, target)["metrics"].clone();
-    for (adapter, processor) in [("model/net/gpu", "model/net/cpu"), ("model/net/gru", "model/net/gru_cpu")] {
+    assert_eq!(ran, 7);
+    for target in
+        NETWORKS.iter().flat_map(|(name, _)| [format!("model/gpu/{name}"), format!("model/cpu/{name}")]).chain(["production/net".into()])
+    {
+        let platform = shown(&space, &driver, &target)["platform"].as_str().unwrap().to_owned();
+        assert_eq!(platform.contains("+SwiftShader"), on_adapter(&target), "{target}: {platform}");
+    }
+    for (architecture, _) in NETWORKS {
+        let metrics = |device: &str| shown(&space, &driver, &format!("model/{device}/{architecture}"))["metrics"].clone();
+        let (adapter, processor) = (metrics("gpu"), metrics("cpu"));
         for figure in ["train_loss", "valid_loss", "valid_mae"] {
-            let (a, b) = (metrics(adapter)[figure].as_f64().unwrap(), metrics(processor)[figure].as_f64().unwrap());
-            assert!((a - b).abs() <= 1e-3 * b.abs(), "{adapter}, {figure}: {a}, and {b} on the processor");
+            let (a, b) = (adapter[figure].as_f64().unwrap(), processor[figure].as_f64().unwrap());
+            assert!((a - b).abs() <= 1e-3 * b.abs(), "{architecture}, {figure}: {a}, and {b} on the processor");
         }
     }
+    // A driver without a card is for those who ask for it by name: `auto` stays with the processor.
+    build(&space, &driver, &["model/auto/*"]).ok().ran(&[]);
+    for (architecture, _) in NETWORKS {
+        let actions = ["auto", "cpu"].map(|device| shown(&space, &driver, &format!("model/{device}/{architecture}"))["action"].clone());
+        assert_eq!(actions[0], actions[1], "{architecture}");
+    }
     // Made again on the same adapter it is the same, or near enough.
-    let again = cbi(&space, &driver, &["reproduce", "--json", "model/net/gpu"]).output().unwrap();
+    let again = cbi(&space, &driver, &["reproduce", "--json", "model/gpu/dense"]).output().unwrap();
     let said: Value = serde_json::from_slice(&again.stdout).unwrap();
     assert!(again.status.success() && ["identical", "within"].iter().any(|outcome| said["outcome"] == *outcome), "{said}");
-    let gone = cbi(&space, NONE, &["reproduce", "model/net/gpu"]).output().unwrap();
+    let gone = cbi(&space, NONE, &["reproduce", "model/gpu/dense"]).output().unwrap();
     let told = String::from_utf8_lossy(&gone.stdout).into_owned();
     assert!(gone.status.code() == Some(4) && told.contains("it was computed on SwiftShader"), "{told}");
 }
@@ -136,15 +137,15 @@ fn what_an_adapter_trains_is_of_its_own_platform_class_and_near_what_the_process
 #[test]
 fn without_an_adapter_auto_is_the_processor_and_says_so_and_gpu_fails_and_says_how_to_go_on() {
     let space = workspace();
-    let first = build(&space, NONE, &["model/net/auto"]).ok();
-    let started = first.events.iter().find(|event| event["event"] == "started" && event["target"] == "model/net/auto").unwrap();
+    let first = build(&space, NONE, &["model/auto/tcn"]).ok();
+    let started = first.events.iter().find(|event| event["event"] == "started" && event["target"] == "model/auto/tcn").unwrap();
     assert!(started["why"].as_str().unwrap().contains("on the processor: no driver of Vulkan or Metal"), "{started}");
     // It is the very action of a recipe that asks for the processor.
-    assert_eq!(shown(&space, NONE, "model/net/auto")["action"], started["key"]);
-    build(&space, NONE, &["model/net/cpu"]).ok().ran(&[]);
-    let refused = build(&space, NONE, &["model/net/gpu"]);
-    let failure = refused.failure("model/net/gpu");
+    assert_eq!(shown(&space, NONE, "model/auto/tcn")["action"], started["key"]);
+    build(&space, NONE, &["model/cpu/tcn"]).ok().ran(&[]);
+    let refused = build(&space, NONE, &["model/gpu/dense"]);
+    let failure = refused.failure("model/gpu/dense");
     assert!(failure["error"].as_str().unwrap().contains("no driver of Vulkan or Metal names a graphics adapter"), "{failure}");
     assert!(failure["hint"].as_str().unwrap().contains("cbi doctor"), "{failure}");
-    assert!(Path::new(&space.path(".cbi-cache/out/model/net/cpu")).exists());
+    assert!(Path::new(&space.path(".cbi-cache/out/model/cpu/tcn")).exists());
 }

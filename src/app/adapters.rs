@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::exec::ask;
 use crate::graph::build::{NodeId, TargetGraph};
 use crate::kinds::probe::SAID;
+use crate::model::adapter::Adapter;
 
 /// A driver that takes longer than this to say what it drives is as good as none.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -18,33 +19,23 @@ pub fn look(graph: &mut TargetGraph, wanted: &[NodeId]) {
     if wishing.is_empty() {
         return;
     }
-    let found = first();
+    let there = list();
     for id in wishing {
         if let Some(wish) = &mut graph.nodes[id.index()].declared.adapter {
-            wish.found.clone_from(&found);
+            wish.choose(&there);
         }
     }
 }
 
-/// The adapter that computes here, or why there is none.
-///
-/// # Errors
-/// With the reason, as a part of a sentence.
-pub fn first() -> Result<String, String> {
-    let found = list()?;
-    found.into_iter().next().ok_or_else(|| "no driver of Vulkan or Metal names a graphics adapter".to_owned())
-}
-
-/// All adapters that drivers name, the one that is used first.
+/// All adapters that drivers name, cards before what is none.
 ///
 /// # Errors
 /// When they cannot be asked, with the reason as a part of a sentence.
-pub fn list() -> Result<Vec<String>, String> {
+pub fn list() -> Result<Vec<Adapter>, String> {
     if cfg!(not(feature = "gpu")) {
         return Err("this cbi was built without the feature `gpu`".to_owned());
     }
     let said = ask::ask_within(PATIENCE, "probe:engine", &json!({ "engine": "adapters" }), &Value::Null, SAID);
     let said = said.map_err(|failure| format!("the drivers cannot be asked: {}", failure.error))?;
-    let names: Option<String> = serde_json::from_slice(&said).map_err(|error| format!("what drivers say is not understood: {error}"))?;
-    Ok(names.unwrap_or_default().lines().map(str::to_owned).collect())
+    serde_json::from_slice(&said).map_err(|error| format!("what drivers say is not understood: {error}"))
 }

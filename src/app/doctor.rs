@@ -21,6 +21,7 @@ use crate::io::jail;
 use crate::io::process::find_program;
 use crate::io::{fs, machine};
 use crate::kinds::probe::SAID;
+use crate::model::adapter::Adapter;
 use crate::store::error::StoreError;
 use crate::store::hash;
 use crate::store::root::Root;
@@ -125,8 +126,11 @@ fn try_engine(name: &str) -> Result<Option<String>, String> {
 /// The graphics adapters; a machine without one is as good as any, but for networks that a recipe wants trained on one.
 fn adapters() -> Check {
     match adapters::list() {
-        Ok(names) if names.is_empty() => check("adapters", State::Ok, "none: networks are trained on the processor"),
-        Ok(names) => check("adapters", State::Ok, names.join(", ")),
+        Ok(there) if there.is_empty() => check("adapters", State::Ok, "none: networks are trained on the processor"),
+        Ok(there) => {
+            let told = |adapter: Adapter| adapter.name + if adapter.software { " (no card: it computes on the processor)" } else { "" };
+            check("adapters", State::Ok, there.into_iter().map(told).collect::<Vec<_>>().join(", "))
+        }
         Err(why) if cfg!(feature = "gpu") => check("adapters", State::Warn, why),
         Err(why) => check("adapters", State::Ok, format!("not looked for: {why}")),
     }

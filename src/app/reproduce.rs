@@ -275,7 +275,7 @@ impl Attempt<'_> {
     fn same_machinery(&self, action: &Action) -> Result<(), Stop> {
         if let Some(adapter) = action.adapter() {
             match adapters::list() {
-                Ok(names) if names.iter().any(|name| name == adapter) => {}
+                Ok(there) if there.iter().any(|one| one.name == adapter) => {}
                 Ok(_) => return Err(Stop::Because(format!("it was computed on {adapter}, and no driver here names that"))),
                 Err(why) => return Err(Stop::Because(format!("it was computed on {adapter}: {why}"))),
             }

@@ -14,7 +14,8 @@ use crate::kinds::kind::Kind;
 use crate::kinds::learner::{self, Fitted, LearnError, Learner, Settings};
 use crate::kinds::request::{Request, Response, RunError};
 use crate::kinds::training_stanza::{self, FRAME_KEY};
-use crate::model::recipe::{Adapter, Declared, Stanza};
+use crate::model::adapter::Wish;
+use crate::model::recipe::{Declared, Stanza};
 use crate::syntax::shape::{Key, Want};
 
 /// The architectures, as recipes write them.
@@ -31,7 +32,7 @@ pub const KIND: Kind = Kind {
         Key::optional(
             "device",
             Want::OneOf(&["cpu", "gpu", "auto"]),
-            "Where it is trained: `cpu` (default), `gpu`, or `auto`, which is a graphics adapter where there is one.",
+            "Where it is trained: `cpu` (default), `gpu`, or `auto`, which is a graphics card for what trains faster there, where there is one.",
         ),
         Key::optional(
             "params",
@@ -75,6 +76,9 @@ static VOCABULARY: Vocabulary = Vocabulary {
     ],
 };
 
+/// What a card trained faster than one thread of a processor, as `docs/performance.md` measures it.
+const ON_A_CARD: [&str; 2] = ["tcn", "attention"];
+
 /// Bytes that the driver of an adapter and what it compiles hold in the memory of the process.
 const DRIVER: u64 = 512 << 20;
 
@@ -99,8 +103,9 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
             .error("device", "this cbi was built without graphics adapters")
             .hint("cargo build --release --bins --features gpu"));
     }
-    // On the processor every training gives the same bits.
-    let adapter = (device != "cpu").then(|| Adapter::wished(device == "gpu"));
+    // On the processor every training gives the same bits, so only what gains by it leaves that unasked.
+    let gains = body.text("architecture").is_some_and(|architecture| ON_A_CARD.contains(&architecture));
+    let adapter = (device == "gpu" || device == "auto" && gains).then(|| Wish::new(device == "gpu"));
     let declared = training_stanza::with_params(body, context, &Neural)?;
     let memory = memory(&declared.params["params"]) + if adapter.is_some() { DRIVER } else { 0 };
     Ok(Declared { memory: Some(memory), adapter, engines: ["burn", "parquet"].map(str::to_owned).into(), ..declared })

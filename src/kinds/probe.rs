@@ -1,6 +1,6 @@
 //! Tries an engine for `cbi doctor`: no recipe kind, for nothing is built. Invariant: it answers only what the loaded engine itself did or said.
 //!
-//! `probe:engine`: params `engine` (`duckdb`, `lightgbm`, `xgboost`; `adapters`, which lists the graphics adapters, one a line, of a build with the feature `gpu`). The answer says what is known of it; an engine that does not load fails.
+//! `probe:engine`: params `engine` (`duckdb`, `lightgbm`, `xgboost`; `adapters`, which lists the graphics adapters, of a build with the feature `gpu`). The answer says what is known of it; an engine that does not load fails.
 
 use arrow::array::{Array, AsArray};
 use serde::Deserialize;
@@ -28,7 +28,7 @@ pub fn engine(request: &Request) -> Result<Response, RunError> {
         "lightgbm" => lightgbm::library().map(|_| None).map_err(|error| RunError::failed(&error))?,
         "xgboost" => xgboost::library().map(|_| None).map_err(|error| RunError::failed(&error))?,
         #[cfg(feature = "gpu")]
-        "adapters" => Some(crate::engine::neural::device::adapters().join("\n")),
+        "adapters" => return request.tell(SAID, &crate::engine::neural::device::adapters()),
         other => return Err(RunError::failed(&RequestError::Kind { kind: other.to_owned() })),
     };
     request.tell(SAID, &said)

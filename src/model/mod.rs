@@ -1,6 +1,7 @@
 //! Floor 2: the records everything speaks of, as plain values. Nothing here reads a file or knows where a value is kept.
 
 pub mod action;
+pub mod adapter;
 pub mod available;
 pub mod backtest;
 pub mod build;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::base::name::TargetName;
 use crate::model::action::Action;
+use crate::model::adapter::Wish;
 use crate::model::available::Available;
 
 /// A place in a text file, for errors with file, line and caret.
@@ -132,23 +133,6 @@ pub const TABLE_SLOT: &str = "table:";
 /// The column that rows are sorted by first, and that holds their date, where a stanza names no key.
 pub const DEFAULT_KEY: &str = "date";
 
-/// The wish to compute on a graphics adapter.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Adapter {
-    /// Whether nothing else will do; else the processor takes its place where there is none.
-    pub needed: bool,
-    /// What the adapter is called, or why there is none; not known before this machine was asked.
-    pub found: Result<String, String>,
-}
-
-impl Adapter {
-    /// The wish, before anybody looked.
-    #[must_use]
-    pub fn wished(needed: bool) -> Self {
-        Self { needed, found: Err("nobody looked for one".to_owned()) }
-    }
-}
-
 /// What a stanza asks for: a pure function of the stanza and of the text files it names.
 #[derive(Debug, Clone, Default)]
 pub struct Declared {
@@ -183,7 +167,7 @@ pub struct Declared {
     /// The most that one run of it may be charged for outside, in bytes; not part of the key.
     pub max_bytes_billed: Option<u64>,
     /// Whether it would compute on a graphics adapter.
-    pub adapter: Option<Adapter>,
+    pub adapter: Option<Wish>,
     /// The input slot of the target whose wish for an adapter it shares: it trains that one's learner again.
     pub trains_like: Option<String>,
     /// The action whose recorded result it stands for, where it makes nothing of its own: a version of a release.

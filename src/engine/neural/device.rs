@@ -5,6 +5,7 @@ use burn_tensor::Device;
 use burn_tensor::DeviceType;
 
 use crate::engine::neural::error::NeuralError;
+use crate::model::adapter::Adapter;
 
 /// Where tensors are computed.
 #[derive(Debug, Clone)]
@@ -29,27 +30,30 @@ pub fn processor() -> Place {
 /// When there is no such adapter.
 pub fn open(adapter: Option<&str>) -> Result<Place, NeuralError> {
     let Some(wanted) = adapter else { return Ok(processor()) };
-    let found = reachable().find(|(name, _)| name == wanted);
-    let place = found.map(|(name, device)| Place { device, host: false, name });
+    let found = reachable().find(|(adapter, _)| adapter.name == wanted);
+    let place = found.map(|(adapter, device)| Place { device, host: false, name: adapter.name });
     place.ok_or_else(|| NeuralError::NoAdapter { wanted: wanted.to_owned() })
 }
 
-/// The adapters that there are, by name: cards before what the processor imitates.
+/// The adapters that there are: cards before what the processor imitates.
 #[must_use]
-pub fn adapters() -> Vec<String> {
-    reachable().map(|(name, _)| name).collect()
+pub fn adapters() -> Vec<Adapter> {
+    reachable().map(|(adapter, _)| adapter).collect()
 }
 
-/// Every adapter by its name and interface, looked at one by one.
+/// Every adapter, looked at one by one.
 #[cfg(feature = "gpu")]
-fn reachable() -> impl Iterator<Item = (String, Device)> {
+fn reachable() -> impl Iterator<Item = (Adapter, Device)> {
     // On a Mac wgpu speaks Metal. Elsewhere SPIR-V is what compute programs are compiled to best.
     let (interface, word) = if cfg!(target_os = "macos") { (DeviceType::Wgpu, "Metal") } else { (DeviceType::Vulkan, "Vulkan") };
-    let named = move |device: Device| Some((format!("{} through {word}", device.identity()?.name), device));
+    let named = move |device: Device| {
+        let identity = device.identity()?;
+        Some((Adapter { name: format!("{} through {word}", identity.name), software: identity.physical.is_none() }, device))
+    };
     Device::enumerate(interface).into_iter().filter_map(named)
 }
 
 #[cfg(not(feature = "gpu"))]
-fn reachable() -> impl Iterator<Item = (String, Device)> {
+fn reachable() -> impl Iterator<Item = (Adapter, Device)> {
     std::iter::empty()
 }
