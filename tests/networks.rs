@@ -34,6 +34,7 @@ price = { table = "PRICES", column = "price", series = "spot" }
 horizon = { rows = 21 }
 label = "log_return"
 split = { train = [TRAIN-01-02, 2010-12-31], valid = [2011-01-01, 2012-12-31], test = [2014-01-01] }
+folds = { walk_forward = { from = 2012-01-01, to = 2013-12-31, train = "expanding", test = "12 months" } }
 past = PAST
 "#;
 
@@ -83,6 +84,58 @@ fn a_training_that_is_killed_goes_on_where_it_was_and_comes_to_the_same_bytes() 
     let model = whole.path(".cbi-cache/out/model/net/lstm");
     assert_eq!(table_file::read(&model.join("learning.parquet")).unwrap().num_rows(), 9);
     assert!(std::fs::read_to_string(model.join("learning.svg")).unwrap().starts_with("<svg"));
+}
+
+#[test]
+fn a_backtest_says_which_fold_it_is_at_and_killed_in_one_comes_to_the_same_bytes() {
+    let slow = [("gru", "window = 30, units = 50, epochs = 5, patience = 0, seed = 1")];
+    let mut recipe = "[backtest.\"backtest/net\"]\nframe = \"frame/net\"\nmodel = \"model/net/gru\"\n".to_owned();
+    let whole = workspace("wti.daily", (2007, 29), &slow);
+    recipe.insert_str(0, &whole.read("recipes/net.toml"));
+    whole.write("recipes/net.toml", recipe);
+    whole.build(&["model/net/gru"]).ok();
+    let killed = whole.twin();
+    whole.build(&["backtest/net"]).ok();
+    let mut child = killed.command(&["build", "--json", "backtest/net"]).stdout(Stdio::piped()).spawn().unwrap();
+    let told = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let mut far = told.into_iter().filter(|event| event["event"] == "progress");
+    let second = far.find(|event| event["done"] == 1 && event["within"].is_object()).expect("it is in the second fold a while");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!((&second["target"], &second["unit"], &second["of"]), (&json!("backtest/net"), &json!("fold"), &json!(2)));
+    assert_eq!((&second["within"]["unit"], &second["within"]["of"]), (&json!("epoch"), &json!(5)));
+    assert!(second["left_ms"].is_u64() && second["within"]["figures"]["train_loss"].is_number(), "{second}");
+
+    killed.build(&["backtest/net"]).ok().ran(&["backtest/net"]);
+    assert_eq!(show(&killed, "backtest/net")["artifacts"], show(&whole, "backtest/net")["artifacts"]);
+    let log = show(&killed, "backtest/net")["log"].as_str().unwrap().to_owned();
+    let log = killed.read(&format!(".cbi-cache/blobs/{}/{log}", &log[..2]));
+    assert!(
+        log.starts_with("taken up again after epoch 5\ntaken up again after epoch "),
+        "the whole fold, and that it was ended in: {log}"
+    );
+}
+
+/// Runs a command on a terminal and passes on what it shows.
+const TERMINAL: &str = "import os, pty, sys; \
+    sys.exit(os.waitstatus_to_exitcode(pty.spawn(['/bin/sh', '-c', 'stty cols 160 rows 30; exec \"$@\"', 'sh', *sys.argv[1:]])))";
+
+#[test]
+fn how_far_a_training_is_stands_on_the_terminal_while_it_runs_and_not_after() {
+    let space = workspace("wti.daily", (2009, 7), &[("gru", "window = 8, units = 16, epochs = 40, patience = 40, seed = 1")]);
+    space.build(&["frame/net"]).ok();
+    let build = space.command(&["build", "model/net/gru"]);
+    let mut terminal = Command::new(vendor::python());
+    terminal.arg("-c").arg(TERMINAL).arg(build.get_program()).args(build.get_args()).current_dir(space.root()).stdin(Stdio::null());
+    terminal.env_clear().envs(build.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm").env("NO_COLOR", "1");
+    let shown = vendor::succeed(&mut terminal);
+    // Each drawing goes over the one before: up some lines, and to the first column.
+    let drawings: Vec<&str> = shown.split("A\r").collect();
+    let running = drawings.iter().filter(|drawing| drawing.contains("model/net/gru") && drawing.contains("epoch ")).collect::<Vec<_>>();
+    let told = |text: &str| running.iter().any(|drawing| drawing.contains(text));
+    assert!(told(" of 40") && told("train_loss 0.") && told("valid_loss 0.") && told(" left"), "{shown:?}");
+    let last = drawings.last().unwrap();
+    assert!(!last.contains("epoch ") && last.contains("done: 1 ran"), "{last:?}");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Owns looking at how far running steps are. Invariant: it only looks; a file that is not there, or not whole yet, is nothing to tell of.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::base::clock;
 use crate::io::fs;
-use crate::model::progress::{FILE, Progress};
+use crate::model::progress::{self, Progress};
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_secs(1);
@@ -41,8 +41,7 @@ impl<I: Copy + PartialEq> Watched<I> {
         }
         self.looked = Some(clock::start());
         let news = self.steps.iter_mut().filter_map(|(id, folder, last)| {
-            let text = fs::read_if_any(&folder.join(FILE)).ok()??;
-            let progress: Progress = serde_json::from_slice(&text).ok().filter(|progress| last.as_ref() != Some(progress))?;
+            let progress = read(folder).filter(|progress| last.as_ref() != Some(progress))?;
             *last = Some(progress.clone());
             Some((*id, progress))
         });
@@ -50,17 +49,40 @@ impl<I: Copy + PartialEq> Watched<I> {
     }
 }
 
+/// What is said in the folder, and in that of the part that runs.
+fn read(folder: &Path) -> Option<Progress> {
+    let text = fs::read_if_any(&folder.join(progress::FILE)).ok()??;
+    let mut progress: Progress = serde_json::from_slice(&text).ok()?;
+    progress.within = read(&progress::part(folder, progress.done)).map(Box::new);
+    Some(progress)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn say(folder: &Path, unit: &str, done: u64) {
+        let figures = [("valid_loss".to_owned(), 0.5)].into();
+        let progress = Progress { unit: unit.to_owned(), done, of: 9, figures, left_ms: None, within: None };
+        fs::create_folders(folder).unwrap();
+        fs::write(&folder.join(progress::FILE), serde_json::to_string(&progress).unwrap().as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn the_part_that_runs_is_told_of_with_the_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        say(folder.path(), "fold", 1);
+        assert_eq!(read(folder.path()).unwrap().in_words(), "fold 1 of 9, valid_loss 0.5000");
+        for part in [0, 1] {
+            say(&progress::part(folder.path(), part), "epoch", 3 + part);
+        }
+        assert_eq!(read(folder.path()).unwrap().in_words(), "fold 2 of 9, valid_loss 0.5000, epoch 4 of 9, valid_loss 0.5000");
+    }
+
     #[test]
     fn what_a_step_says_is_told_once_and_never_of_one_that_has_ended() {
         let folder = tempfile::tempdir().unwrap();
-        let say = |done: u64| {
-            let progress = Progress { unit: "epoch".into(), done, of: 9, figures: [("valid_loss".to_owned(), 0.5)].into(), left_ms: None };
-            fs::write(&folder.path().join(FILE), serde_json::to_string(&progress).unwrap().as_bytes()).unwrap();
-        };
+        let say = |done: u64| say(folder.path(), "epoch", done);
         let mut watched = Watched::default();
         let look = |watched: &mut Watched<u8>| {
             watched.looked = None;
@@ -71,7 +93,7 @@ mod tests {
         say(2);
         assert_eq!(look(&mut watched), ["epoch 2 of 9, valid_loss 0.5000"]);
         assert!(look(&mut watched).is_empty());
-        fs::write(&folder.path().join(FILE), b"{\"unit\": \"ep").unwrap();
+        fs::write(&folder.path().join(progress::FILE), b"{\"unit\": \"ep").unwrap();
         assert!(look(&mut watched).is_empty(), "half a file");
         say(3);
         watched.end(7);

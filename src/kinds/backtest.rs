@@ -15,6 +15,7 @@ use crate::kinds::kind::Kind;
 use crate::kinds::learner::{FRAME_SLOT, LearnError, Learner, Settings, mean_error, teach};
 use crate::kinds::learners;
 use crate::kinds::request::{Request, Response, RunError};
+use crate::kinds::telling::Teller;
 use crate::kinds::trained::{self, TrainedError};
 use crate::kinds::training_stanza::{self, MODEL_SLOT};
 use crate::model::backtest::{BacktestRecord, FoldRecord};
@@ -148,9 +149,11 @@ pub fn backtest(history: &Path, model: &Path, how: &Settings, out: &Path) -> Res
     let settings = settings(learner, &model, &plan, how)?;
     let scratch = tempfile::tempdir().map_err(BacktestError::Scratch)?;
     let (mut forecasts, mut records) = (Predictions::default(), Vec::new());
-    for (number, fold) in folds::cut(&plan, &history)?.iter().enumerate() {
+    let (folds, teller) = (folds::cut(&plan, &history)?, Teller::new(how.scratch.as_deref(), "fold"));
+    for (number, fold) in (0..).zip(&folds) {
+        teller.tell(number, folds.len() as u64, BTreeMap::new());
         let place = scratch.path().join(number.to_string());
-        let settings = Settings { scratch: how.scratch.as_ref().map(|kept| kept.join(number.to_string())), ..settings.clone() };
+        let settings = Settings { scratch: teller.part(number), ..settings.clone() };
         records.push(one_fold(learner, &settings, &history, fold, &place, &mut forecasts)?);
         fs::remove_tree(&place)?;
     }

@@ -68,6 +68,7 @@ pub mod signal_rules;
 pub mod sql;
 pub mod sweep;
 pub mod table;
+pub mod telling;
 pub mod trained;
 pub mod training_stanza;
 pub mod tries;

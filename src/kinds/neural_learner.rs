@@ -2,12 +2,10 @@
 //! come to.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::base::clock;
 use crate::base::digest::Digest;
 use crate::engine::frame_file::{FrameData, Part};
 use crate::engine::native;
@@ -27,8 +25,8 @@ use crate::engine::numbers::count;
 use crate::io::fs;
 use crate::kinds::learner::{Fitted, LearnError, Settings};
 use crate::kinds::native_json;
+use crate::kinds::telling::Teller;
 use crate::kinds::trained::{NETWORK_FILE, WEIGHTS_FILE};
-use crate::model::progress::{self, Progress};
 
 /// Trains the network that the settings ask for on the train rows, and stops it by the valid rows.
 ///
@@ -131,10 +129,8 @@ fn table(epochs: &[Epoch]) -> Result<Vec<u8>, NeuralError> {
 
 /// Leaves a checkpoint after each epoch and says how far training is, where there is a place for it.
 struct Watcher {
-    scratch: Option<(PathBuf, Checkpoints)>,
-    began: Instant,
-    /// Epochs that this run did not train.
-    before: u32,
+    checkpoints: Option<Checkpoints>,
+    teller: Teller,
 }
 
 impl Watcher {
@@ -145,18 +141,18 @@ impl Watcher {
             let values: Vec<u8> =
                 [&data.timeline.values, &data.train.wanted, &data.train.weight].into_iter().flat_map(|v| file::to_bytes(v)).collect();
             let meaning = format!("{}{}", Digest::of(text.as_bytes()), Digest::of(&values));
-            (folder.to_owned(), Checkpoints::new(folder, meaning))
+            Checkpoints::new(folder, meaning)
         };
-        Self { scratch: scratch.map(meaning), began: clock::start(), before: 0 }
+        Self { checkpoints: scratch.map(meaning), teller: Teller::new(scratch, "epoch") }
     }
 }
 
 impl Watch for Watcher {
     fn resume(&mut self, network: &Network, place: &Place) -> Option<State> {
-        let (_, checkpoints) = self.scratch.as_ref()?;
-        let state = checkpoints.take_up(network, place)?;
-        self.before = state.epochs.last().map_or(0, |epoch| epoch.epoch);
-        say(&format!("taken up again after epoch {}", self.before));
+        let state = self.checkpoints.as_ref()?.take_up(network, place)?;
+        let before = state.epochs.last().map_or(0, |epoch| epoch.epoch);
+        self.teller.goes_on_from(before.into());
+        say(&format!("taken up again after epoch {before}"));
         Some(state)
     }
 
@@ -165,19 +161,9 @@ impl Watch for Watcher {
         let most = asked.rounds.unwrap_or(asked.epochs);
         let valid = epoch.valid_loss.map(|loss| format!(", valid loss {loss:.6}")).unwrap_or_default();
         say(&format!("epoch {} of {most}: train loss {:.6}{valid}", epoch.epoch, epoch.train_loss));
-        let Some((folder, checkpoints)) = &self.scratch else { return Ok(()) };
+        let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
         checkpoints.leave(state)?;
-        let here = u64::from((epoch.epoch - self.before).max(1));
-        let spent = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let progress = Progress {
-            unit: "epoch".into(),
-            done: u64::from(epoch.epoch),
-            of: u64::from(most),
-            figures: epoch.losses(),
-            left_ms: Some(spent / here * u64::from(most - epoch.epoch)),
-        };
-        // It is for people to look at: a disk that refuses it will refuse the next checkpoint too.
-        _ = fs::write(&folder.join(progress::FILE), json!(progress).to_string().as_bytes());
+        self.teller.tell(epoch.epoch.into(), most.into(), epoch.losses());
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,15 +23,28 @@ pub struct Progress {
     /// How long the rest takes at this pace, if all of it is done, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_ms: Option<u64>,
+    /// How far the part is that runs now, which says so in its own folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Box<Progress>>,
+}
+
+/// The folder, in that of an action, of the part that comes after so many.
+#[must_use]
+pub fn part(folder: &Path, done: u64) -> PathBuf {
+    folder.join(done.to_string())
 }
 
 impl Progress {
-    /// As people read it: `epoch 3 of 50, train_loss 0.4312, valid_loss 0.5120`.
+    /// As people read it: `epoch 3 of 50, train_loss 0.4312, valid_loss 0.5120`, and of the part that runs `fold 2 of 12, epoch 3 of 50, …`.
     #[must_use]
     pub fn in_words(&self) -> String {
-        let mut words = format!("{} {} of {}", self.unit, self.done, self.of);
+        let at = if self.within.is_some() { self.done + 1 } else { self.done };
+        let mut words = format!("{} {at} of {}", self.unit, self.of);
         for (name, value) in &self.figures {
             let _ = write!(words, ", {name} {value:.4}");
+        }
+        if let Some(within) = &self.within {
+            let _ = write!(words, ", {}", within.in_words());
         }
         words
     }
