@@ -92,6 +92,11 @@ fn what_an_adapter_trains_is_of_its_own_platform_class_and_near_what_the_process
     let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(doctor.contains("SwiftShader") && doctor.contains("through Vulkan"), "{doctor}");
 
+    build(&space, &driver, &["frame/net"]).ok();
+    let reserved = NETWORKS.map(|(architecture, _)| {
+        let plan = cbi(&space, &driver, &["plan", "--json", &format!("model/gpu/{architecture}")]).output().unwrap();
+        serde_json::from_slice::<Value>(&plan.stdout).unwrap()["totals"]["peak_bytes"].as_u64().unwrap()
+    });
     let built = build(&space, &driver, &["-j4", "model/gpu/*", "model/cpu/*", "production/net"]).ok();
     let on_adapter = |target: &str| target.starts_with("model/gpu/") || target == "production/net";
     // One at a time on the adapter, though seven wish for it: beside one that runs is at most one that has ended and waits for the disk.
@@ -105,6 +110,12 @@ fn what_an_adapter_trains_is_of_its_own_platform_class_and_near_what_the_process
         assert!(running <= 2, "{event}");
     }
     assert_eq!(ran, 7);
+    // What this driver takes for a card's memory is the process's own, and was reserved.
+    for ((architecture, _), reserved) in NETWORKS.iter().zip(reserved) {
+        let ran = |event: &&Value| event["event"] == "ran" && event["target"] == format!("model/gpu/{architecture}");
+        let held = built.events.iter().find(ran).unwrap()["cost"]["peak_bytes"].as_u64().unwrap();
+        assert!(held > 0 && held <= reserved, "{architecture}: {} of {} MiB", held >> 20, reserved >> 20);
+    }
     for target in
         NETWORKS.iter().flat_map(|(name, _)| [format!("model/gpu/{name}"), format!("model/cpu/{name}")]).chain(["production/net".into()])
     {

@@ -10,13 +10,16 @@ use burn_tensor::{Device, Tensor};
 
 use crate::engine::neural::weights::{numbers, tensor};
 
+/// Numbers that a product by sums may hold at once: 16 MiB.
+const AT_ONCE: usize = 4 << 20;
+
 /// The devices that were tried, and whether their own products are right.
 static TRIED: Mutex<Vec<(Device, bool)>> = Mutex::new(Vec::new());
 
 /// The product of two matrices, or of as many pairs as there are before the last two dimensions.
 #[must_use]
 pub fn product<const D: usize>(left: Tensor<D>, right: Tensor<D>) -> Tensor<D> {
-    if is_right(&left.device()) { left.matmul(right) } else { summed(left, right) }
+    if is_right(&left.device()) { left.matmul(right) } else { summed(left, right, AT_ONCE) }
 }
 
 fn is_right(device: &Device) -> bool {
@@ -41,13 +44,17 @@ fn counts_right(device: &Device) -> bool {
     numbers(tensor(left, [3, 5], device).matmul(tensor(right, [5, 2], device))) == wanted
 }
 
-/// The product without a program for products: every number of a row times that of a column, then their sums.
-fn summed<const D: usize>(left: Tensor<D>, right: Tensor<D>) -> Tensor<D> {
+/// The product without a program for products: every number of a row times that of a column, then their sums; so many rows at a time that no more than
+/// `most` such numbers are held.
+fn summed<const D: usize>(left: Tensor<D>, right: Tensor<D>, most: usize) -> Tensor<D> {
     let (mut dims, inner, columns) = (left.dims(), left.dims()[D - 1], right.dims()[D - 1]);
     let (pairs, rows) = (dims[..D - 2].iter().product::<usize>(), dims[D - 2]);
     dims[D - 1] = columns;
-    let all = left.reshape([pairs, rows, inner, 1]) * right.reshape([pairs, 1, inner, columns]);
-    all.sum_dim(2).reshape(dims)
+    let (left, right) = (left.reshape([pairs, rows, inner, 1]), right.reshape([pairs, 1, inner, columns]));
+    let at_a_time = (most / (pairs * inner * columns).max(1)).max(1);
+    let some = |from: usize| left.clone().narrow(1, from, at_a_time.min(rows - from)) * right.clone();
+    let sums = (0..rows).step_by(at_a_time).map(|from| some(from).sum_dim(2)).collect();
+    Tensor::cat(sums, 1).reshape(dims)
 }
 
 #[cfg(test)]
@@ -71,11 +78,11 @@ mod tests {
     fn sums_of_products_are_the_product() {
         let device = device::processor().device;
         assert!(is_right(&device));
-        for [rows, inner, columns] in [[64, 40, 8], [64, 8, 1], [1, 64, 8], [5, 1, 3]] {
+        for ([rows, inner, columns], most) in [([64, 40, 8], 5000), ([64, 8, 1], 100), ([1, 64, 8], 1), ([5, 1, 3], AT_ONCE)] {
             let (left, right) = (some([rows, inner], 1, &device), some([columns, inner], 2, &device).transpose());
-            near(&numbers(summed(left.clone(), right.clone())), &numbers(left.matmul(right)));
+            near(&numbers(summed(left.clone(), right.clone(), most)), &numbers(left.matmul(right)));
             let (left, right) = (some([3, inner, rows], 3, &device).transpose(), some([3, inner, columns], 4, &device));
-            near(&numbers(summed(left.clone(), right.clone())), &numbers(left.matmul(right)));
+            near(&numbers(summed(left.clone(), right.clone(), most)), &numbers(left.matmul(right)));
         }
     }
 }
