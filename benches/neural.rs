@@ -58,9 +58,7 @@ fn all(place: &Place, features: usize) {
         let trained = train(&network, &data, &asked, place, &mut times);
         let found: BTreeMap<&str, Value> = [
             ("device", json!(place.name)),
-            ("architecture", json!(architecture)),
-            ("settings", json!(more)),
-            ("features", json!(features)),
+            ("network", json!(network.shape)),
             ("batch_size", json!(asked.batch_size)),
             ("batches", json!(batches)),
             ("parameters", json!(network.slots.iter().map(|slot| slot.shape.iter().product::<usize>()).sum::<usize>())),
