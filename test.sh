@@ -52,6 +52,8 @@ export CBI_TEST_GCS=$target/test-gcs
 if have apt-get; then
   scripts/test-vulkan "$target/test-vulkan"
   export CBI_TEST_VULKAN=$target/test-vulkan/vk_swiftshader_icd.json
+elif [ -z "${CBI_TEST_VULKAN:-}" ] && [ "${CI:-}" = true ]; then
+  fail "there is no driver of graphics adapters to test with, and CI skips nothing" "set CBI_TEST_VULKAN to the file of a driver of Vulkan"
 fi
 
 step "data"

@@ -99,7 +99,8 @@ fn what_an_adapter_trains_is_of_its_own_platform_class_and_near_what_the_process
     });
     let built = build(&space, &driver, &["-j4", "model/gpu/*", "model/cpu/*", "production/net"]).ok();
     let on_adapter = |target: &str| target.starts_with("model/gpu/") || target == "production/net";
-    // One at a time on the adapter, though seven wish for it: beside one that runs is at most one that has ended and waits for the disk.
+    // One at a time on the adapter, though seven wish for it: beside one that runs is at most one that has ended and waits for the disk. (That the second does
+    // not compute is `exec/pool.rs`'s to hold.)
     let (mut running, mut ran) = (0, 0);
     for event in built.events.iter().filter(|event| event["target"].as_str().is_some_and(on_adapter)) {
         match event["event"].as_str().unwrap() {
@@ -114,7 +115,7 @@ fn what_an_adapter_trains_is_of_its_own_platform_class_and_near_what_the_process
     for ((architecture, _), reserved) in NETWORKS.iter().zip(reserved) {
         let ran = |event: &&Value| event["event"] == "ran" && event["target"] == format!("model/gpu/{architecture}");
         let held = built.events.iter().find(ran).unwrap()["cost"]["peak_bytes"].as_u64().unwrap();
-        assert!(held > 0 && held <= reserved, "{architecture}: {} of {} MiB", held >> 20, reserved >> 20);
+        assert!(held > 0 && held <= reserved && reserved > 512 << 20, "{architecture}: {} of {} MiB", held >> 20, reserved >> 20);
     }
     for target in
         NETWORKS.iter().flat_map(|(name, _)| [format!("model/gpu/{name}"), format!("model/cpu/{name}")]).chain(["production/net".into()])
@@ -148,15 +149,15 @@ fn what_an_adapter_trains_is_of_its_own_platform_class_and_near_what_the_process
 #[test]
 fn without_an_adapter_auto_is_the_processor_and_says_so_and_gpu_fails_and_says_how_to_go_on() {
     let space = workspace();
-    let first = build(&space, NONE, &["model/auto/tcn"]).ok();
-    let started = first.events.iter().find(|event| event["event"] == "started" && event["target"] == "model/auto/tcn").unwrap();
+    let first = build(&space, NONE, &["model/auto/attention"]).ok();
+    let started = first.events.iter().find(|event| event["event"] == "started" && event["target"] == "model/auto/attention").unwrap();
     assert!(started["why"].as_str().unwrap().contains("on the processor: no driver of Vulkan or Metal"), "{started}");
     // It is the very action of a recipe that asks for the processor.
-    assert_eq!(shown(&space, NONE, "model/auto/tcn")["action"], started["key"]);
-    build(&space, NONE, &["model/cpu/tcn"]).ok().ran(&[]);
+    assert_eq!(shown(&space, NONE, "model/auto/attention")["action"], started["key"]);
+    build(&space, NONE, &["model/cpu/attention"]).ok().ran(&[]);
     let refused = build(&space, NONE, &["model/gpu/dense"]);
     let failure = refused.failure("model/gpu/dense");
     assert!(failure["error"].as_str().unwrap().contains("no driver of Vulkan or Metal names a graphics adapter"), "{failure}");
     assert!(failure["hint"].as_str().unwrap().contains("cbi doctor"), "{failure}");
-    assert!(Path::new(&space.path(".cbi-cache/out/model/cpu/tcn")).exists());
+    assert!(Path::new(&space.path(".cbi-cache/out/model/cpu/attention")).exists());
 }

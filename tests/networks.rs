@@ -94,6 +94,9 @@ fn a_backtest_says_which_fold_it_is_at_and_killed_in_one_comes_to_the_same_bytes
     recipe.insert_str(0, &whole.read("recipes/net.toml"));
     whole.write("recipes/net.toml", recipe);
     whole.build(&["model/net/gru"]).ok();
+    let plan = whole.command(&["plan", "--json", "backtest/net"]).output().unwrap();
+    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    assert!(plan["totals"]["peak_bytes"].as_u64().unwrap() > 192 << 20, "it is given what a training is given: {plan}");
     let killed = whole.twin();
     whole.build(&["backtest/net"]).ok();
     let mut child = killed.command(&["build", "--json", "backtest/net"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -106,7 +109,10 @@ fn a_backtest_says_which_fold_it_is_at_and_killed_in_one_comes_to_the_same_bytes
     assert_eq!((&second["within"]["unit"], &second["within"]["of"]), (&json!("epoch"), &json!(5)));
     assert!(second["left_ms"].is_u64() && second["within"]["figures"]["train_loss"].is_number(), "{second}");
 
-    killed.build(&["backtest/net"]).ok().ran(&["backtest/net"]);
+    let taken_up = killed.build(&["backtest/net"]).ok().ran(&["backtest/net"]);
+    // The fold that was there already says nothing of how long one takes.
+    let told = taken_up.events.iter().filter(|event| event["event"] == "progress" && event["done"] != 2);
+    assert!(told.clone().all(|event| event["left_ms"].is_null()), "{:?}", told.collect::<Vec<_>>());
     assert_eq!(show(&killed, "backtest/net")["artifacts"], show(&whole, "backtest/net")["artifacts"]);
     let log = show(&killed, "backtest/net")["log"].as_str().unwrap().to_owned();
     let log = killed.read(&format!(".cbi-cache/blobs/{}/{log}", &log[..2]));
@@ -192,14 +198,15 @@ fn shuffled(space: &TestSpace) {
 
 #[test]
 fn a_network_whose_labels_are_chance_is_judged_no_better_than_the_naive_forecast() {
-    let networks = [("lstm", "window = 8, units = 16, epochs = 6, seed = 1"), ("dense", "window = 1, units = 16, epochs = 6, seed = 1")];
+    let networks = ARCHITECTURES.map(|architecture| (architecture, "window = 8, units = 16, epochs = 6, seed = 1"));
     let space = workspace("chance.prices", (2007, 7), &networks);
     shuffled(&space);
-    let recipe = "[evaluate.\"evaluate/net\"]\nframe = \"frame/net\"\nmodels = [\"model/net/lstm\", \"model/net/dense\"]\n";
-    space.write("recipes/judge.toml", recipe);
+    let models = ARCHITECTURES.map(|architecture| format!("\"model/net/{architecture}\"")).join(", ");
+    space.write("recipes/judge.toml", format!("[evaluate.\"evaluate/net\"]\nframe = \"frame/net\"\nmodels = [{models}]\n"));
     space.build(&["evaluate/net"]).ok();
     let judged: Value = serde_json::from_str(&space.read(".cbi-cache/out/evaluate/net/metrics.json")).unwrap();
     let all = judged["segments"].as_array().unwrap().iter().find(|segment| segment["by"] == "all").unwrap();
+    assert_eq!(all["models"].as_array().unwrap().len(), ARCHITECTURES.len());
     for model in all["models"].as_array().unwrap() {
         let high = model["ratio_interval"]["high"].as_f64().unwrap_or(f64::INFINITY);
         assert!(model["mae_ratio"].as_f64().unwrap() > 0.97 && high >= 1.0, "better than nothing at what nobody can know: {model}");
@@ -232,6 +239,7 @@ fn apart(a: &Value, b: &Value) -> f64 {
             assert_eq!(a.len(), b.len());
             a.iter().zip(b).map(|(a, b)| apart(a, b)).fold(0.0, f64::max)
         }
+        (Value::Bool(a), Value::Bool(b)) => f64::from(u8::from(a != b)),
         _ => {
             let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
             (a - b).abs() / b.abs().max(1.0)
@@ -245,8 +253,9 @@ fn pytorch_gives_the_values_that_ours_are_held_to() {
     let folder = tempfile::tempdir().unwrap();
     let now = folder.path().join("now.json");
     vendor::succeed(python.arg(repository("tests/vendor/neural_torch.py")).arg(&now));
-    let read = |path: &Path| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap()["samples"].clone();
-    let worst = apart(&read(&now), &read(&repository("tests/vendor/neural.json")));
+    let read = |path: &Path| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap();
+    let (now, committed) = (read(&now), read(&repository("tests/vendor/neural.json")));
+    let worst = ["samples", "layers"].map(|part| apart(&now[part], &committed[part])).into_iter().fold(0.0, f64::max);
     assert!(worst <= 1e-5, "this PyTorch differs from the committed values by {worst}");
 }
 

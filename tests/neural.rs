@@ -1,15 +1,13 @@
-//! Networks, layer by layer and whole, held to `PyTorch`'s values (`tests/vendor/neural.json`, made by `neural_torch.py` beside it), and what training
-//! promises.
+//! Whole networks, held to `PyTorch`'s values (`tests/vendor/neural.json`, made by `neural_torch.py` beside it), and what training promises.
 #![cfg(feature = "neural")]
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::LazyLock;
+#[path = "vendor/neural_values.rs"]
+mod neural_values;
 
 use cbi::engine::neural::batch::{self, Examples};
 use cbi::engine::neural::checkpoint::Checkpoints;
-use cbi::engine::neural::device::{self, Place};
+use cbi::engine::neural::device::Place;
 use cbi::engine::neural::error::NeuralError;
 use cbi::engine::neural::file;
 use cbi::engine::neural::loss::Loss;
@@ -21,44 +19,8 @@ use cbi::engine::neural::training::{Asked, Data, Nobody, State, Trained, Watch, 
 use cbi::engine::neural::weights::{Gradients, Weights, numbers, tensor};
 use cbi::engine::neural::windows::{Timeline, Window};
 use fastrand::Rng;
-use serde::Deserialize;
+use neural_values::{FIXTURE, Sample, close, cpu, turn};
 use serde_json::Value;
-
-#[derive(Deserialize)]
-struct Fixture {
-    samples: BTreeMap<String, Sample>,
-}
-
-#[derive(Deserialize)]
-struct Sample {
-    features: usize,
-    shape: Value,
-    weights: BTreeMap<String, Parameter>,
-    input: Vec<f32>,
-    wanted: Vec<f32>,
-    weight: Vec<f32>,
-    output: Vec<f32>,
-    gradients: BTreeMap<String, Vec<f32>>,
-    input_gradient: Vec<f32>,
-    trained: BTreeMap<String, Steps>,
-}
-
-#[derive(Deserialize)]
-struct Parameter {
-    shape: Vec<usize>,
-    values: Vec<f32>,
-}
-
-#[derive(Deserialize)]
-struct Steps {
-    losses: Vec<f32>,
-    output: Vec<f32>,
-}
-
-static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vendor/neural.json");
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-});
 
 impl Sample {
     fn network(&self, architecture: &str) -> Network {
@@ -87,23 +49,6 @@ impl Sample {
         let (rows, wide) = (self.rows(), self.features);
         let turned = turn(&self.input, rows, window, wide);
         Input { steps: tensor(turned, [window, rows, wide], &cpu().device), known: None }
-    }
-}
-
-/// `PyTorch`'s `[batch, window, features]` as ours, the steps first; or back.
-fn turn(values: &[f32], first: usize, second: usize, wide: usize) -> Vec<f32> {
-    let row = |a: usize, b: usize| &values[(a * second + b) * wide..(a * second + b + 1) * wide];
-    (0..second).flat_map(|b| (0..first).flat_map(move |a| row(a, b).iter().copied())).collect()
-}
-
-fn cpu() -> Place {
-    device::processor()
-}
-
-fn close(what: &str, found: &[f32], wanted: &[f32]) {
-    assert_eq!(found.len(), wanted.len(), "{what}");
-    for (at, (found, wanted)) in found.iter().zip(wanted).enumerate() {
-        assert!((found - wanted).abs() <= 1e-5 * wanted.abs().max(1.0), "{what}[{at}]: {found}, not {wanted}");
     }
 }
 

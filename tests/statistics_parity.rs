@@ -31,7 +31,7 @@ fn judged(kind: &str, stanza: &Value, label: LabelKind, weight: bool, every: usi
         json!({"rows": rows, "forecasts": read.predict(&frame, &rows).unwrap(), "volatility": read.volatility(&frame, &rows).unwrap()});
     let file = folder.path().join("answers.json");
     fs::write(&file, answers.to_string()).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vendor/statistics.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vendor/statistics_parity.py");
     let said = succeed(Command::new(python()).args([script.as_path(), &fit, &model, &file]).env("OMP_NUM_THREADS", "1"));
     let mut verdict: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
     assert_eq!(verdict["rows"], json!(rows.len()));

@@ -8,6 +8,7 @@ use crate::base::diagnostic::ExitCode;
 use crate::exec::failure::Failure;
 use crate::exec::meter::Meter;
 use crate::exec::runner::{Job, Ran, Runner, Workplace};
+use crate::exec::turns;
 use crate::io::fs;
 use crate::io::process::Children;
 use crate::store::action_cache::Session;
@@ -22,6 +23,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// # Errors
 /// With what a person should know, when there is no result.
 pub fn run(session: &Session, job: &Job, cancel: &AtomicBool) -> Result<Ran, Failure> {
+    let _alone_on_it = turns::wait_for_adapter(session, &job.action, cancel, |_| {})?;
     let children = Children::new();
     let runner = Runner { root: session.root(), store: session.content(), children: &children, reach: None, meter: &Meter::default() };
     std::thread::scope(|scope| {

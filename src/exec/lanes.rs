@@ -1,21 +1,20 @@
 //! Owns the threads that jobs run in. Invariant: a job runs alone over all builds of its cache folder, and every job that was begun is told of
 //! when it has ended.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::base::digest::{ActionKey, Digest};
 use crate::exec::deliver::{Deliveries, delivers};
 use crate::exec::executor::Executor;
 use crate::exec::failure::Failure;
 use crate::exec::meter::Meter;
-use crate::exec::outcome::stopped;
 use crate::exec::progress::Watched;
 use crate::exec::runner::{Job, Ran, Runner, Workplace};
+use crate::exec::turns;
 use crate::graph::build::NodeId;
 use crate::io::lock::Claim;
 use crate::io::process::Children;
@@ -23,9 +22,6 @@ use crate::mirror::client::Mirror;
 use crate::model::progress::Progress;
 use crate::model::result::ActionResult;
 use crate::store::action_cache::Session;
-
-/// How often an action that another build runs is asked after.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// A job to run.
 pub struct Order {
@@ -39,8 +35,8 @@ pub struct Order {
 pub enum Message {
     /// A step said how far it is.
     Progress(NodeId, Progress),
-    /// Another build runs this step's action.
-    Waiting(NodeId),
+    /// Another build runs this step's action, or computes on the adapter of this name.
+    Waiting(NodeId, Option<String>),
     /// A job is over.
     Ended(Ended),
 }
@@ -149,7 +145,10 @@ impl<'a> Shop<'a> {
 impl Shop<'_> {
     /// Runs one job, alone over all builds of this cache.
     fn perform(&self, id: NodeId, job: &Job, place: &mut Workplace, tell: &Sender<Message>) -> Result<Work, Failure> {
-        let claim = self.only_one(id, &job.key, tell)?;
+        let waits = |adapter: Option<String>| {
+            _ = tell.send(Message::Waiting(id, adapter));
+        };
+        let claim = turns::wait(self.session, &job.key, self.cancel, || waits(None))?;
         // Another build may have run it since it was planned.
         if let Some(result) = self.deliveries.lookup(self.session, &job.target, &job.action).map_err(|e| Failure::of_store(&e))? {
             return Ok(Work::Shared(Box::new(result)));
@@ -159,29 +158,9 @@ impl Shop<'_> {
         if let Some(result) = mirror.and_then(|mirror| mirror.fetch(self.session, &job.key)) {
             return Ok(Work::Shared(Box::new(result)));
         }
-        // Builds of this cache take turns on an adapter, too. Whoever has it waits for nothing more, so nobody waits for ever.
-        let adapter = job.action.adapter().map(|name| ActionKey(Digest::of(name.as_bytes())));
-        let _alone_on_it = adapter.map(|adapter| self.only_one(id, &adapter, tell)).transpose()?;
+        let _alone_on_it = turns::wait_for_adapter(self.session, &job.action, self.cancel, |name| waits(Some(name.to_owned())))?;
         let (root, store) = (self.session.root(), self.session.content());
         let runner = Runner { root, store, children: self.children, reach: self.reach, meter: &self.meter };
         Ok(Work::Ran(Box::new(self.deliveries.deliver(self.session, &runner, job, place)?), claim))
-    }
-
-    /// Waits until no other build runs the same action.
-    fn only_one(&self, id: NodeId, key: &ActionKey, tell: &Sender<Message>) -> Result<Claim, Failure> {
-        let mut told = false;
-        loop {
-            if let Some(claim) = self.session.claim(key).map_err(|e| Failure::of_store(&e))? {
-                return Ok(claim);
-            }
-            if self.cancel.load(Ordering::Relaxed) {
-                return Err(stopped());
-            }
-            if !told {
-                told = true;
-                _ = tell.send(Message::Waiting(id));
-            }
-            std::thread::sleep(PAUSE);
-        }
     }
 }

@@ -11,6 +11,9 @@ use crate::model::result::Cost;
 /// What is assumed of an action that neither its recipe nor history says anything about.
 const UNKNOWN_BYTES: u64 = 128 << 20;
 
+/// What the driver of an adapter, and the programs compiled for it, may hold in the memory of the process.
+const DRIVER_BYTES: u64 = 512 << 20;
+
 /// One part in so many is added to what a step held last time: it may hold a little more the next, and ending it for that would cost all it did.
 const SPARE: u64 = 10;
 
@@ -22,7 +25,13 @@ pub fn need(node: &Node, past: Option<Cost>, input_bytes: Option<u64>) -> Need {
     let held = past.filter(|cost| cost.peak_bytes > 0).map(|cost| grown(cost, input_bytes));
     let learned = held.map(|bytes| bytes.saturating_add(bytes / SPARE));
     let adapter = node.declared.adapter.as_ref().is_some_and(|wish| wish.found.is_ok());
-    Need { cpus: common.threads, memory: common.memory.max(learned).or(node.declared.memory).unwrap_or(UNKNOWN_BYTES), adapter }
+    let known = common.memory.max(learned);
+    let memory = match adapter {
+        // What it held last time it may have held without an adapter.
+        true => known.max(Some(node.declared.memory.unwrap_or(UNKNOWN_BYTES).saturating_add(DRIVER_BYTES))),
+        false => known.or(node.declared.memory),
+    };
+    Need { cpus: common.threads, memory: memory.unwrap_or(UNKNOWN_BYTES), adapter }
 }
 
 /// The last peak, scaled up as the inputs grew since.

@@ -21,3 +21,4 @@ pub mod run;
 pub mod runner;
 pub mod sandbox;
 pub mod scheduler;
+pub mod turns;

@@ -183,7 +183,7 @@ impl Run<'_, '_, '_> {
         for message in messages {
             match message {
                 Message::Progress(id, progress) => self.sink.event(&Event::Progress { target: self.name(id), progress }),
-                Message::Waiting(id) => self.sink.event(&Event::Waiting { target: self.name(id) }),
+                Message::Waiting(id, adapter) => self.sink.event(&Event::Waiting { target: self.name(id), adapter }),
                 Message::Ended(ended) => {
                     if self.settled(&ended) {
                         self.ended.push(ended);

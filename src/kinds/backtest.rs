@@ -149,9 +149,13 @@ pub fn backtest(history: &Path, model: &Path, how: &Settings, out: &Path) -> Res
     let settings = settings(learner, &model, &plan, how)?;
     let scratch = tempfile::tempdir().map_err(BacktestError::Scratch)?;
     let (mut forecasts, mut records) = (Predictions::default(), Vec::new());
-    let (folds, teller) = (folds::cut(&plan, &history)?, Teller::new(how.scratch.as_deref(), "fold"));
+    let (folds, mut teller) = (folds::cut(&plan, &history)?, Teller::new(how.scratch.as_deref(), "fold"));
+    let all = folds.len() as u64;
+    // What an earlier run left behind is taken up again in no time; that run was ended in the last part that it left.
+    let left = |number: &u64| teller.part(*number).is_some_and(|part| fs::stat(&part).is_ok_and(|there| there.is_some()));
+    teller.goes_on_from((0..all).take_while(left).last().unwrap_or(0));
     for (number, fold) in (0..).zip(&folds) {
-        teller.tell(number, folds.len() as u64, BTreeMap::new());
+        teller.tell(number, all, BTreeMap::new());
         let place = scratch.path().join(number.to_string());
         let settings = Settings { scratch: teller.part(number), ..settings.clone() };
         records.push(one_fold(learner, &settings, &history, fold, &place, &mut forecasts)?);

@@ -77,10 +77,7 @@ static VOCABULARY: Vocabulary = Vocabulary {
 };
 
 /// What a card trained faster than one thread of a processor, as `docs/performance.md` measures it.
-const ON_A_CARD: [&str; 2] = ["tcn", "attention"];
-
-/// Bytes that the driver of an adapter and what it compiles hold in the memory of the process.
-const DRIVER: u64 = 512 << 20;
+const ON_A_CARD: &str = "attention";
 
 /// Settings that some architectures or losses alone have.
 const BELONGS: [(&str, &str, &[&str], &str); 5] = [
@@ -104,10 +101,10 @@ fn declare(stanza: &Stanza, context: &DeclareContext) -> Result<Declared, KindEr
             .hint("cargo build --release --bins --features gpu"));
     }
     // On the processor every training gives the same bits, so only what gains by it leaves that unasked.
-    let gains = body.text("architecture").is_some_and(|architecture| ON_A_CARD.contains(&architecture));
+    let gains = body.text("architecture") == Some(ON_A_CARD);
     let adapter = (device == "gpu" || device == "auto" && gains).then(|| Wish::new(device == "gpu"));
     let declared = training_stanza::with_params(body, context, &Neural)?;
-    let memory = memory(&declared.params["params"]) + if adapter.is_some() { DRIVER } else { 0 };
+    let memory = memory(&declared.params["params"]);
     Ok(Declared { memory: Some(memory), adapter, engines: ["burn", "parquet"].map(str::to_owned).into(), ..declared })
 }
 
@@ -166,6 +163,12 @@ fn check(params: &mut BTreeMap<String, Value>) -> Result<(), ParameterError> {
     }
     training_stanza::at_least(params, "patience", 0)?;
     training_stanza::at_least(params, "seed", 0)?;
+    // Each block sees twice as far back as the one before.
+    let deepest = if params["architecture"] == "tcn" { 16 } else { u64::MAX };
+    if params["layers"].as_u64().is_some_and(|layers| layers > deepest) {
+        let found = params["layers"].to_string();
+        return Err(ParameterError::Value { name: "layers".into(), want: format!("a whole number, at most {deepest}"), found });
+    }
     for name in ["weight_decay", "clip_norm", "min_delta"] {
         training_stanza::number(params, name, 0.0, "0 or more", |value| value >= 0.0)?;
     }
@@ -188,13 +191,25 @@ fn check(params: &mut BTreeMap<String, Value>) -> Result<(), ParameterError> {
     Ok(())
 }
 
-/// Bytes that a training is expected to hold before one has run: what it holds without rows, and what a batch leaves for the way back.
+/// Bytes that a training is expected to hold before one has run: what it holds without rows, its weights with what goes with them, and what a batch leaves
+/// for the way back or, where that is more, what forecasts of valid rows hold.
 fn memory(params: &Value) -> u64 {
     const WITHOUT: u64 = 192 << 20;
+    // Weights, their gradients, two moments, the best so far, and a checkpoint being written.
+    const COPIES: u64 = 8;
+    // As many steps as the learner forecasts at once.
+    const FORECAST_STEPS: u64 = 8192;
     let count = |name: &str| params[name].as_u64().unwrap_or(1);
-    let steps = count("window").saturating_mul(count("batch_size"));
-    let numbers = count("units").saturating_mul(24).saturating_mul(count("layers")).saturating_add(1024);
-    WITHOUT.saturating_add(steps.saturating_mul(numbers).saturating_mul(4))
+    let product = |factors: &[u64]| factors.iter().fold(1u64, |all, factor| all.saturating_mul(*factor));
+    let (window, rows, units, layers) = (count("window"), count("batch_size"), count("units"), count("layers"));
+    let taps = params["kernel_size"].as_u64().unwrap_or(4);
+    // A convolution in front has channels of its own.
+    let wide = units.max(count("filters"));
+    let weights = product(&[COPIES, 4, wide, wide, taps, layers]);
+    let scores = if params["heads"].is_null() { 0 } else { product(&[4, rows, count("heads"), window, window, layers]) };
+    let batch = product(&[window, rows, product(&[wide, 24, layers]).saturating_add(1024)]).saturating_add(scores);
+    let forecasts = product(&[FORECAST_STEPS, product(&[wide, 8]).saturating_add(256)]);
+    WITHOUT.saturating_add(product(&[4, weights.saturating_add(batch.max(forecasts))]))
 }
 
 /// Runs the action.
@@ -268,6 +283,7 @@ mod tests {
         assert_eq!(refusal("lstm", json!({"heads": 3})), "'heads' cannot be used with this architecture: it has no such thing ");
         assert_eq!(refusal("gru", json!({"alpha": 0.1})), "'alpha' cannot be used with this loss: it has no such thing ");
         assert_eq!(refusal("attention", json!({"width": 10, "heads": 4})), "'heads' must be a divisor of the 10 units, not 4 ");
+        assert_eq!(refusal("tcn", json!({"layers": 64})), "'layers' must be a whole number, at most 16, not 64 ");
         assert!(refusal("tcn", json!({"dropout": 1.0})).starts_with("'dropout' must be 0 or more, and below 1"));
         assert!(refusal("tcn", json!({"rounds": 4})).starts_with("'rounds' may not be set here"));
         assert_eq!(given("lstm", json!({"hidden_size": 7})).unwrap()["units"], json!(7));

@@ -141,10 +141,13 @@ pub enum Event {
         #[serde(flatten)]
         progress: Progress,
     },
-    /// Somebody else runs the same action; this build waits for its result.
+    /// Somebody else runs the same action, and this build waits for its result; or computes on the adapter that this step needs.
     Waiting {
         /// The target.
         target: String,
+        /// The adapter, where it is for that.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        adapter: Option<String>,
     },
     /// The steps are done, and what they made still goes into the mirror: told about once a second.
     Pushing {

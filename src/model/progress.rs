@@ -12,7 +12,7 @@ pub const FILE: &str = "progress.json";
 /// How far an action is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What is counted: `epoch`.
+    /// What is counted: `epoch` or `fold`.
     pub unit: String,
     /// How many are done.
     pub done: u64,

@@ -46,10 +46,10 @@ pub fn frame(tally: &Tally, now_ms: u64, columns: usize, rows: usize, palette: &
 
 fn step_line(target: &str, step: &Running, now_ms: u64, name_width: usize, columns: usize, palette: &Palette) -> Drawn {
     let spent = now_ms.saturating_sub(step.since_ms);
-    let time = match step.expected_ms {
-        _ if step.elsewhere => format!("{} in another build", elapsed(seconds(spent))),
-        Some(expected) => format!("{} of about {}", elapsed(seconds(spent)), elapsed(expected)),
-        None => elapsed(seconds(spent)),
+    let time = match (&step.waits, step.expected_ms) {
+        (Some(waits), _) => format!("{} {}", elapsed(seconds(spent)), tame(waits)),
+        (None, Some(expected)) => format!("{} of about {}", elapsed(seconds(spent)), elapsed(expected)),
+        (None, None) => elapsed(seconds(spent)),
     };
     let far = step.progress.as_ref().map(|progress| format!("  {}", tame(&far(progress)))).unwrap_or_default();
     let kind = &step.kind;
@@ -119,7 +119,7 @@ mod tests {
             (400, started("model/wti/lightgbm/1m", "lightgbm", "", Some(40_000))),
             (410, started("model/wti/xgboost/1m", "xgboost", "", None)),
             (490, started("model/wti/lightgbm/3m", "lightgbm", "", Some(38_000))),
-            (500, Event::Waiting { target: "model/wti/lightgbm/3m".into() }),
+            (500, Event::Waiting { target: "model/wti/lightgbm/3m".into(), adapter: None }),
         ];
         for (at, event) in events {
             tally.take(&event, at);

@@ -54,7 +54,7 @@ pub fn succeeds() -> Vec<Event> {
         started("wti.daily", "sql", "input table:fred.dcoilwtico changed", Some(350)),
         ran("wti.daily", 340, true, &[]),
         started("model/wti/lightgbm/1m", "lightgbm", "its result is not in the store", Some(12_000)),
-        Event::Waiting { target: "model/wti/lightgbm/1m".into() },
+        Event::Waiting { target: "model/wti/lightgbm/1m".into(), adapter: None },
         Event::Reused { target: "model/wti/lightgbm/1m".into(), key: key("model/wti/lightgbm/1m") },
         started("forecast/wti/1m", "forecast", "input frame changed", Some(19_900)),
         ran("forecast/wti/1m", 20_910, false, &[]),

@@ -52,8 +52,8 @@ pub struct Running {
     pub since_ms: u64,
     /// How long it took last time.
     pub expected_ms: Option<u64>,
-    /// Whether another build runs it, and this one waits for its result.
-    pub elsewhere: bool,
+    /// What it waits for, as people read it: another build that runs it, or an adapter.
+    pub waits: Option<String>,
     /// How far it said it is.
     pub progress: Option<Progress>,
 }
@@ -71,18 +71,19 @@ impl Tally {
             }
             Event::Started { target, kind, expected_ms, .. } => {
                 let (kind, expected_ms) = (kind.clone(), *expected_ms);
-                let step = Running { order: self.started, kind, since_ms: now_ms, expected_ms, elsewhere: false, progress: None };
+                let step = Running { order: self.started, kind, since_ms: now_ms, expected_ms, waits: None, progress: None };
                 self.started += 1;
                 self.running.insert(target.clone(), step);
             }
-            Event::Waiting { target } => {
+            Event::Waiting { target, adapter } => {
                 if let Some(step) = self.running.get_mut(target) {
-                    step.elsewhere = true;
+                    let words = adapter.as_ref().map_or_else(|| "in another build".to_owned(), |name| format!("waits for {name}"));
+                    step.waits = Some(words);
                 }
             }
             Event::Progress { target, progress } => {
                 if let Some(step) = self.running.get_mut(target) {
-                    step.progress = Some(progress.clone());
+                    (step.progress, step.waits) = (Some(progress.clone()), None);
                 }
             }
             Event::Ran { target, .. } => {

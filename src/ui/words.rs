@@ -94,7 +94,10 @@ pub fn lines(event: &Event, tally: &Tally, palette: &Palette, verbosity: Verbosi
             warnings.iter().map(|warning| format!("{begin}: {}", tame(warning))).collect()
         }
         Event::Progress { target, progress } if verbose => vec![format!("{at} at      {}: {}", name(target), tame(&far(progress)))],
-        Event::Waiting { target } => vec![format!("{at} waiting {}: another build runs it", name(target))],
+        Event::Waiting { target, adapter: None } => vec![format!("{at} waiting {}: another build runs it", name(target))],
+        Event::Waiting { target, adapter: Some(adapter) } => {
+            vec![format!("{at} waiting {}: another step computes on {}", name(target), tame(adapter))]
+        }
         Event::Outgrew { target, reserved_bytes, held_bytes, budget_bytes } => {
             let held = format!("it held {}, {} were reserved", units::bytes(*held_bytes), units::bytes(*reserved_bytes));
             let full = format!("the {} for all steps were used up", units::bytes(*budget_bytes));

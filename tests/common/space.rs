@@ -204,7 +204,6 @@ impl Built {
 }
 
 /// Copies a file or folder with its times, which a cache goes by.
-/// Copies a file or a folder with all that is in it.
 pub fn copy(from: &Path, to: &Path) {
     let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(status.success(), "cp {} {}", from.display(), to.display());

@@ -187,10 +187,98 @@ def sample(architecture, shape, features=3, batch=4):
             "weight": numbers(weight), **found}
 
 
+class AllStates(nn.Module):
+    """A recurrent layer; every state is read."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.inner = kind(3, 4, batch_first=True)
+
+    def forward(self, x, unknown):
+        return self.inner(x)[0]
+
+
+class Over(nn.Module):
+    """What convolutions and blocks do, over [batch, steps, channels]."""
+
+    def __init__(self, inner, forward):
+        super().__init__()
+        self.inner, self.over = inner, forward
+
+    def forward(self, x, unknown):
+        return self.over(self.inner, x.transpose(1, 2)).transpose(1, 2)
+
+
+class Plain(nn.Module):
+    """A layer that sees each step alone."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x, unknown):
+        return self.inner(x)
+
+
+class Heard(nn.Module):
+    """Attention of all steps to all that are known."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x, unknown):
+        return self.inner(x, x, x, key_padding_mask=unknown, need_weights=False)[0]
+
+
+class Encoded(nn.Module):
+    """One layer of a transformer's encoder."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True, norm_first=True)
+
+    def forward(self, x, unknown):
+        return self.inner(x, src_key_padding_mask=unknown)
+
+
+LAYERS = {
+    "linear": (3, lambda: Plain(nn.Linear(3, 4))),
+    "norm": (8, lambda: Plain(nn.LayerNorm(8))),
+    "conv": (3, lambda: Over(nn.Conv1d(3, 4, 3, dilation=2), causal)),
+    "block": (3, lambda: Over(Block(3, 4, 3, 2, 0.0), lambda block, x: block(x))),
+    "lstm": (3, lambda: AllStates(nn.LSTM)),
+    "gru": (3, lambda: AllStates(nn.GRU)),
+    "attention": (8, Heard),
+    "encoder": (8, Encoded),
+}
+
+
+def layer(name, batch=3, steps=5):
+    """One layer's output, and its gradients by what a later layer might send back. Where steps are unknown (attention), the first ones of the first row are."""
+    torch.manual_seed(11)
+    channels, make = LAYERS[name]
+    module = make()
+    for tensor in module.parameters():
+        tensor.data += 0.1 * torch.randn(tensor.shape)
+    x = torch.randn(batch, steps, channels).requires_grad_()
+    unknown = torch.zeros(batch, steps, dtype=torch.bool)
+    if name in ("attention", "encoder"):
+        unknown[0, :2] = True
+    y = module(x, unknown)
+    sent = torch.randn(y.shape) * ~unknown.unsqueeze(2)
+    y.backward(sent)
+    begin = {name: {"shape": list(t.shape), "values": numbers(t)} for name, t in module.inner.named_parameters()}
+    gradients = {name: numbers(t.grad) for name, t in module.inner.named_parameters()}
+    return {"input": numbers(x), "unknown": unknown.flatten().tolist(), "weights": begin, "output": numbers(y), "sent": numbers(sent),
+            "gradients": gradients, "input_gradient": numbers(x.grad)}
+
+
 if __name__ == "__main__":
     torch.set_default_dtype(torch.float32)
     torch.set_num_threads(1)
-    made = {"torch": torch.__version__, "samples": {name: sample(name, shape) for name, shape in SHAPES.items()}}
+    made = {"torch": torch.__version__, "samples": {name: sample(name, shape) for name, shape in SHAPES.items()},
+            "layers": {name: layer(name) for name in LAYERS}}
     with open(sys.argv[1], "w") as file:
         json.dump(made, file)
         file.write("\n")

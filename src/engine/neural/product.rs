@@ -44,8 +44,8 @@ fn counts_right(device: &Device) -> bool {
     numbers(tensor(left, [3, 5], device).matmul(tensor(right, [5, 2], device))) == wanted
 }
 
-/// The product without a program for products: every number of a row times that of a column, then their sums; so many rows at a time that no more than
-/// `most` such numbers are held.
+/// The product without a program for products: every number of a row times that of a column, then their sums; as many rows at a time as make `most` such
+/// numbers, or one.
 fn summed<const D: usize>(left: Tensor<D>, right: Tensor<D>, most: usize) -> Tensor<D> {
     let (mut dims, inner, columns) = (left.dims(), left.dims()[D - 1], right.dims()[D - 1]);
     let (pairs, rows) = (dims[..D - 2].iter().product::<usize>(), dims[D - 2]);

@@ -1,6 +1,6 @@
 """Lets scikit-learn, statsmodels and arch fit the same as cbi did, from the same rows.
 
-    statistics.py FIT MODEL ANSWERS
+    statistics_parity.py FIT MODEL ANSWERS
 
 FIT is a frame's `fit` artifact, MODEL the `model` artifact made from it. ANSWERS is a JSON object: `rows`, indexes of rows; `forecasts`, cbi's price
 forecast for each; `volatility`, its forecast standard deviation, where it has one. Prints one JSON object: how far apart the two are.
