@@ -24,9 +24,10 @@ impl<I> Default for Watched<I> {
 }
 
 impl<I: Copy + PartialEq> Watched<I> {
-    /// A step begins.
+    /// A step begins. What an earlier run of it said is not told again.
     pub fn begin(&mut self, id: I, folder: PathBuf) {
-        self.steps.push((id, folder, None));
+        let said = read(&folder);
+        self.steps.push((id, folder, said));
     }
 
     /// A step has ended.
@@ -77,6 +78,18 @@ mod tests {
             say(&progress::part(folder.path(), part), "epoch", 3 + part);
         }
         assert_eq!(read(folder.path()).unwrap().in_words(), "fold 2 of 9, valid_loss 0.5000, epoch 4 of 9, valid_loss 0.5000");
+    }
+
+    #[test]
+    fn what_an_earlier_run_said_is_not_told_as_this_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        say(folder.path(), "epoch", 5);
+        let mut watched = Watched::default();
+        watched.begin(7, folder.path().to_owned());
+        assert!(watched.look().is_empty());
+        say(folder.path(), "epoch", 6);
+        watched.looked = None;
+        assert_eq!(watched.look().len(), 1);
     }
 
     #[test]
