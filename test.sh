@@ -96,8 +96,12 @@ run_tests --no-default-features --test without_networks
 
 # Another choice of features compiles nearly every dependency anew. They compute little here, so they are compiled in the quickest way.
 if [ -n "${CBI_TEST_VULKAN:-}" ]; then
+  quickly='profile.dev.package."*".opt-level=0'
+  step "lints of what needs a graphics adapter"
+  cargo clippy --quiet --locked --config "$quickly" --features gpu --lib --bins --test gpu -- -D warnings
+
   step "tests on a graphics adapter"
-  run_tests --config 'profile.dev.package."*".opt-level=0' --features gpu --test gpu
+  run_tests --config "$quickly" --features gpu --test gpu
 fi
 
 # One line for both runners: nextest's "Summary … N passed, N skipped" and cargo test's "test result: …".

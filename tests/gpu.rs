@@ -1,4 +1,4 @@
-//! Promises about graphics adapters. Invariant: the adapter is SwiftShader, a driver of Vulkan that computes on the processor: `CBI_TEST_VULKAN` names its
+//! Promises about graphics adapters. Invariant: the adapter is `SwiftShader`, a driver of Vulkan that computes on the processor: `CBI_TEST_VULKAN` names its
 //! file, as `./test.sh` sets it, so that the program goes the way that it goes on a card.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may stop where it stands")]
 
