@@ -41,6 +41,16 @@ fn went_back(built: Built) -> (Value, u64) {
     (found.clone(), built.counts.unwrap().0)
 }
 
+/// A machine that built the model, changed what it is made of and built it again, and the hash of the first one.
+fn twice(mirror: &Path) -> (TestSpace, String) {
+    let laptop = machine(mirror);
+    laptop.build(&[MODEL]).ok();
+    let first = model(&laptop);
+    change(&laptop);
+    laptop.build(&[MODEL]).ok();
+    (laptop, first)
+}
+
 /// Changes query, parameters and prices, as a day's work does.
 fn change(space: &TestSpace) {
     std::thread::sleep(std::time::Duration::from_millis(1100));
@@ -80,11 +90,7 @@ fn forget_results(mirror: &Path) {
 #[test]
 fn builds_of_a_lost_laptop_are_listed_and_gone_back_to_from_an_empty_clone() {
     let mirror = tempfile::tempdir().unwrap();
-    let laptop = machine(mirror.path());
-    laptop.build(&[MODEL]).ok();
-    let first = model(&laptop);
-    change(&laptop);
-    laptop.build(&[MODEL]).ok();
+    let (laptop, first) = twice(mirror.path());
     let (second, verified) = (model(&laptop), run(&laptop, &["mirror", "verify", "--deep"], 0).0);
     assert_eq!((first == second, &verified["findings"]), (false, &serde_json::json!([])));
     let status = run(&laptop, &["mirror", "status"], 0).0;
@@ -159,11 +165,7 @@ fn without_source_files_a_build_is_gone_back_to_by_what_was_made_of_them() {
 #[test]
 fn what_the_mirror_lost_is_made_again_from_the_tables_that_it_has() {
     let mirror = tempfile::tempdir().unwrap();
-    let laptop = machine(mirror.path());
-    laptop.build(&[MODEL]).ok();
-    let first = model(&laptop);
-    change(&laptop);
-    laptop.build(&[MODEL]).ok();
+    let (laptop, first) = twice(mirror.path());
     let past = run(&laptop, &["log"], 0).0[1]["build"].as_str().unwrap().to_owned();
     forget_results(mirror.path());
     let other = bare(mirror.path());

@@ -23,7 +23,7 @@ use cbi::engine::table_file;
 use cbi::kinds::trained;
 use fastrand::Rng;
 use serde_json::{Value, json};
-use space::TestSpace;
+use space::{TestSpace, run};
 
 /// A frame whose windows reach `PAST` rows back, on the prices of `PRICES`, to learn from since `TRAIN`.
 const FRAME: &str = r#"
@@ -56,7 +56,28 @@ fn workspace(prices: &str, (train, past): (u32, u32), networks: &[(&str, &str)])
 }
 
 fn show(space: &TestSpace, target: &str) -> Value {
-    serde_json::from_slice(&space.command(&["show", "--json", target]).output().unwrap().stdout).unwrap()
+    run(space, &["show", target], 0).0
+}
+
+/// The log of the step that made a target.
+fn log(space: &TestSpace, target: &str) -> String {
+    let blob = show(space, target)["log"].as_str().unwrap().to_owned();
+    space.read(&format!(".cbi-cache/blobs/{}/{blob}", &blob[..2]))
+}
+
+/// Bytes kept free for a build of the target.
+fn reserved(space: &TestSpace, target: &str) -> u64 {
+    run(space, &["plan", target], 0).0["totals"]["peak_bytes"].as_u64().unwrap()
+}
+
+/// Builds a target and kills `cbi` when it tells of such progress, which is returned.
+fn killed_at(space: &TestSpace, target: &str, far: impl Fn(&Value) -> bool) -> Value {
+    let mut child = space.command(&["build", "--json", target]).stdout(Stdio::piped()).spawn().unwrap();
+    let told = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let told = told.into_iter().find(|event| event["event"] == "progress" && far(event)).expect("it says how far it is");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    told
 }
 
 #[test]
@@ -65,19 +86,14 @@ fn a_training_that_is_killed_goes_on_where_it_was_and_comes_to_the_same_bytes() 
     let (whole, killed) = (workspace("wti.daily", (2007, 29), &slow), workspace("wti.daily", (2007, 29), &slow));
     whole.build(&["model/net/lstm"]).ok();
     killed.build(&["frame/net"]).ok();
-    let mut child = killed.command(&["build", "--json", "model/net/lstm"]).stdout(Stdio::piped()).spawn().unwrap();
-    let told = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
-    let far = told.into_iter().find(|event| event["event"] == "progress").expect("it says how far it is");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let far = killed_at(&killed, "model/net/lstm", |_| true);
     assert_eq!((&far["target"], &far["unit"], &far["of"]), (&json!("model/net/lstm"), &json!("epoch"), &json!(9)));
     assert!(far["figures"]["train_loss"].is_number() && far["left_ms"].is_u64(), "{far}");
     assert!(far["done"].as_u64().unwrap() < 9, "it was ended in the middle: {far}");
 
     killed.build(&["model/net/lstm"]).ok().ran(&["model/net/lstm"]);
     assert_eq!(show(&killed, "model/net/lstm")["artifacts"], show(&whole, "model/net/lstm")["artifacts"]);
-    let log = show(&killed, "model/net/lstm")["log"].as_str().unwrap().to_owned();
-    let log = killed.read(&format!(".cbi-cache/blobs/{}/{log}", &log[..2]));
+    let log = log(&killed, "model/net/lstm");
     assert!(log.starts_with("taken up again after epoch ") && log.contains("epoch 9 of 9: train loss "), "{log}");
 
     // The curves are a table and a picture beside the weights.
@@ -94,17 +110,10 @@ fn a_backtest_says_which_fold_it_is_at_and_killed_in_one_comes_to_the_same_bytes
     recipe.insert_str(0, &whole.read("recipes/net.toml"));
     whole.write("recipes/net.toml", recipe);
     whole.build(&["model/net/gru"]).ok();
-    let plan = whole.command(&["plan", "--json", "backtest/net"]).output().unwrap();
-    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
-    assert!(plan["totals"]["peak_bytes"].as_u64().unwrap() > 192 << 20, "it is given what a training is given: {plan}");
+    assert!(reserved(&whole, "backtest/net") > 192 << 20, "it is given what a training is given");
     let killed = whole.twin();
     whole.build(&["backtest/net"]).ok();
-    let mut child = killed.command(&["build", "--json", "backtest/net"]).stdout(Stdio::piped()).spawn().unwrap();
-    let told = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
-    let mut far = told.into_iter().filter(|event| event["event"] == "progress");
-    let second = far.find(|event| event["done"] == 1 && event["within"].is_object()).expect("it is in the second fold a while");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let second = killed_at(&killed, "backtest/net", |event| event["done"] == 1 && event["within"].is_object());
     assert_eq!((&second["target"], &second["unit"], &second["of"]), (&json!("backtest/net"), &json!("fold"), &json!(2)));
     assert_eq!((&second["within"]["unit"], &second["within"]["of"]), (&json!("epoch"), &json!(5)));
     assert!(second["left_ms"].is_u64() && second["within"]["figures"]["train_loss"].is_number(), "{second}");
@@ -114,8 +123,7 @@ fn a_backtest_says_which_fold_it_is_at_and_killed_in_one_comes_to_the_same_bytes
     let told = taken_up.events.iter().filter(|event| event["event"] == "progress" && event["done"] != 2);
     assert!(told.clone().all(|event| event["left_ms"].is_null()), "{:?}", told.collect::<Vec<_>>());
     assert_eq!(show(&killed, "backtest/net")["artifacts"], show(&whole, "backtest/net")["artifacts"]);
-    let log = show(&killed, "backtest/net")["log"].as_str().unwrap().to_owned();
-    let log = killed.read(&format!(".cbi-cache/blobs/{}/{log}", &log[..2]));
+    let log = log(&killed, "backtest/net");
     assert!(
         log.starts_with("taken up again after epoch 5\ntaken up again after epoch "),
         "the whole fold, and that it was ended in: {log}"
@@ -151,13 +159,8 @@ fn a_network_at_its_largest_settings_holds_no_more_than_is_kept_free_for_it() {
         ARCHITECTURES.map(|architecture| (architecture, if architecture == "tcn" { "epochs = 1" } else { "epochs = 1, layers = 2" }));
     let space = workspace("wti.daily", (2010, 127), &large);
     space.build(&["frame/net"]).ok();
-    let mut reserved = BTreeMap::new();
-    for architecture in ARCHITECTURES {
-        let target = format!("model/net/{architecture}");
-        let plan = space.command(&["plan", "--json", &target]).output().unwrap();
-        let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
-        reserved.insert(target, plan["totals"]["peak_bytes"].as_u64().unwrap());
-    }
+    let targets = ARCHITECTURES.map(|architecture| format!("model/net/{architecture}"));
+    let reserved: BTreeMap<String, u64> = targets.map(|target| (target.clone(), reserved(&space, &target))).into();
     let built = space.build(&["model/net/*"]).ok();
     let ran = built.events.iter().filter(|event| event["event"] == "ran");
     let held: BTreeMap<&str, u64> =

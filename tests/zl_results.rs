@@ -66,8 +66,7 @@ fn table(space: &TestSpace, title: &str, target: &str, horizon: &str) -> String 
     let folder = space.path(".cbi-cache/out").join(target);
     let metrics: Value = serde_json::from_slice(&fs::read(folder.join("metrics.json")).unwrap()).unwrap();
     let all = metrics["segments"].as_array().unwrap().iter().find(|segment| segment["by"] == "all").unwrap();
-    let shown = space.command(&["show", "--json", target]).output().unwrap();
-    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let shown = space::run(space, &["show", target], 0).0;
     let hash = shown["artifacts"]["metrics"]["hash"].as_str().unwrap_or_else(|| panic!("{shown}"));
     let mut text = format!(
         "\n### {title}\n\n{} forecasts, {} to {}, which tell as much as about {:.0} that do not overlap. `{target}`, hash `{}`.\n\n",
@@ -141,8 +140,7 @@ fn build(space: &TestSpace, warehouse: &Path, targets: &[&str]) {
 
 /// The platform class that a target was made on.
 fn platform(space: &TestSpace, target: &str) -> String {
-    let shown = space.command(&["show", "--json", target]).output().unwrap();
-    serde_json::from_slice::<Value>(&shown.stdout).unwrap()["platform"].as_str().unwrap().to_owned()
+    space::run(space, &["show", target], 0).0["platform"].as_str().unwrap().to_owned()
 }
 
 /// A published page.

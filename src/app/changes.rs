@@ -83,16 +83,7 @@ fn diff_job(params: Value, sides: [(&str, Side); 2]) -> Job {
         artifacts.insert(slot.to_owned(), side.files);
         files.extend(side.path.map(|path| (slot.to_owned(), path)));
     }
-    let action = Action {
-        kind: "view:diff".to_owned(),
-        version: 1,
-        engines: BTreeMap::new(),
-        platform: String::new(),
-        threads: 1,
-        params,
-        inputs,
-        outputs: BTreeSet::from([view::ARTIFACT.to_owned()]),
-    };
+    let action = Action { inputs, outputs: BTreeSet::from([view::ARTIFACT.to_owned()]), ..Action::plain("view:diff", 1, params) };
     Job { target: "why".to_owned(), key: action.key(), action, artifacts, files, timeout: None }
 }
 

@@ -1,7 +1,6 @@
 //! Owns `cbi mirror`. Invariant: what it says is in the mirror was found there now, not remembered.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -17,12 +16,12 @@ use crate::exec::deliver::delivers;
 use crate::mirror::bucket::Bucket;
 use crate::mirror::builds;
 use crate::mirror::epochs::Epochs;
-use crate::mirror::error::{MirrorError, MirrorResult};
+use crate::mirror::error::MirrorResult;
 use crate::mirror::pull;
 use crate::mirror::push;
 use crate::mirror::records;
 use crate::mirror::seen::Seen;
-use crate::mirror::transfer::each;
+use crate::mirror::transfer::filter;
 use crate::mirror::verify::{self, Report};
 use crate::model::action::Action;
 use crate::model::result::ActionResult;
@@ -133,17 +132,8 @@ fn remote(bucket: &Bucket) -> MirrorResult<BTreeSet<ActionKey>> {
 /// Those of these actions whose record is believed here.
 fn believed(bucket: &Bucket, keys: &BTreeSet<ActionKey>) -> MirrorResult<BTreeSet<ActionKey>> {
     let epochs = Epochs::of(bucket)?;
-    let (keys, believed): (Vec<ActionKey>, _) = (keys.iter().copied().collect(), Mutex::new(BTreeSet::new()));
-    each(&keys, |key| {
-        for epoch in epochs.readable() {
-            if records::get(bucket, epoch, key)?.is_some() {
-                believed.lock().unwrap_or_else(PoisonError::into_inner).insert(*key);
-                break;
-            }
-        }
-        Ok::<_, MirrorError>(())
-    })?;
-    Ok(believed.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let keys: Vec<ActionKey> = keys.iter().copied().collect();
+    Ok(filter(&keys, |key| records::is_there(bucket, &epochs, key))?.into_iter().copied().collect())
 }
 
 /// Puts every result that is here into the mirror, every build of the journal, every look at test rows, and every pin.

@@ -125,14 +125,9 @@ fn of_artifact(
         .and_then(|id| records.maker(id).map(|(made, name)| &made.outputs[name]));
     artifacts.extend(frame.filter(|files| records.is_whole(files)).map(|files| (FRAME_SLOT.to_owned(), files.clone())));
     let action = Action {
-        kind: "view:near".to_owned(),
-        version: 1,
-        engines: BTreeMap::new(),
-        platform: String::new(),
-        threads: 1,
-        params: json!({}),
         inputs: artifacts.iter().map(|(slot, files)| (slot.clone(), Input::Artifact(files.id()))).collect(),
         outputs: BTreeSet::from([view::ARTIFACT.to_owned()]),
+        ..Action::plain("view:near", 1, json!({}))
     };
     let target = made.target.clone();
     let job = Job { target: target.clone(), key: action.key(), action, artifacts, files: BTreeMap::new(), timeout: None };

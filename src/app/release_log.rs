@@ -11,8 +11,10 @@ use crate::base::digest::ActionKey;
 use crate::exec::deliver::delivers;
 use crate::io::fs;
 use crate::mirror::client::Mirror;
+use crate::mirror::epochs::Epochs;
 use crate::mirror::error::MirrorError;
 use crate::mirror::push;
+use crate::mirror::records;
 use crate::mirror::releases;
 use crate::mirror::snapshots;
 use crate::model::release::{Entry, History};
@@ -102,7 +104,8 @@ impl<'a> Book<'a> {
                 vouched += u64::from(releases::vouch(bucket, &release, sequence, &bytes).map_err(problems)?);
                 let Ok(entry) = serde_json::from_slice::<Entry>(&bytes) else { continue };
                 let mut sources = snapshots::results_of(self.session.content(), &entry.sources, entry.at_ms).map_err(problem::stores)?;
-                sources.retain(|source| !snapshots::is_there(bucket, &source.key).unwrap_or(false));
+                let epochs = Epochs::of(bucket).map_err(problems)?;
+                sources.retain(|source| !records::is_there(bucket, &epochs, &source.key).unwrap_or(false));
                 push::push(bucket, self.session.content(), &sources).map_err(problems)?;
             }
         }

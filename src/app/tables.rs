@@ -108,14 +108,9 @@ pub fn ask<T: DeserializeOwned>(
 ) -> Outcome<T> {
     let slot = |name: &&str| (*name).to_owned();
     let action = Action {
-        kind: kind.to_owned(),
-        version: 1,
-        engines: BTreeMap::new(),
-        platform: String::new(),
-        threads: 1,
-        params,
         inputs: tables.iter().map(|(name, table)| (slot(name), table.input.clone())).collect(),
         outputs: BTreeSet::from([view::ARTIFACT.to_owned()]),
+        ..Action::plain(kind, 1, params)
     };
     let names: Vec<&str> = tables.iter().map(|(_, table)| table.name.as_str()).collect();
     let target = names.join("' and '");

@@ -2,7 +2,6 @@
 //! record is believed; what is announced and not there promises nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,12 +13,12 @@ use crate::mirror::epochs::Epochs;
 use crate::mirror::error::{MirrorError, MirrorResult};
 use crate::mirror::push::{self, Pushed};
 use crate::mirror::records;
-use crate::mirror::transfer::each;
+use crate::mirror::transfer::filter_map;
 use crate::model::action::{Action, Input};
 use crate::model::build::{Build, BuiltTarget};
 use crate::model::grounds::Grounds;
 use crate::model::manifest::{FileEntry, Manifest};
-use crate::model::result::{ActionResult, Cost};
+use crate::model::result::ActionResult;
 use crate::store::action_cache::Session;
 use crate::store::content::ContentStore;
 use crate::store::error::StoreResult;
@@ -116,28 +115,8 @@ pub fn result_of(store: &dyn ContentStore, (id, build): (BuildId, &Build), by: &
         return Ok(None);
     }
     let params = Params { record: String::from_utf8_lossy(&payload).into_owned(), by: by.to_owned() };
-    let action = Action {
-        kind: KIND.to_owned(),
-        version: VERSION,
-        engines: BTreeMap::new(),
-        platform: String::new(),
-        threads: 1,
-        params: json!(params),
-        inputs: BTreeMap::new(),
-        outputs: outputs.keys().cloned().collect(),
-    };
-    Ok(Some(ActionResult {
-        key: action.key(),
-        action,
-        target: format!("build {}", id.0.short()),
-        outputs,
-        metrics: BTreeMap::new(),
-        notes: Vec::new(),
-        checks: Vec::new(),
-        log: None,
-        cost: Cost::default(),
-        ended_ms: build.ended_ms,
-    }))
+    let action = Action { outputs: outputs.keys().cloned().collect(), ..Action::plain(KIND, VERSION, json!(params)) };
+    Ok(Some(ActionResult::plain(action, format!("build {}", id.0.short()), outputs, build.ended_ms)))
 }
 
 /// Announces a build and puts it there.
@@ -184,17 +163,10 @@ pub fn keys(bucket: &Bucket) -> MirrorResult<BTreeSet<ActionKey>> {
 /// When the bucket does not answer.
 pub fn read(bucket: &Bucket, builds: &[Announced]) -> MirrorResult<Vec<Told>> {
     let epochs = Epochs::of(bucket)?;
-    let found = Mutex::new(BTreeMap::new());
-    let numbered: Vec<(usize, &Announced)> = builds.iter().enumerate().collect();
-    each(&numbered, |(place, build)| {
-        if let Some(told) = read_one(bucket, &epochs, build)? {
-            found.lock().unwrap_or_else(PoisonError::into_inner).insert(*place, told);
-        }
-        Ok::<_, MirrorError>(())
-    })?;
+    let mut found = filter_map(builds, |build| read_one(bucket, &epochs, build))?;
     let mut seen = BTreeSet::new();
-    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(found.into_values().filter(|told| seen.insert(told.id)).collect())
+    found.retain(|told| seen.insert(told.id));
+    Ok(found)
 }
 
 fn read_one(bucket: &Bucket, epochs: &Epochs, announced: &Announced) -> MirrorResult<Option<Told>> {

@@ -2,18 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::base::digest::{ActionKey, Digest};
-use crate::io::file;
 use crate::io::fs;
-use crate::io::lock::{Lock, Mode};
 use crate::mirror::bucket::Bucket;
 use crate::mirror::error::{MirrorError, MirrorResult};
-use crate::mirror::seen::Seen;
-use crate::mirror::transfer::each;
-use crate::store::error::StoreError;
+use crate::mirror::seen::{self, Seen};
+use crate::mirror::transfer::{each, filter};
 use crate::store::root::Root;
 
 /// Where looks are.
@@ -22,8 +17,6 @@ const LOOKS: &str = "looks/";
 const LOOK: &str = "a look at test rows";
 /// More than any signature takes.
 const LONGEST: u64 = 4096;
-/// How long one process waits while another writes down what it saw.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was looked at → the actions that did.
 pub type Looks = BTreeMap<Digest, BTreeSet<ActionKey>>;
@@ -75,17 +68,12 @@ impl Known {
             })?;
         }
         let news: Vec<(Digest, ActionKey)> = there.into_iter().filter(|(question, key)| !has(&known, question, key)).collect();
-        let believed = Mutex::new(Vec::new());
-        each(&news, |(question, key)| {
+        let believed = filter(&news, |(question, key)| {
             let name = name(question, key);
             let object = bucket.get_fitting(&name, LONGEST)?;
-            if object.is_some_and(|object| bucket.trust().open_for(LOOK, &name, &object).is_ok()) {
-                believed.lock().unwrap_or_else(PoisonError::into_inner).push((*question, *key));
-            }
-            Ok::<_, MirrorError>(())
+            Ok::<_, MirrorError>(object.is_some_and(|object| bucket.trust().open_for(LOOK, &name, &object).is_ok()))
         })?;
-        let believed = believed.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for (question, key) in believed.into_iter().chain(pairs(own)) {
+        for (question, key) in believed.into_iter().copied().chain(pairs(own)) {
             known.entry(question).or_default().insert(key);
         }
         if count(&known) > before {
@@ -95,15 +83,12 @@ impl Known {
     }
 
     fn keep(&self, known: &Looks) -> MirrorResult<()> {
-        fs::create_folders(&self.root.mirrors())?;
-        let lock = Lock::take(&self.root.lock_file("mirror"), Mode::Exclusive, PATIENCE);
-        let _lock = lock.map_err(|error| StoreError::lock("what was seen of the mirror", error))?;
+        let _lock = seen::remembering(&self.root)?;
         let mut all = self.read()?;
         for (question, key) in pairs(known) {
             all.entry(question).or_default().insert(key);
         }
-        let bytes = serde_json::to_vec(&all).map_err(|error| MirrorError::Record { why: error.to_string() })?;
-        Ok(file::replace(&self.path, &bytes, &self.root.scratch()?)?)
+        seen::remember(&self.root, &self.path, &all)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::mirror::push;
 use crate::mirror::reading;
 use crate::mirror::record::{Record, sizes};
 use crate::mirror::records;
-use crate::mirror::transfer::{each, filter};
+use crate::mirror::transfer::{each, filter, filter_map};
 use crate::model::manifest::Manifest;
 use crate::store::pack::{Segment, covered};
 
@@ -221,17 +221,12 @@ impl Contents {
         let keys: BTreeSet<ActionKey> = listed.iter().filter_map(|listed| records::key_of(epoch, &listed.name)).collect();
         let keys: Vec<ActionKey> = keys.into_iter().collect();
         let pinned = pinned(bucket, ask)?;
-        let contents = Mutex::new(Self { staying: BTreeMap::new(), going: BTreeMap::new() });
-        each(&keys, |key| {
-            // One that is not believed here is as good as none.
-            let Some(record) = records::get(bucket, epoch, key)? else { return Ok::<_, MirrorError>(()) };
-            let young = ask.since_ms.is_some_and(|since| record.result.ended_ms >= since);
-            let mut contents = contents.lock().unwrap_or_else(PoisonError::into_inner);
-            let stays = ask.live.contains(key) || pinned.contains(key) || young;
-            if stays { &mut contents.staying } else { &mut contents.going }.insert(*key, record);
-            Ok(())
-        })?;
-        Ok(contents.into_inner().unwrap_or_else(PoisonError::into_inner))
+        // One that is not believed here is as good as none.
+        let records = filter_map(&keys, |key| Ok::<_, MirrorError>(records::get(bucket, epoch, key)?.map(|record| (*key, record))))?;
+        let young = |record: &Record| ask.since_ms.is_some_and(|since| record.result.ended_ms >= since);
+        let stays = |(key, record): &(ActionKey, Record)| ask.live.contains(key) || pinned.contains(key) || young(record);
+        let (staying, going) = records.into_iter().partition(stays);
+        Ok(Self { staying, going })
     }
 }
 
@@ -257,14 +252,7 @@ fn carry(bucket: &Bucket, from: Epoch, into: Epoch, ask: &Ask, pruned: &mut Prun
 
 /// Carries results: blobs, artifacts, then the records. Says how many; of the others something was gone or wrong.
 fn carry_some(bucket: &Bucket, (from, into): (Epoch, Epoch), records: &[&Record]) -> MirrorResult<u64> {
-    let whole = Mutex::new(Vec::new());
-    each(records, |record| {
-        if let Some(artifacts) = records::artifacts(bucket, from, record)? {
-            whole.lock().unwrap_or_else(PoisonError::into_inner).push((*record, artifacts));
-        }
-        Ok::<_, MirrorError>(())
-    })?;
-    let whole = whole.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let whole = filter_map(records, |record| Ok::<_, MirrorError>(records::artifacts(bucket, from, record)?.map(|all| (*record, all))))?;
     let manifests = whole.iter().flat_map(|(_, artifacts)| artifacts.values()).map(|stored| &stored.manifest);
     let absent = push::absent_artifacts(bucket, into, manifests)?;
     let lies: BTreeMap<BlobId, (u64, Option<Vec<Segment>>)> =

@@ -5,6 +5,7 @@
 
 use crate::base::digest::{ActionKey, ManifestId};
 use crate::mirror::bucket::Bucket;
+use crate::mirror::epochs::Epochs;
 use crate::mirror::error::MirrorResult;
 use crate::mirror::layout::{Epoch, LONGEST_RECORD};
 use crate::mirror::record::{Artifacts, Record, Stored};
@@ -28,6 +29,19 @@ pub fn get(bucket: &Bucket, epoch: Epoch, key: &ActionKey) -> MirrorResult<Optio
     }
     bucket.trust().refuse(key, why);
     Ok(None)
+}
+
+/// Whether an action has a record that is believed, in any of these epochs.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub fn is_there(bucket: &Bucket, epochs: &Epochs, key: &ActionKey) -> MirrorResult<bool> {
+    for epoch in epochs.readable() {
+        if get(bucket, epoch, key)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What is found where an artifact should be.

@@ -119,15 +119,12 @@ impl Seen {
         if known.mirror == self.mirror && look(&mut now).is_ok() && now == *known {
             return Ok(());
         }
-        fs::create_folders(&self.root.mirrors())?;
-        let lock = Lock::take(&self.root.lock_file("mirror"), Mode::Exclusive, PATIENCE);
-        let _lock = lock.map_err(|error| StoreError::lock("what was seen of the mirror", error))?;
+        let _lock = remembering(&self.root)?;
         let mut state = self.read()?;
         let before = state.clone();
         look(&mut state)?;
         if state != before {
-            let bytes = serde_json::to_vec(&state).map_err(|error| MirrorError::Record { why: error.to_string() })?;
-            file::replace(&self.path, &bytes, &self.root.scratch()?)?;
+            remember(&self.root, &self.path, &state)?;
         }
         *known = state;
         Ok(())
@@ -137,6 +134,25 @@ impl Seen {
         let Some(bytes) = fs::read_if_any(&self.path)? else { return Ok(State { mirror: self.mirror.clone(), ..State::default() }) };
         serde_json::from_slice(&bytes).map_err(|_| MirrorError::Memory { mirror: self.mirror.clone(), path: self.path.clone() })
     }
+}
+
+/// Keeps other processes of a workspace from changing what it remembers of mirrors, until the lock is dropped.
+///
+/// # Errors
+/// When the disk refuses, or another process does not come to an end.
+pub(super) fn remembering(root: &Root) -> MirrorResult<Lock> {
+    fs::create_folders(&root.mirrors())?;
+    let lock = Lock::take(&root.lock_file("mirror"), Mode::Exclusive, PATIENCE);
+    Ok(lock.map_err(|error| StoreError::lock("what was seen of the mirror", error))?)
+}
+
+/// Replaces a file of what is remembered, all of it at once, by who is [`remembering`].
+///
+/// # Errors
+/// When the disk refuses.
+pub(super) fn remember(root: &Root, path: &Path, what: &impl Serialize) -> MirrorResult<()> {
+    let bytes = serde_json::to_vec(what).map_err(|error| MirrorError::Record { why: error.to_string() })?;
+    Ok(file::replace(path, &bytes, &root.scratch()?)?)
 }
 
 #[cfg(test)]

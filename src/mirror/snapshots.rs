@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use crate::base::digest::{ActionKey, BlobId};
+use crate::base::digest::BlobId;
 use crate::mirror::artifact;
 use crate::mirror::bucket::Bucket;
 use crate::mirror::epochs::Epochs;
@@ -13,7 +13,7 @@ use crate::mirror::error::MirrorResult;
 use crate::mirror::records;
 use crate::model::action::Action;
 use crate::model::manifest::{FileEntry, Manifest};
-use crate::model::result::{ActionResult, Cost};
+use crate::model::result::ActionResult;
 use crate::store::action_cache::Session;
 use crate::store::content::ContentStore;
 use crate::store::error::StoreResult;
@@ -26,21 +26,8 @@ const VERSION: u32 = 1;
 const ARTIFACT: &str = "file";
 
 fn action(name: &str, blob: &BlobId) -> Action {
-    Action {
-        kind: KIND.to_owned(),
-        version: VERSION,
-        engines: BTreeMap::new(),
-        platform: String::new(),
-        threads: 1,
-        params: json!({ "name": name, "blob": blob }),
-        inputs: BTreeMap::new(),
-        outputs: BTreeSet::from([ARTIFACT.to_owned()]),
-    }
-}
-
-/// The action under which a source's record lies.
-fn key(name: &str, blob: &BlobId) -> ActionKey {
-    action(name, blob).key()
+    let params = json!({ "name": name, "blob": blob });
+    Action { outputs: BTreeSet::from([ARTIFACT.to_owned()]), ..Action::plain(KIND, VERSION, params) }
 }
 
 /// Sources as results that can be pushed; those that are not in the store are left out.
@@ -52,34 +39,10 @@ pub fn results_of(store: &dyn ContentStore, sources: &BTreeMap<String, BlobId>, 
     for (name, blob) in sources {
         let Some(size) = store.size_of(blob)? else { continue };
         let Ok(files) = Manifest::new([(name.clone(), FileEntry { blob: *blob, size, executable: false })]) else { continue };
-        let action = action(name, blob);
-        results.push(ActionResult {
-            key: action.key(),
-            action,
-            target: format!("source {name}"),
-            outputs: BTreeMap::from([(ARTIFACT.to_owned(), files)]),
-            metrics: BTreeMap::new(),
-            notes: Vec::new(),
-            checks: Vec::new(),
-            log: None,
-            cost: Cost::default(),
-            ended_ms: at_ms,
-        });
+        let outputs = BTreeMap::from([(ARTIFACT.to_owned(), files)]);
+        results.push(ActionResult::plain(action(name, blob), format!("source {name}"), outputs, at_ms));
     }
     Ok(results)
-}
-
-/// Whether a source's record is there and believed.
-///
-/// # Errors
-/// When the bucket does not answer.
-pub fn is_there(bucket: &Bucket, key: &ActionKey) -> MirrorResult<bool> {
-    for epoch in Epochs::of(bucket)?.readable() {
-        if records::get(bucket, epoch, key)?.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Brings a source into the store; says whether it is there now.
@@ -87,7 +50,7 @@ pub fn is_there(bucket: &Bucket, key: &ActionKey) -> MirrorResult<bool> {
 /// # Errors
 /// When the bucket does not answer, or the store cannot be written to.
 pub fn bring(bucket: &Bucket, session: &Session, name: &str, blob: &BlobId) -> MirrorResult<bool> {
-    let key = key(name, blob);
+    let key = action(name, blob).key();
     for epoch in Epochs::of(bucket)?.readable() {
         let Some(record) = records::get(bucket, epoch, &key)? else { continue };
         if let Some(id) = record.artifacts.get(ARTIFACT)

@@ -1,8 +1,8 @@
 //! Owns how much is carried at once. Invariant: no more than a few requests are under way, however many there are.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Requests under way at once: each holds a pack or a run of one, and what is in it.
 const WIDTH: usize = 8;
@@ -32,17 +32,28 @@ pub fn each<'a, T: Sync, E: Send>(items: &'a [T], work: impl Fn(&'a T) -> Result
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
+/// What `work` makes of items, in their order, without those of which it makes nothing; some at once.
+///
+/// # Errors
+/// As `work`.
+pub fn filter_map<'a, T: Sync, U: Send, E: Send>(items: &'a [T], work: impl Fn(&'a T) -> Result<Option<U>, E> + Sync) -> Result<Vec<U>, E> {
+    let made = Mutex::new(BTreeMap::new());
+    let numbered: Vec<(usize, &T)> = items.iter().enumerate().collect();
+    each(&numbered, |(place, item)| {
+        if let Some(one) = work(item)? {
+            made.lock().unwrap_or_else(PoisonError::into_inner).insert(*place, one);
+        }
+        Ok(())
+    })?;
+    Ok(made.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect())
+}
+
 /// Those items, in their order, for which `stays` says so; some are asked after at once.
 ///
 /// # Errors
 /// As `stays`.
-pub fn filter<T: Sync, E: Send>(items: &[T], stays: impl Fn(&T) -> Result<bool, E> + Sync) -> Result<Vec<&T>, E> {
-    let answers: Vec<(AtomicBool, &T)> = items.iter().map(|item| (AtomicBool::new(false), item)).collect();
-    each(&answers, |(answer, item)| {
-        answer.store(stays(item)?, Ordering::Relaxed);
-        Ok(())
-    })?;
-    Ok(answers.into_iter().filter(|(answer, _)| answer.load(Ordering::Relaxed)).map(|(_, item)| item).collect())
+pub fn filter<'a, T: Sync, E: Send>(items: &'a [T], stays: impl Fn(&'a T) -> Result<bool, E> + Sync) -> Result<Vec<&'a T>, E> {
+    filter_map(items, |item| Ok(stays(item)?.then_some(item)))
 }
 
 #[cfg(test)]

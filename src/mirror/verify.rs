@@ -11,7 +11,7 @@ use crate::mirror::layout::{Epoch, LONGEST_RECORD};
 use crate::mirror::reading;
 use crate::mirror::record::Artifacts;
 use crate::mirror::records::{self, Found};
-use crate::mirror::transfer::each;
+use crate::mirror::transfer::{each, filter_map};
 use crate::mirror::trust::Refusal;
 use crate::store::pack::Segment;
 
@@ -97,18 +97,14 @@ fn verify_epoch(bucket: &Bucket, epoch: Epoch, deep: bool, report: &mut Report) 
     each(&records, |record| look_at(bucket, epoch, &record.name, &named))?;
     let mut named = named.into_inner().unwrap_or_else(PoisonError::into_inner);
     let wanted: Vec<_> = std::mem::take(&mut named.blobs).into_iter().collect();
-    let damaged = Mutex::new(Vec::new());
-    each(&wanted, |(blob, (_, segments, key))| {
+    let damaged = filter_map(&wanted, |(blob, (_, segments, key))| {
         let lies = |segment: &Segment| there.get(&epoch.pack(&segment.pack)).is_some_and(|size| segment.end() <= *size);
         let listed = segments.as_ref().filter(|segments| segments.iter().all(lies));
         let whole = match listed {
             Some(segments) if deep => reading::is_whole(bucket, epoch, *blob, segments.clone())?,
             listed => listed.is_some(),
         };
-        if !whole {
-            damaged.lock().unwrap_or_else(PoisonError::into_inner).push(Finding::Blob { key: *key, blob: *blob });
-        }
-        Ok::<_, MirrorError>(())
+        Ok::<_, MirrorError>((!whole).then_some(Finding::Blob { key: *key, blob: *blob }))
     })?;
     report.records += records.len() as u64;
     report.blobs += wanted.len() as u64;
@@ -119,7 +115,7 @@ fn verify_epoch(bucket: &Bucket, epoch: Epoch, deep: bool, report: &mut Report) 
         Finding::Refused { key, .. } => !believed.contains(key),
         _ => true,
     }));
-    report.findings.extend(damaged.into_inner().unwrap_or_else(PoisonError::into_inner));
+    report.findings.extend(damaged);
     Ok(())
 }
 

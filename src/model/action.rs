@@ -82,6 +82,21 @@ impl Action {
         self.platform.split_once(ADAPTER).map(|(_, adapter)| adapter)
     }
 
+    /// One of `cbi` itself, of which neither a platform nor an engine decides anything: without inputs and outputs.
+    #[must_use]
+    pub fn plain(kind: &str, version: u32, params: Value) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            version,
+            engines: BTreeMap::new(),
+            platform: String::new(),
+            threads: 1,
+            params,
+            inputs: BTreeMap::new(),
+            outputs: BTreeSet::new(),
+        }
+    }
+
     /// Every field that enters the key, as path and value.
     #[must_use]
     pub fn explain(&self) -> Vec<(String, String)> {

@@ -39,6 +39,23 @@ pub struct ActionResult {
 }
 
 impl ActionResult {
+    /// One that no step made: these outputs, and nothing that running says.
+    #[must_use]
+    pub fn plain(action: Action, target: String, outputs: BTreeMap<String, Manifest>, ended_ms: u64) -> Self {
+        Self {
+            key: action.key(),
+            action,
+            target,
+            outputs,
+            metrics: BTreeMap::new(),
+            notes: Vec::new(),
+            checks: Vec::new(),
+            log: None,
+            cost: Cost::default(),
+            ended_ms,
+        }
+    }
+
     /// The record's bytes.
     ///
     /// # Errors
