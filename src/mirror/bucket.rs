@@ -336,9 +336,10 @@ impl Bucket {
     fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> MirrorResult<T> {
         let mut stop = self.stop.subscribe();
         self.runtime.block_on(async {
-            match select(pin!(work), pin!(stop.wait_for(|stop| *stop))).await {
-                Either::Left((done, _)) => Ok(done),
-                Either::Right(_) => Err(MirrorError::Stopped),
+            // Whether it was stopped is asked first: work that is done at once would be done all the same.
+            match select(pin!(stop.wait_for(|stop| *stop)), pin!(work)).await {
+                Either::Left(_) => Err(MirrorError::Stopped),
+                Either::Right((done, _)) => Ok(done),
             }
         })
     }
@@ -371,4 +372,17 @@ fn broke_off(error: &Error) -> bool {
         next = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_be_done_at_once_is_not_done_either_when_it_was_stopped() {
+        let bucket = Bucket::memory().unwrap();
+        assert_eq!(bucket.unless_stopped(std::future::ready(1)).unwrap(), 1);
+        bucket.stop();
+        assert!(matches!(bucket.unless_stopped(std::future::ready(1)), Err(MirrorError::Stopped)));
+    }
 }
